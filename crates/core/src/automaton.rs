@@ -1,0 +1,357 @@
+//! All doors as one automaton over `(protocol, port)`: the single definition of "has knocked".
+//!
+//! It is the Aho-Corasick automaton of the doors' sequences (CACM 18(6), 1975): a state stands for
+//! the longest tail of what a source has knocked that is the beginning of some sequence. The daemon
+//! walks it in memory, the kernel walks it as maps, the simulator walks those maps; whoever wants to
+//! know what a knock means asks here.
+//!
+//! The tables hold only what differs from the root: a port that is no transition of a state means
+//! what it means to a source that has not knocked yet. So their size is in proportion to the doors.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::limits;
+use crate::policy::{Door, DoorId, Port};
+
+/// How far a source has come: a state of the automaton. 0 is the root: no knock counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct StateId(pub u32);
+
+impl StateId {
+    /// Nothing has been knocked.
+    pub const ROOT: Self = Self(0);
+}
+
+/// What a state means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// The knock that led here. The same knock again is a retransmission.
+    pub entered_by: Port,
+    /// A door of which this is a stage. Where doors share a beginning it is the first of them; they
+    /// agree in everything that a stage needs to know.
+    pub door: DoorId,
+    /// Knocks made, from 1.
+    pub stage: u8,
+    /// Wrong ports forgiven so far in this attempt.
+    pub forgiven: u8,
+    /// The door that opens on arrival here.
+    pub opens: Option<DoorId>,
+    /// The next knock must come less than this after the one that led here.
+    pub step_timeout: Duration,
+    /// Where a wrong port leads, if it is forgiven.
+    pub forgive: Option<StateId>,
+}
+
+/// What a new-connection packet to a port means to a source in some state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transition {
+    /// The knock just made, again: nothing changes, not even the time left.
+    Repeat,
+    /// A knock: the source is now in this state, and its time starts anew.
+    Advance(StateId),
+    /// A wrong port, forgiven: the source is now in this state, with the time that it had left.
+    Forgive(StateId),
+    /// A wrong port: the attempt is lost.
+    Reset,
+}
+
+/// The automaton of a set of doors.
+#[derive(Debug, Clone)]
+pub struct Automaton {
+    states: Vec<State>,
+    first: Table<Port>,
+    step: Table<(StateId, Port)>,
+}
+
+type Table<K> = HashMap<K, StateId, FixedState>;
+
+/// Why doors cannot be told apart, or not by one state per source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict {
+    /// The door that is at fault: the later one in the file where either could be.
+    pub door: DoorId,
+    /// The door that it conflicts with.
+    pub other: DoorId,
+    /// In which way.
+    pub kind: ConflictKind,
+}
+
+/// The ways in which two doors conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConflictKind {
+    /// Both have the same sequence.
+    Same,
+    /// The sequence of `door` is the beginning of that of `other`.
+    Prefix,
+    /// The sequence of `door` is contained in that of `other`.
+    Contained,
+    /// Their sequences overlap, but their `step_timeout` differs.
+    StepTimeout,
+    /// Their sequences overlap, but their `tolerate` differs.
+    Tolerate,
+    /// The doors overlap in so many ways that the automaton exceeds [`limits::MAX_TRANSITIONS`].
+    TooManyTransitions,
+}
+
+impl Automaton {
+    /// Builds the automaton of these doors.
+    ///
+    /// # Errors
+    /// All conflicts between doors, in the order of the doors at fault.
+    pub fn build<'a>(
+        doors: impl Iterator<Item = (DoorId, &'a Door)>,
+    ) -> Result<Self, Vec<Conflict>> {
+        let mut trie = Trie::default();
+        for (id, door) in doors {
+            trie.insert(id, door);
+        }
+        trie.link();
+        if trie.conflicts.is_empty() {
+            trie.into_automaton()
+        } else {
+            trie.conflicts.sort_by_key(|conflict| (conflict.door, conflict.other));
+            trie.conflicts.dedup();
+            Err(trie.conflicts)
+        }
+    }
+
+    /// What a packet to `port` means to a source in `state`.
+    pub fn next(&self, state: StateId, port: Port) -> Transition {
+        let here = self.state(state);
+        if here.is_some_and(|here| here.entered_by == port) {
+            return Transition::Repeat;
+        }
+        if let Some(&to) = self.step.get(&(state, port)).or_else(|| self.first.get(&port)) {
+            return Transition::Advance(to);
+        }
+        match here.and_then(|here| here.forgive) {
+            Some(to) => Transition::Forgive(to),
+            None => Transition::Reset,
+        }
+    }
+
+    /// What this state means; `None` for the root and for states of another automaton.
+    pub fn state(&self, id: StateId) -> Option<&State> {
+        self.states.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// All states but the root, with their numbers, in ascending order.
+    pub fn states(&self) -> impl Iterator<Item = (StateId, &State)> {
+        (1u32..).map(StateId).zip(&self.states)
+    }
+
+    /// The transitions from the root, in ascending order. They hold in every state that has none of
+    /// its own for that port.
+    pub fn first(&self) -> Vec<(Port, StateId)> {
+        let mut all: Vec<_> = self.first.iter().map(|(&port, &to)| (port, to)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The transitions of all other states that differ from the root's, in ascending order.
+    pub fn step(&self) -> Vec<(StateId, Port, StateId)> {
+        let mut all: Vec<_> = self.step.iter().map(|(&(at, port), &to)| (at, port, to)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether any state forgives a wrong port.
+    pub fn forgives(&self) -> bool {
+        self.states.iter().any(|state| state.forgive.is_some())
+    }
+}
+
+/// The sequences as a tree. Node 0 is the root; children are numbered after their parents.
+#[derive(Debug, Default)]
+struct Trie {
+    nodes: Vec<Node>,
+    children: BTreeMap<(u32, Port), u32>,
+    conflicts: Vec<Conflict>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    entered_by: Port,
+    door: DoorId,
+    stage: u8,
+    step_timeout: Duration,
+    tolerate: u8,
+    opens: Option<DoorId>,
+    leaf: bool,
+    /// The node of the longest proper tail that is in the tree; 0 if there is none.
+    fail: u32,
+}
+
+impl Trie {
+    fn node(&self, id: u32) -> Option<&Node> {
+        self.nodes.get((id as usize).checked_sub(1)?)
+    }
+
+    fn node_mut(&mut self, id: u32) -> Option<&mut Node> {
+        self.nodes.get_mut((id as usize).checked_sub(1)?)
+    }
+
+    fn conflict(&mut self, door: DoorId, other: DoorId, kind: ConflictKind) {
+        self.conflicts.push(Conflict { door, other, kind });
+    }
+
+    fn insert(&mut self, id: DoorId, door: &Door) {
+        let mut at = 0;
+        for (&port, stage) in door.sequence.iter().zip(1u8..) {
+            let next = match self.children.get(&(at, port)) {
+                Some(&next) => next,
+                None => {
+                    self.nodes.push(Node {
+                        entered_by: port,
+                        door: id,
+                        stage,
+                        step_timeout: door.step_timeout,
+                        tolerate: door.tolerate,
+                        opens: None,
+                        leaf: true,
+                        fail: 0,
+                    });
+                    let next = self.nodes.len() as u32;
+                    self.children.insert((at, port), next);
+                    if let Some(parent) = self.node_mut(at) {
+                        parent.leaf = false;
+                    }
+                    next
+                }
+            };
+            if let Some(&node) = self.node(next) {
+                self.require_agreement(id, door.step_timeout, door.tolerate, &node);
+                if usize::from(stage) < door.sequence.len()
+                    && let Some(shorter) = node.opens
+                {
+                    self.conflict(shorter, id, ConflictKind::Prefix);
+                }
+            }
+            at = next;
+        }
+        let Some(&end) = self.node(at) else { return };
+        match end.opens {
+            Some(other) => self.conflict(id, other, ConflictKind::Same),
+            None if !end.leaf => self.conflict(id, end.door, ConflictKind::Prefix),
+            None => {}
+        }
+        if let Some(end) = self.node_mut(at)
+            && end.opens.is_none()
+        {
+            end.opens = Some(id);
+        }
+    }
+
+    /// One source has one state, and so one time left and one count of wrong ports: doors whose
+    /// sequences overlap must agree in both.
+    fn require_agreement(&mut self, id: DoorId, timeout: Duration, tolerate: u8, node: &Node) {
+        if node.step_timeout != timeout {
+            self.conflict(id.max(node.door), id.min(node.door), ConflictKind::StepTimeout);
+        }
+        if node.tolerate != tolerate {
+            self.conflict(id.max(node.door), id.min(node.door), ConflictKind::Tolerate);
+        }
+    }
+
+    /// Finds for each node its longest proper tail, in order of depth, and what that reveals.
+    fn link(&mut self) {
+        let mut by_depth: Vec<(u8, u32, u32, Port)> = self
+            .children
+            .iter()
+            .filter_map(|(&(parent, port), &id)| Some((self.node(id)?.stage, id, parent, port)))
+            .collect();
+        by_depth.sort_unstable();
+        for (stage, id, parent, port) in by_depth {
+            let mut tail = self.node(parent).map_or(0, |parent| parent.fail);
+            let fail = loop {
+                match self.children.get(&(tail, port)) {
+                    Some(&found) if found != id => break found,
+                    _ if tail == 0 => break 0,
+                    _ => tail = self.node(tail).map_or(0, |node| node.fail),
+                }
+            };
+            let Some(node) = self.node_mut(id) else { continue };
+            node.fail = fail;
+            let node = *node;
+            let Some(&overlap) = self.node(fail) else { continue };
+            debug_assert!(overlap.stage < stage);
+            self.require_agreement(node.door, node.step_timeout, node.tolerate, &overlap);
+            // A whole sequence that is a tail of this node lies inside another one.
+            let mut tail = fail;
+            while let Some(&inner) = self.node(tail) {
+                if let Some(inner) = inner.opens {
+                    self.conflict(inner, node.door, ConflictKind::Contained);
+                }
+                tail = inner.fail;
+            }
+        }
+    }
+
+    fn into_automaton(self) -> Result<Automaton, Vec<Conflict>> {
+        let mut numbers = Vec::with_capacity(self.nodes.len());
+        let mut states = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let layers = if node.leaf { 0 } else { node.tolerate };
+            numbers.push((states.len() as u32).saturating_add(1));
+            for forgiven in 0..=layers {
+                let own = (states.len() as u32).saturating_add(1);
+                states.push(State {
+                    entered_by: node.entered_by,
+                    door: node.door,
+                    stage: node.stage,
+                    forgiven,
+                    opens: node.opens,
+                    step_timeout: node.step_timeout,
+                    forgive: (forgiven < layers).then(|| StateId(own.saturating_add(1))),
+                });
+            }
+        }
+        // The state of a node in a layer; a leaf has one only.
+        let numbered = |id: u32, forgiven: u8| {
+            let node = self.node(id)?;
+            let layer = if node.leaf { 0 } else { forgiven.min(node.tolerate) };
+            let base = numbers.get((id as usize).checked_sub(1)?)?;
+            Some(StateId(base.saturating_add(u32::from(layer))))
+        };
+
+        let mut first = Table::default();
+        let mut step = Table::default();
+        for (&(_, port), &id) in self.children.range(from(0)).take_while(|((at, _), _)| *at == 0) {
+            first.extend(numbered(id, 0).map(|state| (port, state)));
+        }
+        for (at, node) in (1u32..).zip(&self.nodes) {
+            let layers = if node.leaf { 0 } else { node.tolerate };
+            // Nearest first: what a longer tail says hides what a shorter one would.
+            let mut tail = at;
+            while tail != 0 {
+                let children = self.children.range(from(tail)).take_while(|((at, _), _)| *at == tail);
+                for (&(_, port), &to) in children {
+                    for forgiven in 0..=layers {
+                        let kept = if tail == at { forgiven } else { 0 };
+                        if let (Some(at), Some(to)) = (numbered(at, forgiven), numbered(to, kept)) {
+                            step.entry((at, port)).or_insert(to);
+                        }
+                    }
+                }
+                if step.len() > limits::MAX_TRANSITIONS {
+                    let kind = ConflictKind::TooManyTransitions;
+                    let other = self.node(tail).map_or(node.door, |tail| tail.door);
+                    return Err([Conflict { door: node.door, other, kind }].into());
+                }
+                tail = self.node(tail).map_or(0, |tail| tail.fail);
+            }
+        }
+        Ok(Automaton { states, first, step })
+    }
+}
+
+/// The range of `children` that begins with those of node `at`.
+fn from(at: u32) -> core::ops::RangeFrom<(u32, Port)> {
+    const LEAST: Port = Port { protocol: crate::policy::Protocol::Tcp, number: core::num::NonZeroU16::MIN };
+    (at, LEAST)..
+}

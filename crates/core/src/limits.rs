@@ -1,0 +1,77 @@
+//! Every bound of the product, each with what happens when it is reached and whom that hurts.
+
+use core::time::Duration;
+
+/// Doors in one policy. More is a configuration error.
+pub const MAX_DOORS: usize = 20_000;
+
+/// Fewest knocks in a sequence. Two ports are always in ascending or descending order, so that one
+/// sweep would touch them in turn; from three on a sequence can be neither.
+pub const MIN_KNOCKS: usize = 3;
+
+/// Most knocks in a sequence (knockd's limit too). More is a configuration error.
+pub const MAX_KNOCKS: usize = 32;
+
+/// Most ports that one door guards. More is a configuration error.
+pub const MAX_GUARDS: usize = 64;
+
+/// Most public ports. More is a configuration error.
+pub const MAX_PUBLIC: usize = 4_096;
+
+/// Most interfaces named. More is a configuration error.
+pub const MAX_INTERFACES: usize = 64;
+
+/// Longest door name, in bytes: it must fit a comment of the kernel (128) and a log line.
+pub const MAX_DOOR_NAME: usize = 48;
+
+/// Longest interface name, in bytes (`IFNAMSIZ` of linux/if.h, less the final NUL).
+pub const MAX_INTERFACE_NAME: usize = 15;
+
+/// Most wrong ports that a door may forgive. Each forgiven port is a further copy of the door's
+/// states in the kernel, and multiplies what a guesser tries with one packet.
+pub const MAX_TOLERATE: u8 = 16;
+
+/// Shortest `step_timeout`: a packet that was lost once on a slow path still fits.
+pub const MIN_STEP_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Longest `step_timeout`: longer ones only fill tables.
+pub const MAX_STEP_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Shortest `open_for`: time for one connection attempt that lost its first SYN.
+pub const MIN_OPEN_FOR: Duration = Duration::from_secs(2);
+
+/// Longest `open_for`.
+pub const MAX_OPEN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Distinct pairs of `step_timeout` and `open_for` in one policy: each adds a small chain.
+pub const MAX_DISTINCT_DURATIONS: usize = 64;
+
+/// Transitions of the automaton beside those from its root. Only doors that overlap in thousands
+/// reach this; it is a configuration error then.
+pub const MAX_TRANSITIONS: usize = 4_000_000;
+
+/// Sources whose progress the daemon keeps. When full, the oldest attempt of the busiest prefix
+/// goes: a flood hurts its own neighbourhood first.
+pub const MAX_ATTEMPTS: usize = 1_000_000;
+
+/// Sources whose progress the kernel keeps, per address family, at about 64 bytes each. The kernel
+/// does not evict: when full, new knockers must wait until entries expire (fails closed), which is
+/// why the daemon recognises beside it.
+pub const MAX_KERNEL_ATTEMPTS: u32 = 65_536;
+
+/// Grants alive at once, per address family. When full, a right knock opens nothing.
+pub const MAX_GRANTS: u32 = 65_536;
+
+/// Sources whose refused connection attempt is being answered, per address family. Each entry lives
+/// for the microseconds until the answer leaves; when full, the answer is made by the firewall
+/// instead of the network stack, and differs in its type of service and flow label.
+pub const MAX_REFUSALS: u32 = 65_536;
+
+/// UDP conversations of the host's own that the daemon remembers, so that their answers do not
+/// count as wrong knocks. When full the oldest goes: its next answer may reset the attempt of the
+/// one source that it comes from.
+pub const MAX_CONVERSATIONS: usize = 16_384;
+
+/// How long the host's own datagram makes those coming back an answer
+/// (`nf_conntrack_udp_timeout`, 30 s by default; Documentation/networking/nf_conntrack-sysctl.rst).
+pub const CONVERSATION_LIFETIME: Duration = Duration::from_secs(30);

@@ -1,0 +1,120 @@
+//! The policy as values: which ports are guarded, how they open, and for how long.
+//!
+//! Nothing here knows the file it came from. [`check()`] says what is wrong with a policy and *where*
+//! in terms of the policy itself ([`Place`]); whoever read the file turns that into line and column.
+
+mod check;
+mod name;
+mod port;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+pub use check::{Finding, Place, Problem, Severity, check};
+pub use name::{DoorName, InterfaceName, NameError};
+pub use port::{Port, PortError, Protocol};
+
+/// Everything the gate is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// What holds for all doors.
+    pub gate: Gate,
+    /// The doors, in the order of the file. The index of a door is its [`DoorId`].
+    pub doors: Vec<Door>,
+}
+
+impl Policy {
+    /// The door with this number.
+    pub fn door(&self, id: DoorId) -> Option<&Door> {
+        self.doors.get(id.index())
+    }
+
+    /// All doors with their numbers.
+    pub fn doors(&self) -> impl Iterator<Item = (DoorId, &Door)> {
+        (0u32..).map(DoorId).zip(&self.doors)
+    }
+
+    /// The doors that this recogniser (kernel or daemon) may open.
+    pub fn doors_seen_by(&self, who: Recogniser) -> impl Iterator<Item = (DoorId, &Door)> {
+        self.doors().filter(move |(_, door)| door.recogniser.includes(who))
+    }
+}
+
+/// What holds for the whole gate.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Gate {
+    /// How a guarded port answers strangers.
+    pub refuse: Refuse,
+    /// Interfaces on which the gate stands; empty means all but loopback.
+    pub interfaces: Vec<InterfaceName>,
+    /// Ports whose touch never counts as a wrong knock.
+    pub public: Vec<Port>,
+}
+
+/// How a guarded port answers those who have no grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refuse {
+    /// Exactly as a port of this host with nothing behind it.
+    #[default]
+    LikeClosed,
+    /// Not at all.
+    Drop,
+    /// With an ICMP "administratively prohibited": says that a firewall stands here.
+    Reject,
+}
+
+/// A named thing that can open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    /// Its name, unique in the policy.
+    pub name: DoorName,
+    /// The ports that it guards.
+    pub guards: Vec<Port>,
+    /// The knocks that open it, in order.
+    pub sequence: Vec<Port>,
+    /// Each knock must come less than this after the one before.
+    pub step_timeout: Duration,
+    /// How long a grant lasts.
+    pub open_for: Duration,
+    /// Who may recognise the sequence.
+    pub recogniser: Recogniser,
+    /// Wrong ports forgiven in one attempt.
+    pub tolerate: u8,
+}
+
+impl Door {
+    /// `step_timeout` where the configuration gives none.
+    pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5);
+    /// `open_for` where the configuration gives none.
+    pub const DEFAULT_OPEN_FOR: Duration = Duration::from_secs(30);
+}
+
+/// The number of a door in its [`Policy`], from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DoorId(pub u32);
+
+impl DoorId {
+    /// As an index of [`Policy::doors`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Who sees the knock and may grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recogniser {
+    /// The compiled rules alone.
+    Kernel,
+    /// The daemon alone.
+    Daemon,
+    /// Either.
+    #[default]
+    Both,
+}
+
+impl Recogniser {
+    /// Whether a door with this recogniser is opened by `who`. `Both` includes everyone.
+    pub fn includes(self, who: Self) -> bool {
+        self == Self::Both || who == Self::Both || self == who
+    }
+}

@@ -1,0 +1,5 @@
+//! The program `portcullis`.
+
+fn main() -> std::process::ExitCode {
+    portcullis::cli::main()
+}

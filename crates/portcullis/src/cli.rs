@@ -1,0 +1,73 @@
+//! The command line of `portcullis`: one definition, from which the help comes too.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{apply, check, compile, demo, explain, knock, remove, run};
+use crate::exit::Exit;
+
+/// A gate in front of chosen ports: they do not exist for the internet, until somebody knocks
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what is wrong with a configuration, and how strong its doors are
+    Check(check::Args),
+    /// Print the firewall rules that a configuration means
+    Compile(compile::Args),
+    /// Load the rules into the kernel
+    Apply(apply::Args),
+    /// Take the rules out of the kernel: guarded ports are open again
+    Remove(remove::Args),
+    /// Run the daemon in the foreground
+    Run(run::Args),
+    /// Knock at a host
+    Knock(knock::Args),
+    /// Say what the gate does with packets: which rule sees each, which stage follows, what opens
+    Explain(explain::Args),
+    /// Show the whole story with real packets, in a private network; needs no root
+    Demo(demo::Args),
+    /// One of the daemon's processes; started by `run`
+    #[command(name = "run-process", hide = true)]
+    RunProcess(run::ProcessArgs),
+}
+
+/// Runs the program `portcullis` with the arguments of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` are errors to clap, but not to us. Nothing can be done when
+            // even the message cannot be written.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::WrongUse } else { Exit::Done }.into();
+        }
+    };
+    let outcome = match cli.command {
+        Command::Check(args) => check::run(&args),
+        Command::Compile(args) => compile::run(&args),
+        Command::Apply(args) => apply::run(&args),
+        Command::Remove(args) => remove::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Knock(args) => knock::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::RunProcess(args) => run::process(&args),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                anstream::eprintln!("{failure}");
+            }
+            failure.exit.into()
+        }
+    }
+}

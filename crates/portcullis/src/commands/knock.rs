@@ -1,0 +1,12 @@
+//! `portcullis knock`.
+
+use crate::exit::{Failure, Outcome};
+
+/// Arguments of `knock`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+pub fn run(_args: &Args) -> Outcome {
+    Err(Failure::could_not("under construction"))
+}

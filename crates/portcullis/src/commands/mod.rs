@@ -1,0 +1,10 @@
+//! One file per command of `portcullis`: its arguments, and what it does.
+
+pub mod apply;
+pub mod check;
+pub mod compile;
+pub mod demo;
+pub mod explain;
+pub mod knock;
+pub mod remove;
+pub mod run;

@@ -1,0 +1,1 @@
+//! The native configuration: TOML to policy, with located errors.
