@@ -5,10 +5,18 @@
 //! | [`cli`] | the command line: one definition |
 //! | [`commands`] | one file per command |
 //! | [`config`] | the native configuration: TOML to policy, with located errors |
+//! | [`daemon`] | `run`: one process reads packets, another keeps the firewall |
+//! | [`lab`] | a private network of namespaces, for the demo and the tests |
+//! | [`netlink`] | the kernel, spoken to directly: nf_tables and rtnetlink |
+//! | [`sys`] | all the `unsafe` there is |
 //! | [`exit`] | exit codes and failures, decided in one place |
 #![deny(unsafe_code)]
 
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod daemon;
 pub mod exit;
+pub mod lab;
+pub mod netlink;
+pub mod sys;

@@ -1,0 +1,310 @@
+//! One nftables table as a value.
+//!
+//! The types hold what Portcullis needs of nftables and no more, so that each of the three readers
+//! (text, netlink, simulator) can be complete. A [`Statement`] is one statement of the nft language;
+//! what the language implies (that `ip saddr` is only looked at in IPv4 packets, `tcp flags` only in
+//! TCP segments) is implied here too, and written out where a reader needs it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, Ipv6Addr};
+use core::time::Duration;
+
+use portcullis_core::policy::Protocol;
+
+/// The name of the one table that is ours.
+pub const TABLE: &str = "portcullis";
+
+/// The table `inet portcullis`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruleset {
+    /// The table's comment: who made it, and from what.
+    pub comment: String,
+    /// Sets and maps, in the order of creation.
+    pub sets: Vec<Set>,
+    /// Chains, in the order of creation. Rules may name chains that come later.
+    pub chains: Vec<Chain>,
+}
+
+impl Ruleset {
+    /// The set or map of this name.
+    pub fn set(&self, name: &str) -> Option<&Set> {
+        self.sets.iter().find(|set| set.name == name)
+    }
+
+    /// The chain of this name.
+    pub fn chain(&self, name: &str) -> Option<&Chain> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+
+    /// How many rules there are.
+    pub fn rule_count(&self) -> usize {
+        self.chains.iter().map(|chain| chain.rules.len()).sum()
+    }
+}
+
+/// A set, or a map if it has `data`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// Its name.
+    pub name: String,
+    /// What is looked up: one type, or several concatenated.
+    pub key: Vec<Type>,
+    /// What is found.
+    pub data: Option<Type>,
+    /// Packets may add elements, which then have a timeout (`flags dynamic,timeout`).
+    pub dynamic: bool,
+    /// Most elements; the kernel's own bound (65,536) where none is given.
+    pub size: Option<u32>,
+    /// The elements that it is created with.
+    pub elements: Vec<Element>,
+}
+
+/// An element of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Element {
+    /// One value for each type of the key.
+    pub key: Vec<Value>,
+    /// The value of a map.
+    pub data: Option<Value>,
+    /// What `nft list` shows beside it; at most 128 bytes (`NFTNL_UDATA_COMMENT_MAXLEN`).
+    pub comment: Option<String>,
+}
+
+/// The types of nft that keys and data are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// `ipv4_addr`
+    Ipv4Addr,
+    /// `ipv6_addr`
+    Ipv6Addr,
+    /// `inet_proto`
+    InetProto,
+    /// `inet_service`
+    InetService,
+    /// `classid`: 32 bits, which nft writes as two hexadecimal halves. Our numbers (doors, states)
+    /// are of this type because the one register that a packet carries through the rules without
+    /// meaning anything to the receiving side is its priority.
+    Classid,
+    /// `ifname`
+    Ifname,
+    /// `verdict`
+    Verdict,
+}
+
+/// A value of one of those types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// An IPv4 address.
+    Ipv4(Ipv4Addr),
+    /// An IPv6 address.
+    Ipv6(Ipv6Addr),
+    /// A protocol.
+    Proto(Protocol),
+    /// A port number; 0 is possible, as the port of nobody.
+    Service(u16),
+    /// A number of ours.
+    Class(u32),
+    /// The name of an interface.
+    Interface(String),
+    /// What to do.
+    Verdict(Verdict),
+}
+
+/// A chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// Its name.
+    pub name: String,
+    /// Where the kernel calls it; `None` if only rules do. The type is `filter`, the policy `accept`.
+    pub hook: Option<Hook>,
+    /// Its rules, in order.
+    pub rules: Vec<Rule>,
+}
+
+/// Where the kernel calls a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hook {
+    /// The hook.
+    pub point: HookPoint,
+    /// Chains of the same hook run in ascending order of this; 0 is `filter`, -300 is `raw`.
+    pub priority: i32,
+}
+
+/// The hooks of netfilter that we use (`enum nf_inet_hooks`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookPoint {
+    /// Packets to this host, after routing and reassembly.
+    Input,
+    /// Packets from this host.
+    Output,
+}
+
+/// A rule: statements from left to right, until one does not match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Its statements.
+    pub statements: Vec<Statement>,
+    /// What `nft list` shows behind it; at most 128 bytes.
+    pub comment: Option<&'static str>,
+}
+
+/// What of a packet is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// `ip saddr`; only in IPv4 packets.
+    IpSaddr,
+    /// `ip daddr`; only in IPv4 packets.
+    IpDaddr,
+    /// `ip6 saddr`; only in IPv6 packets.
+    Ip6Saddr,
+    /// `ip6 daddr`; only in IPv6 packets.
+    Ip6Daddr,
+    /// `meta l4proto`
+    L4Proto,
+    /// `th dport`: the destination port of whatever transport protocol it is.
+    ThDport,
+    /// `tcp dport`; only in TCP segments.
+    TcpDport,
+    /// `meta priority`: the register.
+    Priority,
+    /// `iifname`
+    Iifname,
+}
+
+impl Field {
+    /// The type of its values.
+    pub const fn kind(self) -> Type {
+        match self {
+            Self::IpSaddr | Self::IpDaddr => Type::Ipv4Addr,
+            Self::Ip6Saddr | Self::Ip6Daddr => Type::Ipv6Addr,
+            Self::L4Proto => Type::InetProto,
+            Self::ThDport | Self::TcpDport => Type::InetService,
+            Self::Priority => Type::Classid,
+            Self::Iifname => Type::Ifname,
+        }
+    }
+}
+
+/// A statement of the nft language. Where it does not match, the rule ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Statement {
+    /// `ct state established`
+    CtEstablished,
+    /// `meta pkttype != host`: broadcast, multicast, and what was meant for another host.
+    NotForHost,
+    /// `meta l4proto == P` or `!=`
+    Protocol {
+        /// Whether it must be this protocol or must not.
+        is: bool,
+        /// Which.
+        protocol: Protocol,
+    },
+    /// `iifname == "X"`
+    Interface(String),
+    /// `tcp sport != 0`; only in TCP segments.
+    TcpSportNotZero,
+    /// `tcp flags & mask == value`, or `!=`; only in TCP segments.
+    TcpFlags {
+        /// Whether they must be equal or must not.
+        equal: bool,
+        /// The flags that are looked at, as in byte 13 of the header.
+        mask: u8,
+        /// What they are compared with.
+        value: u8,
+    },
+    /// `KEY @SET` or `KEY != @SET`
+    In {
+        /// What is looked up.
+        key: Vec<Field>,
+        /// Where.
+        set: &'static str,
+        /// Whether it must be in there or must not.
+        member: bool,
+    },
+    /// `meta priority set N`
+    SetPriority(u32),
+    /// `meta priority set KEY map @MAP`; does not match where the map has no such key.
+    SetPriorityFrom {
+        /// What is looked up.
+        key: Vec<Field>,
+        /// Where.
+        map: &'static str,
+    },
+    /// `KEY vmap @MAP`
+    Dispatch {
+        /// What is looked up.
+        key: Vec<Field>,
+        /// Where.
+        map: &'static str,
+    },
+    /// `add|update|delete @SET { KEY [timeout T] [: DATA] }`. `add` and `update` do not match when
+    /// the set is full; `delete` always does.
+    Change {
+        /// Which.
+        operation: Operation,
+        /// The set or map.
+        set: &'static str,
+        /// The key of the element.
+        key: Vec<Field>,
+        /// How long an added element lives. Never given with `delete`.
+        timeout: Option<Duration>,
+        /// The data of the element of a map. nft wants some even to delete, and ignores it then.
+        data: Option<Data>,
+    },
+    /// `tcp dport set 0`; only in TCP segments.
+    SetTcpDportZero,
+    /// `tcp sport set KEY map @MAP`; only in TCP segments.
+    SetTcpSportFrom {
+        /// What is looked up.
+        key: Vec<Field>,
+        /// Where.
+        map: &'static str,
+    },
+    /// `reject with ...`; ends the evaluation.
+    Reject(Reject),
+    /// Ends the rule, and with it the evaluation of the chain.
+    Verdict(Verdict),
+}
+
+/// What a rule may do to a dynamic set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Adds an element; where it exists, nothing changes but its timeout (and not even that).
+    Add,
+    /// Adds an element; where it exists, its timeout starts anew, but its data stays.
+    Update,
+    /// Removes an element.
+    Delete,
+}
+
+/// The data of an element that a rule adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// What the packet has there.
+    Field(Field),
+    /// A constant.
+    Value(Value),
+}
+
+/// How a packet is refused (`nft(8)`, reject statement).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reject {
+    /// `reject with tcp reset`
+    TcpReset,
+    /// `reject with icmpx port-unreachable`, which nft shows as plain `reject`.
+    PortUnreachable,
+    /// `reject with icmpx admin-prohibited`
+    AdminProhibited,
+}
+
+/// Where evaluation goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// This table is done with the packet; other tables are not.
+    Accept,
+    /// The packet is gone.
+    Drop,
+    /// The named chain goes on, and does not come back.
+    Goto(String),
+}

@@ -1,0 +1,249 @@
+//! The ruleset as nftables text, for `nft -f`.
+
+use alloc::borrow::Cow;
+use core::fmt;
+
+use portcullis_core::policy::Protocol;
+
+use crate::ruleset::{
+    Chain, Data, Element, Field, HookPoint, Operation, Reject, Rule, Ruleset, Set, Statement, TABLE,
+    Type, Value, Verdict,
+};
+
+/// A script for `nft -f` that puts the table in place in one transaction, whether or not there is
+/// one of its name.
+impl fmt::Display for Ruleset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "table inet {TABLE}")?;
+        writeln!(f, "delete table inet {TABLE}")?;
+        writeln!(f, "table inet {TABLE} {{")?;
+        writeln!(f, "\tcomment \"{}\"", self.comment)?;
+        for set in &self.sets {
+            writeln!(f)?;
+            set.fmt(f)?;
+        }
+        for chain in &self.chains {
+            writeln!(f)?;
+            chain.fmt(f)?;
+        }
+        writeln!(f, "}}")
+    }
+}
+
+impl fmt::Display for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.data.is_some() { "map" } else { "set" };
+        writeln!(f, "\t{kind} {} {{", self.name)?;
+        write!(f, "\t\ttype {}", List(&self.key, " . "))?;
+        if let Some(data) = self.data {
+            write!(f, " : {data}")?;
+        }
+        writeln!(f)?;
+        if let Some(size) = self.size {
+            writeln!(f, "\t\tsize {size}")?;
+        }
+        if self.dynamic {
+            writeln!(f, "\t\tflags dynamic,timeout")?;
+        }
+        if !self.elements.is_empty() {
+            writeln!(f, "\t\telements = {{ {} }}", List(&self.elements, ",\n\t\t\t     "))?;
+        }
+        writeln!(f, "\t}}")
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        List(&self.key, " . ").fmt(f)?;
+        if let Some(comment) = &self.comment {
+            write!(f, " comment \"{comment}\"")?;
+        }
+        if let Some(data) = &self.data {
+            write!(f, " : {data}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\tchain {} {{", self.name)?;
+        if let Some(hook) = self.hook {
+            let point = match hook.point {
+                HookPoint::Input => "input",
+                HookPoint::Output => "output",
+            };
+            writeln!(f, "\t\ttype filter hook {point} priority {}; policy accept;", hook.priority)?;
+        }
+        for rule in &self.rules {
+            writeln!(f, "\t\t{rule}")?;
+        }
+        writeln!(f, "\t}}")
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        List(&self.statements, " ").fmt(f)?;
+        match self.comment {
+            Some(comment) => write!(f, " comment \"{comment}\""),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CtEstablished => f.write_str("ct state established"),
+            Self::NotForHost => f.write_str("meta pkttype != host"),
+            Self::Protocol { is: true, protocol } => write!(f, "meta l4proto {protocol}"),
+            Self::Protocol { is: false, protocol } => write!(f, "meta l4proto != {protocol}"),
+            Self::Interface(name) => write!(f, "iifname \"{name}\""),
+            Self::TcpSportNotZero => f.write_str("tcp sport != 0"),
+            Self::TcpFlags { equal, mask, value } => {
+                let operator = if *equal { "==" } else { "!=" };
+                write!(f, "tcp flags & ({}) {operator} {}", Flags(*mask), Flags(*value))
+            }
+            Self::In { key, set, member } => {
+                let operator = if *member { "" } else { "!= " };
+                write!(f, "{} {operator}@{set}", List(key, " . "))
+            }
+            Self::SetPriority(number) => write!(f, "meta priority set {}", Class(*number)),
+            Self::SetPriorityFrom { key, map } => {
+                write!(f, "meta priority set {} map @{map}", List(key, " . "))
+            }
+            Self::Dispatch { key, map } => write!(f, "{} vmap @{map}", List(key, " . ")),
+            Self::Change { operation, set, key, timeout, data } => {
+                let operation = match operation {
+                    Operation::Add => "add",
+                    Operation::Update => "update",
+                    Operation::Delete => "delete",
+                };
+                write!(f, "{operation} @{set} {{ {}", List(key, " . "))?;
+                if let Some(timeout) = timeout {
+                    write!(f, " timeout {}ms", timeout.as_millis())?;
+                }
+                match data {
+                    Some(Data::Field(field)) => write!(f, " : {field}")?,
+                    Some(Data::Value(value)) => write!(f, " : {value}")?,
+                    None => {}
+                }
+                f.write_str(" }")
+            }
+            Self::SetTcpDportZero => f.write_str("tcp dport set 0"),
+            Self::SetTcpSportFrom { key, map } => {
+                write!(f, "tcp sport set {} map @{map}", List(key, " . "))
+            }
+            Self::Reject(Reject::TcpReset) => f.write_str("reject with tcp reset"),
+            Self::Reject(Reject::PortUnreachable) => f.write_str("reject with icmpx port-unreachable"),
+            Self::Reject(Reject::AdminProhibited) => f.write_str("reject with icmpx admin-prohibited"),
+            Self::Verdict(verdict) => verdict.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept => f.write_str("accept"),
+            Self::Drop => f.write_str("drop"),
+            Self::Goto(chain) => write!(f, "goto {chain}"),
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IpSaddr => "ip saddr",
+            Self::IpDaddr => "ip daddr",
+            Self::Ip6Saddr => "ip6 saddr",
+            Self::Ip6Daddr => "ip6 daddr",
+            Self::L4Proto => "meta l4proto",
+            Self::ThDport => "th dport",
+            Self::TcpDport => "tcp dport",
+            Self::Priority => "meta priority",
+            Self::Iifname => "iifname",
+        })
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ipv4Addr => "ipv4_addr",
+            Self::Ipv6Addr => "ipv6_addr",
+            Self::InetProto => "inet_proto",
+            Self::InetService => "inet_service",
+            Self::Classid => "classid",
+            Self::Ifname => "ifname",
+            Self::Verdict => "verdict",
+        })
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipv4(address) => address.fmt(f),
+            Self::Ipv6(address) => address.fmt(f),
+            Self::Proto(Protocol::Tcp) => f.write_str("tcp"),
+            Self::Proto(Protocol::Udp) => f.write_str("udp"),
+            Self::Service(number) => number.fmt(f),
+            Self::Class(number) => Class(*number).fmt(f),
+            Self::Interface(name) => write!(f, "\"{name}\""),
+            Self::Verdict(verdict) => verdict.fmt(f),
+        }
+    }
+}
+
+/// A number of ours, as nft writes a `classid` (tc(8), "handles").
+struct Class(u32);
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}:{:x}", self.0 >> 16, self.0 & 0xffff)
+    }
+}
+
+/// TCP flags by name.
+struct Flags(u8);
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"];
+        let set = NAMES.iter().enumerate().filter(|(bit, _)| self.0 & (1 << bit) != 0);
+        let mut separator = "";
+        for (_, name) in set {
+            write!(f, "{separator}{name}")?;
+            separator = " | ";
+        }
+        if separator.is_empty() { f.write_str("0x0") } else { Ok(()) }
+    }
+}
+
+/// Things with something between them.
+struct List<'a, T>(&'a [T], &'static str);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for item in self.0 {
+            write!(f, "{separator}{item}")?;
+            separator = self.1;
+        }
+        Ok(())
+    }
+}
+
+/// A text in which nothing can end a quoted string of nft early: quotes and control characters
+/// become spaces, and it is cut to what a comment may hold.
+pub fn comment(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 127;
+    let clean = |c: char| !c.is_control() && c != '"' && c != '\\' && c.is_ascii();
+    if text.len() <= LONGEST && text.chars().all(clean) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if clean(c) { c } else { ' ' }).take(LONGEST).collect())
+}

@@ -1,0 +1,1 @@
+//! The daemon: one process reads packets, another keeps the firewall.

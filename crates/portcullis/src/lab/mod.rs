@@ -1,0 +1,1 @@
+//! A private network of namespaces, for the demo and the tests.

@@ -1,0 +1,1 @@
+//! The kernel, spoken to directly: nf_tables and rtnetlink.
