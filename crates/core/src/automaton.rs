@@ -129,7 +129,12 @@ impl Automaton {
         if let Some(&to) = self.step.get(&(state, port)).or_else(|| self.first.get(&port)) {
             return Transition::Advance(to);
         }
-        match here.and_then(|here| here.forgive) {
+        self.wrong(state)
+    }
+
+    /// What a packet to a port that no sequence holds means to a source in `state`.
+    pub fn wrong(&self, state: StateId) -> Transition {
+        match self.state(state).and_then(|here| here.forgive) {
             Some(to) => Transition::Forgive(to),
             None => Transition::Reset,
         }
@@ -329,7 +334,8 @@ impl Trie {
             // Nearest first: what a longer tail says hides what a shorter one would.
             let mut tail = at;
             while tail != 0 {
-                let children = self.children.range(from(tail)).take_while(|((at, _), _)| *at == tail);
+                let children =
+                    self.children.range(from(tail)).take_while(|((at, _), _)| *at == tail);
                 for (&(_, port), &to) in children {
                     for forgiven in 0..=layers {
                         let kept = if tail == at { forgiven } else { 0 };
@@ -352,6 +358,7 @@ impl Trie {
 
 /// The range of `children` that begins with those of node `at`.
 fn from(at: u32) -> core::ops::RangeFrom<(u32, Port)> {
-    const LEAST: Port = Port { protocol: crate::policy::Protocol::Tcp, number: core::num::NonZeroU16::MIN };
+    const LEAST: Port =
+        Port { protocol: crate::policy::Protocol::Tcp, number: core::num::NonZeroU16::MIN };
     (at, LEAST)..
 }

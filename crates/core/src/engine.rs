@@ -1,1 +1,308 @@
-//! stub
+//! A frame and the time in, a verdict and actions out.
+//!
+//! The engine is the daemon's recogniser. It looks at each frame as the firewall's rules look at the
+//! packet, in the same order, and walks the same [automaton](crate::automaton); property tests hold
+//! the two together. Nothing in it waits: a deadline is judged when the source is heard of again, and
+//! a grant ends in the kernel.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use crate::attempts::Attempts;
+use crate::automaton::{Automaton, Conflict, StateId, Transition};
+use crate::conversations::{Conversations, Ends};
+use crate::limits;
+use crate::policy::{DoorId, Policy, Port, Protocol, Recogniser};
+use crate::time::Instant;
+use crate::wire::{self, Link, Segment, Unreadable};
+
+/// A frame as it was captured.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// What its first byte belongs to.
+    pub link: Link,
+    /// Where it was going.
+    pub direction: Direction,
+    /// What was captured of it.
+    pub bytes: &'a [u8],
+}
+
+/// Where a frame was going, as the network card saw it (`sll_pkttype` of packet(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To this host alone.
+    ToHost,
+    /// From this host.
+    FromHost,
+    /// To everyone, to a group, or to another host.
+    Elsewhere,
+}
+
+/// What may be chosen about an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Sources whose attempts are kept.
+    pub max_attempts: usize,
+    /// Secret that makes the order of the tables unpredictable to strangers.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { max_attempts: limits::MAX_ATTEMPTS, seed: 0 }
+    }
+}
+
+/// What the engine wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Open a door for somebody.
+    Open(Grant),
+}
+
+/// A right to start connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// To the ports behind this door.
+    pub door: DoorId,
+    /// From this address.
+    pub address: IpAddr,
+    /// For so long from now.
+    pub open_for: Duration,
+}
+
+/// What a frame was taken for: one variant for each reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It could not be read.
+    Unreadable(Unreadable),
+    /// It is from this host.
+    FromHost,
+    /// It is not for this host, or not for it alone.
+    NotForHost,
+    /// Its source address can be nobody's.
+    BadSource,
+    /// It is a fragment. The firewall judges what fragments amount to; by itself, one is nothing.
+    Fragment,
+    /// It is neither TCP nor UDP.
+    OtherProtocol,
+    /// It is a TCP segment, but no bare SYN.
+    NotNew,
+    /// It answers a datagram of this host.
+    Conversation,
+    /// It is for a public port.
+    Public,
+    /// It is for a guarded port; the firewall refuses it or lets it in.
+    Guarded(DoorId),
+    /// It is for a wrong port.
+    Wrong {
+        /// Whether the source had made knocks, which are lost now.
+        lost: bool,
+    },
+    /// It is for a wrong port, which the door forgives.
+    Forgiven(DoorId),
+    /// It repeats the knock just made.
+    Repeated(DoorId),
+    /// It is a knock.
+    Stage {
+        /// Of this door.
+        door: DoorId,
+        /// How many have been made now.
+        stage: u8,
+    },
+    /// It is the last knock.
+    Opened {
+        /// Of this door.
+        door: DoorId,
+        /// How many that took.
+        stage: u8,
+    },
+}
+
+impl Verdict {
+    /// How many kinds there are.
+    pub const KINDS: usize = 15;
+
+    /// The kind as a number below [`Self::KINDS`], for counters.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Unreadable(_) => 0,
+            Self::FromHost => 1,
+            Self::NotForHost => 2,
+            Self::BadSource => 3,
+            Self::Fragment => 4,
+            Self::OtherProtocol => 5,
+            Self::NotNew => 6,
+            Self::Conversation => 7,
+            Self::Public => 8,
+            Self::Guarded(_) => 9,
+            Self::Wrong { .. } => 10,
+            Self::Forgiven(_) => 11,
+            Self::Repeated(_) => 12,
+            Self::Stage { .. } => 13,
+            Self::Opened { .. } => 14,
+        }
+    }
+}
+
+/// The daemon's recogniser.
+///
+/// `handle_*` methods take what happened, [`next_action`](Self::next_action) gives what is to be
+/// done; all of it must be fetched after each call.
+#[derive(Debug)]
+pub struct Engine {
+    automaton: Automaton,
+    open_for: BTreeMap<DoorId, Duration>,
+    guarded: BTreeMap<Port, DoorId>,
+    public: BTreeSet<Port>,
+    /// The addresses of this host, sorted; `None` if every address is taken for one.
+    local: Option<Vec<IpAddr>>,
+    attempts: Attempts,
+    conversations: Conversations,
+    actions: VecDeque<Action>,
+    seen: [u64; Verdict::KINDS],
+}
+
+impl Engine {
+    /// An engine for the doors of a checked policy that the daemon may open.
+    ///
+    /// # Errors
+    /// The conflicts between doors that [`check`](crate::policy::check()) would have found.
+    pub fn new(policy: &Policy, options: Options) -> Result<Self, Vec<Conflict>> {
+        let guards =
+            policy.doors().flat_map(|(id, door)| door.guards.iter().map(move |&p| (p, id)));
+        Ok(Self {
+            automaton: Automaton::build(policy.doors_seen_by(Recogniser::Daemon))?,
+            open_for: policy.doors().map(|(id, door)| (id, door.open_for)).collect(),
+            guarded: guards.collect(),
+            public: policy.gate.public.iter().copied().collect(),
+            local: None,
+            attempts: Attempts::new(options.max_attempts, options.seed),
+            conversations: Conversations::new(options.seed),
+            actions: VecDeque::new(),
+            seen: [0; Verdict::KINDS],
+        })
+    }
+
+    /// Says which addresses are this host's; packets to others do not count. Until this has been
+    /// called, every address does.
+    pub fn set_local_addresses(&mut self, addresses: &[IpAddr]) {
+        let mut addresses = addresses.to_vec();
+        addresses.sort_unstable();
+        self.local = Some(addresses);
+    }
+
+    /// Takes a frame that was captured at `now`.
+    pub fn handle_packet(&mut self, frame: Frame<'_>, now: Instant) -> Verdict {
+        let verdict = self.judge(frame, now);
+        if let Some(count) = self.seen.get_mut(verdict.index()) {
+            *count = count.saturating_add(1);
+        }
+        verdict
+    }
+
+    /// The next thing to do.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// How many frames there were of each kind of verdict, by [`Verdict::index`].
+    pub const fn seen(&self) -> &[u64; Verdict::KINDS] {
+        &self.seen
+    }
+
+    fn judge(&mut self, frame: Frame<'_>, now: Instant) -> Verdict {
+        if frame.direction == Direction::Elsewhere {
+            return Verdict::NotForHost;
+        }
+        let packet = match wire::parse(frame.link, frame.bytes) {
+            Ok(packet) => packet,
+            Err(unreadable) => return Verdict::Unreadable(unreadable),
+        };
+        let (source, destination) = (packet.source, packet.destination);
+        if frame.direction == Direction::FromHost {
+            if let Segment::Udp { source_port, destination_port } = packet.segment {
+                let (remote_port, local_port) = (destination_port, source_port);
+                let ends = Ends { remote: destination, remote_port, local_port };
+                self.conversations.sent(ends, now);
+            }
+            return Verdict::FromHost;
+        }
+        if self.local.as_ref().is_some_and(|local| local.binary_search(&destination).is_err()) {
+            return Verdict::NotForHost;
+        }
+        if !can_be_a_source(source) {
+            return Verdict::BadSource;
+        }
+        let port = match packet.segment {
+            Segment::Fragment => return Verdict::Fragment,
+            Segment::Other(_) => return Verdict::OtherProtocol,
+            Segment::Tcp { flags, .. } if !flags.is_bare_syn() => return Verdict::NotNew,
+            Segment::Tcp { destination_port, .. } => Port::new(Protocol::Tcp, destination_port),
+            Segment::Udp { source_port, destination_port } => {
+                let (remote_port, local_port) = (source_port, destination_port);
+                if self
+                    .conversations
+                    .received(Ends { remote: source, remote_port, local_port }, now)
+                {
+                    return Verdict::Conversation;
+                }
+                Port::new(Protocol::Udp, destination_port)
+            }
+        };
+        if let Some(port) = port {
+            if self.public.contains(&port) {
+                return Verdict::Public;
+            }
+            if let Some(&door) = self.guarded.get(&port) {
+                return Verdict::Guarded(door);
+            }
+        }
+        self.step(source, port, now)
+    }
+
+    /// A new connection from `source` to a port that counts; `None` is port 0, always a wrong one.
+    fn step(&mut self, source: IpAddr, port: Option<Port>, now: Instant) -> Verdict {
+        let state = self.attempts.state(source, now);
+        let door = self.automaton.state(state).map(|state| state.door);
+        let transition = match port {
+            Some(port) => self.automaton.next(state, port),
+            None => self.automaton.wrong(state),
+        };
+        match (transition, door) {
+            (Transition::Repeat, Some(door)) => Verdict::Repeated(door),
+            (Transition::Forgive(to), Some(door)) => {
+                self.attempts.keep_deadline(source, to);
+                Verdict::Forgiven(door)
+            }
+            (Transition::Advance(to), _) => self.advance(source, to, now),
+            _ => {
+                self.attempts.forget(source);
+                Verdict::Wrong { lost: state != StateId::ROOT }
+            }
+        }
+    }
+
+    fn advance(&mut self, source: IpAddr, to: StateId, now: Instant) -> Verdict {
+        let Some(&state) = self.automaton.state(to) else {
+            return Verdict::Wrong { lost: self.attempts.forget(source) };
+        };
+        self.attempts.advance(source, to, now.after(state.step_timeout));
+        let stage = state.stage;
+        let Some(door) = state.opens else {
+            return Verdict::Stage { door: state.door, stage };
+        };
+        let open_for = self.open_for.get(&door).copied().unwrap_or_default();
+        self.actions.push_back(Action::Open(Grant { door, address: source, open_for }));
+        Verdict::Opened { door, stage }
+    }
+}
+
+/// Whether somebody can be reached at this address: the kernel drops the others as martians
+/// (`ip_route_input_slow` of net/ipv4/route.c; RFC 4291, section 2.5).
+fn can_be_a_source(source: IpAddr) -> bool {
+    let broadcast = matches!(source, IpAddr::V4(address) if address.is_broadcast());
+    !(source.is_unspecified() || source.is_multicast() || source.is_loopback() || broadcast)
+}

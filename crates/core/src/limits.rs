@@ -72,6 +72,7 @@ pub const MAX_REFUSALS: u32 = 65_536;
 /// one source that it comes from.
 pub const MAX_CONVERSATIONS: usize = 16_384;
 
-/// How long the host's own datagram makes those coming back an answer
-/// (`nf_conntrack_udp_timeout`, 30 s by default; Documentation/networking/nf_conntrack-sysctl.rst).
-pub const CONVERSATION_LIFETIME: Duration = Duration::from_secs(30);
+/// How long a datagram of the host's own makes those coming back an answer: what connection tracking
+/// gives a conversation in both directions (`nf_conntrack_udp_timeout_stream`, 120 s by default;
+/// Documentation/networking/nf_conntrack-sysctl.rst).
+pub const CONVERSATION_LIFETIME: Duration = Duration::from_secs(120);

@@ -1,1 +1,373 @@
-//! stub
+//! Says for a packet which rules it meets and what comes out, without a kernel.
+//!
+//! It runs the [`Ruleset`] value itself, rule by rule, so what it says holds for what is loaded;
+//! tests hold it to the real kernel. Dynamic sets are kept with their timeouts; time is an argument.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use portcullis_core::policy::Protocol;
+use portcullis_core::time::Instant;
+
+use crate::ruleset::{
+    Data, Field, HookPoint, Operation, Reject, Rule, Ruleset, Statement, Value, Verdict,
+};
+
+/// A packet as the input hook sees it: routed, reassembled, and known to connection tracking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// The interface that it came in on.
+    pub interface: String,
+    /// Whether it was sent to this host alone (`meta pkttype host`).
+    pub for_host: bool,
+    /// Whether connection tracking takes it for part of a connection that both sides have spoken in.
+    pub established: bool,
+    /// Its source address.
+    pub source: IpAddr,
+    /// Its destination address, of the same family.
+    pub destination: IpAddr,
+    /// What it carries.
+    pub payload: Payload,
+}
+
+/// What a packet carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    /// A TCP segment.
+    Tcp {
+        /// From this port.
+        source_port: u16,
+        /// To this port.
+        destination_port: u16,
+        /// Byte 13 of its header.
+        flags: u8,
+    },
+    /// A UDP datagram.
+    Udp {
+        /// From this port.
+        source_port: u16,
+        /// To this port.
+        destination_port: u16,
+    },
+    /// Something else, by its protocol number.
+    Other(u8),
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on to other tables and then to whoever listens.
+    Passed,
+    /// It goes on, readdressed to a port that nobody can listen on: answered as a closed port.
+    AnsweredAsClosed,
+    /// It is refused.
+    Refused(Reject),
+    /// It is gone.
+    Dropped,
+}
+
+/// A rule that a packet met, and how far it matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step<'a> {
+    /// The chain.
+    pub chain: &'a str,
+    /// The number of the rule in its chain, from 0.
+    pub index: usize,
+    /// The rule.
+    pub rule: &'a Rule,
+    /// Whether every statement of it matched.
+    pub matched: bool,
+}
+
+/// What happened to one packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace<'a> {
+    /// The rules that it met, in order.
+    pub steps: Vec<Step<'a>>,
+    /// What came out.
+    pub fate: Fate,
+}
+
+/// A loaded ruleset with the contents of its dynamic sets.
+#[derive(Debug, Clone)]
+pub struct Simulator<'a> {
+    ruleset: &'a Ruleset,
+    fixed: BTreeMap<&'a str, BTreeMap<Vec<Key>, Option<&'a Value>>>,
+    dynamic: BTreeMap<&'a str, BTreeMap<Vec<Key>, Timed>>,
+}
+
+#[derive(Debug, Clone)]
+struct Timed {
+    data: Option<Value>,
+    until: Instant,
+}
+
+/// A value that can be ordered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Address(IpAddr),
+    Number(u32),
+    Name(String),
+}
+
+impl From<&Value> for Key {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Ipv4(address) => Self::Address((*address).into()),
+            Value::Ipv6(address) => Self::Address((*address).into()),
+            Value::Proto(protocol) => Self::Number(protocol.number().into()),
+            Value::Service(number) => Self::Number((*number).into()),
+            Value::Class(number) => Self::Number(*number),
+            Value::Interface(name) => Self::Name(name.clone()),
+            // No set of ours is keyed by verdicts.
+            Value::Verdict(_) => Self::Name(String::new()),
+        }
+    }
+}
+
+impl<'a> Simulator<'a> {
+    /// A ruleset just loaded.
+    pub fn new(ruleset: &'a Ruleset) -> Self {
+        let mut fixed = BTreeMap::new();
+        let mut dynamic = BTreeMap::new();
+        for set in &ruleset.sets {
+            if set.dynamic {
+                dynamic.insert(set.name.as_str(), BTreeMap::new());
+            } else {
+                let elements = set.elements.iter();
+                let elements = elements
+                    .map(|e| (e.key.iter().map(Key::from).collect(), e.data.as_ref()))
+                    .collect();
+                fixed.insert(set.name.as_str(), elements);
+            }
+        }
+        Self { ruleset, fixed, dynamic }
+    }
+
+    /// Puts an element into a dynamic set, as the daemon does with grants.
+    pub fn add(&mut self, set: &str, key: &[Value], data: Option<Value>, until: Instant) {
+        if let Some(set) = self.dynamic.get_mut(set) {
+            set.insert(key.iter().map(Key::from).collect(), Timed { data, until });
+        }
+    }
+
+    /// The data of a living element of a dynamic map: `Some(None)` if the set has it without data.
+    pub fn get(&self, set: &str, key: &[Value], now: Instant) -> Option<Option<&Value>> {
+        let key: Vec<Key> = key.iter().map(Key::from).collect();
+        let element = self.dynamic.get(set)?.get(&key)?;
+        (now < element.until).then_some(element.data.as_ref())
+    }
+
+    /// Sends a packet through the chains of the input hook.
+    pub fn receive(&mut self, packet: &Packet, now: Instant) -> Trace<'a> {
+        let ruleset = self.ruleset;
+        let input = ruleset
+            .chains
+            .iter()
+            .find(|chain| chain.hook.is_some_and(|hook| hook.point == HookPoint::Input));
+        let mut run = Run { simulator: self, packet, now, priority: 0, readdressed: false };
+        let mut steps = Vec::new();
+        let mut next = input;
+        while let Some(chain) = next.take() {
+            for (index, rule) in chain.rules.iter().enumerate() {
+                let (matched, end) = run.rule(rule);
+                steps.push(Step { chain: &chain.name, index, rule, matched });
+                let fate = match end {
+                    None => continue,
+                    Some(End::Goto(name)) => {
+                        next = ruleset.chain(&name);
+                        break;
+                    }
+                    Some(End::Fate(fate)) => fate,
+                };
+                return Trace { steps, fate };
+            }
+        }
+        // The end of a chain that was gone to is the policy of the base chain, which accepts.
+        let fate = if run.readdressed { Fate::AnsweredAsClosed } else { Fate::Passed };
+        Trace { steps, fate }
+    }
+}
+
+/// One packet on its way.
+struct Run<'s, 'a> {
+    simulator: &'s mut Simulator<'a>,
+    packet: &'s Packet,
+    now: Instant,
+    priority: u32,
+    readdressed: bool,
+}
+
+enum End {
+    Goto(String),
+    Fate(Fate),
+}
+
+impl Run<'_, '_> {
+    /// Whether all of the rule matched, and how the evaluation ends if it does.
+    fn rule(&mut self, rule: &Rule) -> (bool, Option<End>) {
+        for statement in &rule.statements {
+            match self.statement(statement) {
+                None => return (false, None),
+                Some(None) => {}
+                Some(Some(end)) => return (true, Some(end)),
+            }
+        }
+        (true, None)
+    }
+
+    /// `None` if it does not match.
+    fn statement(&mut self, statement: &Statement) -> Option<Option<End>> {
+        let matched = match statement {
+            Statement::CtEstablished => self.packet.established,
+            Statement::NotForHost => !self.packet.for_host,
+            Statement::Protocol { is, protocol } => (self.protocol() == protocol.number()) == *is,
+            Statement::Interface(name) => self.packet.interface == *name,
+            Statement::TcpSportNotZero => match self.packet.payload {
+                Payload::Tcp { source_port, .. } => source_port != 0,
+                _ => false,
+            },
+            Statement::TcpFlags { equal, mask, value } => match self.packet.payload {
+                Payload::Tcp { flags, .. } => (flags & mask == *value) == *equal,
+                _ => false,
+            },
+            Statement::In { key, set, member } => self.find(key, set)?.is_some() == *member,
+            Statement::SetPriority(number) => {
+                self.priority = *number;
+                true
+            }
+            Statement::SetPriorityFrom { key, map } => match self.find(key, map)?? {
+                Some(Value::Class(number)) => {
+                    self.priority = number;
+                    true
+                }
+                _ => false,
+            },
+            Statement::Dispatch { key, map } => match self.find(key, map)?? {
+                Some(Value::Verdict(verdict)) => return Some(Some(self.end(&verdict))),
+                _ => false,
+            },
+            Statement::Change { operation, set, key, timeout, data } => {
+                let key = self.key(key)?;
+                let data = match data {
+                    Some(Data::Field(field)) => Some(self.value(*field)?),
+                    Some(Data::Value(value)) => Some(value.clone()),
+                    None => None,
+                };
+                self.change(*operation, set, key, *timeout, data)
+            }
+            Statement::SetTcpDportZero => {
+                let tcp = self.protocol() == Protocol::Tcp.number();
+                self.readdressed |= tcp;
+                tcp
+            }
+            // Only packets of this host meet this.
+            Statement::SetTcpSportFrom { .. } => false,
+            Statement::Reject(reject) => {
+                let possible =
+                    *reject != Reject::TcpReset || self.protocol() == Protocol::Tcp.number();
+                return possible.then_some(Some(End::Fate(Fate::Refused(*reject))));
+            }
+            Statement::Verdict(verdict) => return Some(Some(self.end(verdict))),
+        };
+        matched.then_some(None)
+    }
+
+    fn end(&self, verdict: &Verdict) -> End {
+        match verdict {
+            Verdict::Accept if self.readdressed => End::Fate(Fate::AnsweredAsClosed),
+            Verdict::Accept => End::Fate(Fate::Passed),
+            Verdict::Drop => End::Fate(Fate::Dropped),
+            Verdict::Goto(chain) => End::Goto(chain.to_owned()),
+        }
+    }
+
+    fn protocol(&self) -> u8 {
+        match self.packet.payload {
+            Payload::Tcp { .. } => Protocol::Tcp.number(),
+            Payload::Udp { .. } => Protocol::Udp.number(),
+            Payload::Other(number) => number,
+        }
+    }
+
+    /// What the packet has there; `None` if it has no such field.
+    fn value(&self, field: Field) -> Option<Value> {
+        let address = |address: IpAddr, four: bool| match address {
+            IpAddr::V4(address) if four => Some(Value::Ipv4(address)),
+            IpAddr::V6(address) if !four => Some(Value::Ipv6(address)),
+            _ => None,
+        };
+        match field {
+            Field::IpSaddr => address(self.packet.source, true),
+            Field::IpDaddr => address(self.packet.destination, true),
+            Field::Ip6Saddr => address(self.packet.source, false),
+            Field::Ip6Daddr => address(self.packet.destination, false),
+            Field::L4Proto => match self.protocol() {
+                6 => Some(Value::Proto(Protocol::Tcp)),
+                17 => Some(Value::Proto(Protocol::Udp)),
+                _ => None,
+            },
+            Field::ThDport | Field::TcpDport => match self.packet.payload {
+                Payload::Tcp { destination_port, .. } => Some(Value::Service(destination_port)),
+                Payload::Udp { destination_port, .. } if field == Field::ThDport => {
+                    Some(Value::Service(destination_port))
+                }
+                _ => None,
+            },
+            Field::Priority => Some(Value::Class(self.priority)),
+            Field::Iifname => Some(Value::Interface(self.packet.interface.clone())),
+        }
+    }
+
+    fn key(&self, fields: &[Field]) -> Option<Vec<Key>> {
+        fields.iter().map(|&field| Some(Key::from(&self.value(field)?))).collect()
+    }
+
+    /// `None` if the packet has no such key, `Some(None)` if the set has not, else the data.
+    fn find(&self, key: &[Field], set: &str) -> Option<Option<Option<Value>>> {
+        let key = self.key(key)?;
+        if let Some(set) = self.simulator.fixed.get(set) {
+            return Some(set.get(&key).map(|data| data.cloned()));
+        }
+        let element = self.simulator.dynamic.get(set).and_then(|set| set.get(&key));
+        Some(element.filter(|e| self.now < e.until).map(|element| element.data.clone()))
+    }
+
+    /// Whether the statement matches: adding does not where the set is full.
+    fn change(
+        &mut self,
+        operation: Operation,
+        name: &str,
+        key: Vec<Key>,
+        timeout: Option<Duration>,
+        data: Option<Value>,
+    ) -> bool {
+        let size = self.simulator.ruleset.set(name).and_then(|set| set.size);
+        let size = size.map_or(usize::MAX, |size| size as usize);
+        let now = self.now;
+        let Some(set) = self.simulator.dynamic.get_mut(name) else { return false };
+        if operation == Operation::Delete {
+            set.remove(&key);
+            return true;
+        }
+        let until = now.after(timeout.unwrap_or(Duration::MAX));
+        if let Some(element) = set.get_mut(&key).filter(|element| now < element.until) {
+            if operation == Operation::Update {
+                element.until = until;
+            }
+            return true;
+        }
+        if set.len() >= size {
+            set.retain(|_, element| now < element.until);
+        }
+        let room = set.len() < size;
+        if room {
+            set.insert(key, Timed { data, until });
+        }
+        room
+    }
+}

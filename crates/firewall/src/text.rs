@@ -6,8 +6,8 @@ use core::fmt;
 use portcullis_core::policy::Protocol;
 
 use crate::ruleset::{
-    Chain, Data, Element, Field, HookPoint, Operation, Reject, Rule, Ruleset, Set, Statement, TABLE,
-    Type, Value, Verdict,
+    Chain, Data, Element, Field, HookPoint, Operation, Reject, Rule, Ruleset, Set, Statement,
+    TABLE, Type, Value, Verdict,
 };
 
 /// A script for `nft -f` that puts the table in place in one transaction, whether or not there is
@@ -136,8 +136,12 @@ impl fmt::Display for Statement {
                 write!(f, "tcp sport set {} map @{map}", List(key, " . "))
             }
             Self::Reject(Reject::TcpReset) => f.write_str("reject with tcp reset"),
-            Self::Reject(Reject::PortUnreachable) => f.write_str("reject with icmpx port-unreachable"),
-            Self::Reject(Reject::AdminProhibited) => f.write_str("reject with icmpx admin-prohibited"),
+            Self::Reject(Reject::PortUnreachable) => {
+                f.write_str("reject with icmpx port-unreachable")
+            }
+            Self::Reject(Reject::AdminProhibited) => {
+                f.write_str("reject with icmpx admin-prohibited")
+            }
             Self::Verdict(verdict) => verdict.fmt(f),
         }
     }

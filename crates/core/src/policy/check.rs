@@ -4,16 +4,15 @@
 //! but knowing it opens the door.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
-use core::time::Duration;
 
-use super::{Door, DoorId, DoorName, Policy, Port};
+use super::{Door, DoorId, DoorName, Policy, Port, Problem};
 use crate::automaton::{Automaton, ConflictKind, StateId, Transition};
 use crate::limits;
-use crate::strength::{self, Sweep};
+use crate::strength::{self, Usable};
+
+#[cfg(test)]
+mod tests;
 
 /// Where in a policy something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,263 +61,16 @@ pub struct Finding {
     pub related: Option<Place>,
 }
 
-/// The ways in which a policy can be wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is documented by its message and its hint below")]
-pub enum Problem {
-    NoDoor,
-    TooManyDoors { count: usize },
-    DuplicateDoor { name: DoorName },
-    NoGuards,
-    TooManyGuards { count: usize },
-    DuplicateGuard { port: Port },
-    GuardedTwice { port: Port, other: DoorName },
-    TooFewKnocks { count: usize },
-    TooManyKnocks { count: usize },
-    Monotone { ascending: bool },
-    RepeatedKnock { port: Port },
-    GuardedKnock { port: Port, door: DoorName },
-    PublicKnock { port: Port },
-    PublicGuard { port: Port },
-    TooManyPublic { count: usize },
-    DuplicatePublic { port: Port },
-    TooManyInterfaces { count: usize },
-    DuplicateInterface,
-    SameSequence { other: DoorName },
-    PrefixSequence { other: DoorName },
-    ContainedSequence { other: DoorName },
-    MixedStepTimeout { other: DoorName },
-    MixedTolerate { other: DoorName },
-    TooManyOverlaps { other: DoorName },
-    UnreachableStage { stage: usize, port: Port },
-    StepTimeoutTooShort,
-    StepTimeoutTooLong,
-    OpenForTooShort,
-    OpenForTooLong,
-    TolerateTooLarge { tolerate: u8 },
-    SweepOpens { sweep: Sweep, wrong: u64 },
-    TooManyDurations { count: usize },
-}
-
-impl Problem {
-    /// A short name that stays the same for ever, for scripts and for looking it up.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::NoDoor => "no-door",
-            Self::TooManyDoors { .. } => "too-many-doors",
-            Self::DuplicateDoor { .. } => "duplicate-door",
-            Self::NoGuards => "no-guards",
-            Self::TooManyGuards { .. } => "too-many-guards",
-            Self::DuplicateGuard { .. } => "duplicate-guard",
-            Self::GuardedTwice { .. } => "guarded-twice",
-            Self::TooFewKnocks { .. } => "too-few-knocks",
-            Self::TooManyKnocks { .. } => "too-many-knocks",
-            Self::Monotone { .. } => "monotone-sequence",
-            Self::RepeatedKnock { .. } => "repeated-knock",
-            Self::GuardedKnock { .. } => "guarded-knock",
-            Self::PublicKnock { .. } => "public-knock",
-            Self::PublicGuard { .. } => "public-guard",
-            Self::TooManyPublic { .. } => "too-many-public",
-            Self::DuplicatePublic { .. } => "duplicate-public",
-            Self::TooManyInterfaces { .. } => "too-many-interfaces",
-            Self::DuplicateInterface => "duplicate-interface",
-            Self::SameSequence { .. } => "same-sequence",
-            Self::PrefixSequence { .. } => "prefix-sequence",
-            Self::ContainedSequence { .. } => "contained-sequence",
-            Self::MixedStepTimeout { .. } => "mixed-step-timeout",
-            Self::MixedTolerate { .. } => "mixed-tolerate",
-            Self::TooManyOverlaps { .. } => "too-many-overlaps",
-            Self::UnreachableStage { .. } => "unreachable-stage",
-            Self::StepTimeoutTooShort => "step-timeout-too-short",
-            Self::StepTimeoutTooLong => "step-timeout-too-long",
-            Self::OpenForTooShort => "open-for-too-short",
-            Self::OpenForTooLong => "open-for-too-long",
-            Self::TolerateTooLarge { .. } => "tolerate-too-large",
-            Self::SweepOpens { .. } => "sweep-opens",
-            Self::TooManyDurations { .. } => "too-many-durations",
-        }
-    }
-
-    /// Whether it forbids the policy.
-    pub const fn severity(&self) -> Severity {
-        match self {
-            Self::DuplicateGuard { .. } | Self::DuplicatePublic { .. } | Self::DuplicateInterface => {
-                Severity::Warning
-            }
-            _ => Severity::Error,
-        }
-    }
-
-    /// What to do about it, as one sentence without a period.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::NoDoor => "write a table such as `[door.ssh]` with `guards` and `sequence`".into(),
-            Self::TooManyDoors { .. } => format!("a policy has at most {} doors", limits::MAX_DOORS),
-            Self::DuplicateDoor { .. } => "give one of them another name".into(),
-            Self::NoGuards => "name the ports behind the door, as in `guards = [\"tcp/22\"]`".into(),
-            Self::TooManyGuards { .. } => {
-                format!("a door guards at most {} ports; use a second door", limits::MAX_GUARDS)
-            }
-            Self::DuplicateGuard { .. } | Self::DuplicatePublic { .. } | Self::DuplicateInterface => {
-                "remove one of them".into()
-            }
-            Self::GuardedTwice { .. } => {
-                "a port belongs to one door; let one door guard both ports, or remove it here".into()
-            }
-            Self::TooFewKnocks { .. } => format!(
-                "use {} to {} knocks in an order that is neither rising nor falling",
-                limits::MIN_KNOCKS,
-                limits::MAX_KNOCKS
-            ),
-            Self::TooManyKnocks { .. } => {
-                format!("a sequence has at most {} knocks", limits::MAX_KNOCKS)
-            }
-            Self::Monotone { .. } => {
-                "reorder the knocks so that the port numbers go both up and down".into()
-            }
-            Self::RepeatedKnock { .. } => {
-                "TCP repeats an unanswered SYN by itself, so a repeat can never be a step; use \
-                 another port"
-                    .into()
-            }
-            Self::GuardedKnock { .. } => {
-                "a packet to a guarded port is refused or let in, it is never a knock; use a port \
-                 with nothing behind it"
-                    .into()
-            }
-            Self::PublicKnock { .. } => {
-                "everyone touches public ports, so they never count; use a port with nothing behind \
-                 it"
-                .into()
-            }
-            Self::PublicGuard { .. } => "a port is either public or guarded; remove it from one".into(),
-            Self::TooManyPublic { .. } => format!("at most {} ports", limits::MAX_PUBLIC),
-            Self::TooManyInterfaces { .. } => format!("at most {} interfaces", limits::MAX_INTERFACES),
-            Self::SameSequence { .. } | Self::PrefixSequence { .. } | Self::ContainedSequence { .. } => {
-                "whoever knocks at one would open the other too; change at least one port".into()
-            }
-            Self::MixedStepTimeout { .. } | Self::MixedTolerate { .. } => {
-                "a source has one attempt at a time; give both doors the same value, or let their \
-                 sequences not overlap"
-                    .into()
-            }
-            Self::TooManyOverlaps { .. } => "let fewer sequences share their first port".into(),
-            Self::UnreachableStage { .. } => "change this knock".into(),
-            Self::StepTimeoutTooShort => format!(
-                "a knock that is lost or late needs time: at least {}, and 5s is a good value",
-                Seconds(limits::MIN_STEP_TIMEOUT)
-            ),
-            Self::StepTimeoutTooLong => format!("at most {}", Seconds(limits::MAX_STEP_TIMEOUT)),
-            Self::OpenForTooShort => format!(
-                "a connection needs time to be made: at least {}, and 30s is a good value",
-                Seconds(limits::MIN_OPEN_FOR)
-            ),
-            Self::OpenForTooLong => format!(
-                "at most {}: a grant is for starting a connection, which then lives as long as it \
-                 likes",
-                Seconds(limits::MAX_OPEN_FOR)
-            ),
-            Self::TolerateTooLarge { .. } => format!("at most {}", limits::MAX_TOLERATE),
-            Self::SweepOpens { wrong: 0, .. } => {
-                "choose ports that do not follow each other".into()
-            }
-            Self::SweepOpens { wrong, .. } => {
-                format!("forgive fewer than {wrong} wrong ports, or choose ports further apart")
-            }
-            Self::TooManyDurations { .. } => format!(
-                "use at most {} different pairs of `step_timeout` and `open_for`",
-                limits::MAX_DISTINCT_DURATIONS
-            ),
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoDoor => f.write_str("there is no door"),
-            Self::TooManyDoors { count } => write!(f, "there are {count} doors"),
-            Self::DuplicateDoor { name } => write!(f, "there are two doors named `{name}`"),
-            Self::NoGuards => f.write_str("the door guards nothing"),
-            Self::TooManyGuards { count } => write!(f, "the door guards {count} ports"),
-            Self::DuplicateGuard { port } => write!(f, "`{port}` is guarded twice by this door"),
-            Self::GuardedTwice { port, other } => {
-                write!(f, "`{port}` is guarded by door `{other}` already")
-            }
-            Self::TooFewKnocks { count } => write!(
-                f,
-                "{count} knock{} can be touched in turn by a single sweep over the ports",
-                if *count == 1 { "" } else { "s" }
-            ),
-            Self::TooManyKnocks { count } => write!(f, "the sequence has {count} knocks"),
-            Self::Monotone { ascending } => write!(
-                f,
-                "the ports only {}: an ordinary port scan touches them in this order",
-                if *ascending { "rise" } else { "fall" }
-            ),
-            Self::RepeatedKnock { port } => write!(f, "`{port}` repeats the knock before it"),
-            Self::GuardedKnock { port, door } => {
-                write!(f, "`{port}` is guarded by door `{door}` and cannot be a knock")
-            }
-            Self::PublicKnock { port } => write!(f, "`{port}` is public and cannot be a knock"),
-            Self::PublicGuard { port } => write!(f, "`{port}` is both public and guarded"),
-            Self::TooManyPublic { count } => write!(f, "there are {count} public ports"),
-            Self::DuplicatePublic { port } => write!(f, "`{port}` is listed twice"),
-            Self::TooManyInterfaces { count } => write!(f, "there are {count} interfaces"),
-            Self::DuplicateInterface => f.write_str("this interface is listed twice"),
-            Self::SameSequence { other } => write!(f, "door `{other}` has the same sequence"),
-            Self::PrefixSequence { other } => {
-                write!(f, "this sequence is the beginning of that of door `{other}`")
-            }
-            Self::ContainedSequence { other } => {
-                write!(f, "this sequence is contained in that of door `{other}`")
-            }
-            Self::MixedStepTimeout { other } => write!(
-                f,
-                "this sequence overlaps that of door `{other}`, which has another `step_timeout`"
-            ),
-            Self::MixedTolerate { other } => write!(
-                f,
-                "this sequence overlaps that of door `{other}`, which has another `tolerate`"
-            ),
-            Self::TooManyOverlaps { other } => {
-                write!(f, "too many sequences overlap with this one and that of door `{other}`")
-            }
-            Self::UnreachableStage { stage, port } => {
-                write!(f, "stage {stage} can never be reached: `{port}` does not count as a knock there")
-            }
-            Self::StepTimeoutTooShort => f.write_str("this is too short for the network"),
-            Self::StepTimeoutTooLong | Self::OpenForTooLong => f.write_str("this is too long"),
-            Self::OpenForTooShort => f.write_str("this is too short to connect"),
-            Self::TolerateTooLarge { tolerate } => write!(f, "{tolerate} wrong ports are too many to forgive"),
-            Self::SweepOpens { sweep, wrong } => write!(
-                f,
-                "{sweep} opens this door: {wrong} wrong port{} come between its knocks",
-                if *wrong == 1 { "" } else { "s" }
-            ),
-            Self::TooManyDurations { count } => {
-                write!(f, "there are {count} different pairs of `step_timeout` and `open_for`")
-            }
-        }
-    }
-}
-
-/// A duration as the configuration would write it.
-struct Seconds(Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.subsec_millis() {
-            0 => write!(f, "{}s", self.0.as_secs()),
-            _ => write!(f, "{}ms", self.0.as_millis()),
-        }
-    }
-}
-
 /// Everything that is wrong with a policy, in the order of the file. A policy may be used when none
 /// of the findings is an [error](Severity::Error).
 pub fn check(policy: &Policy) -> Vec<Finding> {
-    let mut check = Check { policy, findings: Vec::new(), guarded: BTreeMap::new() };
+    let mut check = Check {
+        policy,
+        findings: Vec::new(),
+        guarded: BTreeMap::new(),
+        public: BTreeMap::new(),
+        usable: Usable::of(policy),
+    };
     check.whole();
     check.gate();
     for (id, door) in policy.doors() {
@@ -336,7 +88,11 @@ pub fn check(policy: &Policy) -> Vec<Finding> {
 struct Check<'a> {
     policy: &'a Policy,
     findings: Vec<Finding>,
-    guarded: BTreeMap<Port, DoorId>,
+    /// The first door that guards a port, and where it says so.
+    guarded: BTreeMap<Port, (DoorId, usize)>,
+    /// The first entry of the public ports that names a port.
+    public: BTreeMap<Port, usize>,
+    usable: Usable,
 }
 
 impl Check<'_> {
@@ -364,9 +120,14 @@ impl Check<'_> {
         let mut durations = BTreeSet::new();
         for (id, door) in self.policy.doors() {
             durations.insert((door.step_timeout, door.open_for));
-            if let Some(first) = names.insert(&door.name, id) {
+            let first = *names.entry(&door.name).or_insert(id);
+            if first != id {
                 let name = door.name.clone();
-                self.report_with(Place::Door(id), Place::Door(first), Problem::DuplicateDoor { name });
+                self.report_with(
+                    Place::Door(id),
+                    Place::Door(first),
+                    Problem::DuplicateDoor { name },
+                );
             }
         }
         if durations.len() > limits::MAX_DISTINCT_DURATIONS {
@@ -380,11 +141,15 @@ impl Check<'_> {
         if count > limits::MAX_PUBLIC {
             self.report(Place::Whole, Problem::TooManyPublic { count });
         }
-        let mut seen = BTreeMap::new();
         for (index, &port) in gate.public.iter().enumerate() {
-            if let Some(first) = seen.insert(port, index) {
-                let problem = Problem::DuplicatePublic { port };
-                self.report_with(Place::Public(index), Place::Public(first), problem);
+            match self.public.get(&port) {
+                Some(&first) => {
+                    let problem = Problem::DuplicatePublic { port };
+                    self.report_with(Place::Public(index), Place::Public(first), problem);
+                }
+                None => {
+                    self.public.insert(port, index);
+                }
             }
         }
         let count = gate.interfaces.len();
@@ -393,7 +158,8 @@ impl Check<'_> {
         }
         let mut seen = BTreeMap::new();
         for (index, interface) in gate.interfaces.iter().enumerate() {
-            if let Some(first) = seen.insert(interface, index) {
+            let first = *seen.entry(interface).or_insert(index);
+            if first != index {
                 let problem = Problem::DuplicateInterface;
                 self.report_with(Place::Interface(index), Place::Interface(first), problem);
             }
@@ -411,20 +177,21 @@ impl Check<'_> {
         for (index, &port) in door.guards.iter().enumerate() {
             let place = Place::Guard(id, index);
             match self.guarded.get(&port) {
-                Some(&other) if other == id => {
-                    self.report(place, Problem::DuplicateGuard { port });
+                Some(&(other, first)) if other == id => {
+                    let problem = Problem::DuplicateGuard { port };
+                    self.report_with(place, Place::Guard(id, first), problem);
                 }
-                Some(&other) => {
+                Some(&(other, first)) => {
                     if let Some(name) = self.name(other) {
                         let problem = Problem::GuardedTwice { port, other: name };
-                        self.report_with(place, Place::Guards(other), problem);
+                        self.report_with(place, Place::Guard(other, first), problem);
                     }
                 }
                 None => {
-                    self.guarded.insert(port, id);
+                    self.guarded.insert(port, (id, index));
                 }
             }
-            if let Some(public) = self.policy.gate.public.iter().position(|&p| p == port) {
+            if let Some(&public) = self.public.get(&port) {
                 self.report_with(place, Place::Public(public), Problem::PublicGuard { port });
             }
         }
@@ -443,13 +210,13 @@ impl Check<'_> {
             if before == Some(&port) {
                 self.report(place, Problem::RepeatedKnock { port });
             }
-            if let Some(&other) = self.guarded.get(&port)
+            if let Some(&(other, guard)) = self.guarded.get(&port)
                 && let Some(door) = self.name(other)
             {
                 let problem = Problem::GuardedKnock { port, door };
-                self.report_with(place, Place::Guards(other), problem);
+                self.report_with(place, Place::Guard(other, guard), problem);
             }
-            if let Some(public) = self.policy.gate.public.iter().position(|&p| p == port) {
+            if let Some(&public) = self.public.get(&port) {
                 self.report_with(place, Place::Public(public), Problem::PublicKnock { port });
             }
         }
@@ -458,9 +225,8 @@ impl Check<'_> {
             self.report(Place::Sequence(id), Problem::TooFewKnocks { count });
         } else if let Some(ascending) = strength::monotone(knocks) {
             self.report(Place::Sequence(id), Problem::Monotone { ascending });
-        } else if let Some((sweep, wrong)) = strength::easiest_sweep(knocks, |port| {
-            !self.guarded.contains_key(&port) && !self.policy.gate.public.contains(&port)
-        }) && wrong <= u64::from(door.tolerate)
+        } else if let Some((sweep, wrong)) = strength::easiest_sweep(knocks, &self.usable)
+            && wrong <= u64::from(door.tolerate.min(limits::MAX_TOLERATE))
         {
             let place = if wrong == 0 { Place::Sequence(id) } else { Place::Tolerate(id) };
             self.report(place, Problem::SweepOpens { sweep, wrong });
@@ -486,23 +252,33 @@ impl Check<'_> {
         }
     }
 
-    /// Doors that cannot be told apart, by building the automaton of them all.
+    /// Doors that cannot be told apart, by building the automaton of them all. Doors beyond the
+    /// limits are refused already, and the automaton is not made for them.
     fn overlaps(&mut self) {
-        match Automaton::build(self.policy.doors()) {
+        let policy = self.policy;
+        let sane = || {
+            policy.doors().take(limits::MAX_DOORS).filter(|(_, door)| {
+                door.sequence.len() <= limits::MAX_KNOCKS && door.tolerate <= limits::MAX_TOLERATE
+            })
+        };
+        match Automaton::build(sane()) {
             Ok(automaton) => {
-                for (id, door) in self.policy.doors() {
+                // A repeated knock is never a step, and has been reported as what it is.
+                let repeats = |door: &Door| {
+                    door.sequence.iter().zip(door.sequence.iter().skip(1)).any(|(a, b)| a == b)
+                };
+                for (id, door) in sane().filter(|(_, door)| !repeats(door)) {
                     self.reachable(&automaton, id, door);
                 }
             }
             Err(conflicts) => {
                 for conflict in conflicts {
                     let Some(other) = self.name(conflict.other) else { continue };
-                    let (place, related): (fn(DoorId) -> Place, fn(DoorId) -> Place) =
-                        match conflict.kind {
-                            ConflictKind::StepTimeout => (Place::StepTimeout, Place::StepTimeout),
-                            ConflictKind::Tolerate => (Place::Tolerate, Place::Tolerate),
-                            _ => (Place::Sequence, Place::Sequence),
-                        };
+                    let place = match conflict.kind {
+                        ConflictKind::StepTimeout => Place::StepTimeout,
+                        ConflictKind::Tolerate => Place::Tolerate,
+                        _ => Place::Sequence,
+                    };
                     let problem = match conflict.kind {
                         ConflictKind::Same => Problem::SameSequence { other },
                         ConflictKind::Prefix => Problem::PrefixSequence { other },
@@ -511,7 +287,7 @@ impl Check<'_> {
                         ConflictKind::Tolerate => Problem::MixedTolerate { other },
                         ConflictKind::TooManyTransitions => Problem::TooManyOverlaps { other },
                     };
-                    self.report_with(place(conflict.door), related(conflict.other), problem);
+                    self.report_with(place(conflict.door), place(conflict.other), problem);
                 }
             }
         }

@@ -6,13 +6,15 @@
 mod check;
 mod name;
 mod port;
+mod problem;
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
-pub use check::{Finding, Place, Problem, Severity, check};
+pub use check::{Finding, Place, Severity, check};
 pub use name::{DoorName, InterfaceName, NameError};
 pub use port::{Port, PortError, Protocol};
+pub use problem::Problem;
 
 /// Everything the gate is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,0 +1,222 @@
+//! Each rule, by the shortest policy that breaks it.
+
+use alloc::string::ToString;
+use core::time::Duration;
+
+use super::*;
+use crate::policy::{Gate, InterfaceName, Recogniser};
+
+/// `name: guards = sequence` of ports, each separated by a space.
+fn door(text: &str) -> Door {
+    let (name, rest) = text.split_once(": ").unwrap();
+    let (guards, sequence) = rest.split_once(" = ").unwrap();
+    Door {
+        name: DoorName::new(name).unwrap(),
+        guards: ports(guards),
+        sequence: ports(sequence),
+        step_timeout: Door::DEFAULT_STEP_TIMEOUT,
+        open_for: Door::DEFAULT_OPEN_FOR,
+        recogniser: Recogniser::Both,
+        tolerate: 0,
+    }
+}
+
+fn ports(text: &str) -> Vec<Port> {
+    text.split_whitespace().map(|port| port.parse().unwrap()).collect()
+}
+
+fn policy(doors: &[&str]) -> Policy {
+    Policy { gate: Gate::default(), doors: doors.iter().map(|text| door(text)).collect() }
+}
+
+/// The codes and places of all findings.
+fn found(policy: &Policy) -> Vec<(&'static str, Place)> {
+    check(policy).iter().map(|finding| (finding.problem.code(), finding.place)).collect()
+}
+
+const SSH: &str = "ssh: tcp/22 = tcp/7431 udp/29117 tcp/1123";
+const FIRST: DoorId = DoorId(0);
+const SECOND: DoorId = DoorId(1);
+
+#[test]
+fn the_smallest_policy_is_good() {
+    assert_eq!(found(&policy(&[SSH])), []);
+}
+
+#[test]
+fn a_policy_without_doors_is_not() {
+    assert_eq!(found(&policy(&[])), [("no-door", Place::Whole)]);
+}
+
+#[test]
+fn sequences_that_a_scan_touches_in_order() {
+    for (sequence, code) in [
+        ("", "too-few-knocks"),
+        ("tcp/1", "too-few-knocks"),
+        ("tcp/2 tcp/1", "too-few-knocks"),
+        ("tcp/1 tcp/2 tcp/3", "monotone-sequence"),
+        ("tcp/3 udp/2 tcp/1", "monotone-sequence"),
+        ("tcp/5 udp/5 tcp/5", "monotone-sequence"),
+        ("tcp/5 udp/5 tcp/6", "monotone-sequence"),
+        ("tcp/65535 tcp/1 tcp/2", "sweep-opens"),
+        ("udp/2 udp/1 udp/65535", "sweep-opens"),
+        ("tcp/65535 udp/1 udp/2", "sweep-opens"),
+        ("udp/65535 tcp/1 udp/1", "monotone-sequence"),
+        ("udp/65535 tcp/1 udp/1 tcp/2", "sweep-opens"),
+    ] {
+        let policy = policy(&[&alloc::format!("a: tcp/22 = {sequence}")]);
+        assert_eq!(found(&policy), [(code, Place::Sequence(FIRST))], "{sequence}");
+    }
+}
+
+#[test]
+fn a_sweep_gets_through_when_enough_is_forgiven() {
+    // 65535, 1 and 3 are touched between.
+    let mut policy = policy(&["a: tcp/22 = tcp/65534 tcp/2 tcp/4"]);
+    for (tolerate, opens) in [(0, false), (2, false), (3, true), (16, true)] {
+        policy.doors[0].tolerate = tolerate;
+        let expected: &[_] = if opens { &[("sweep-opens", Place::Tolerate(FIRST))] } else { &[] };
+        assert_eq!(found(&policy), expected, "{tolerate}");
+    }
+    // Public ports are never wrong, so that they make it easier.
+    policy.doors[0].tolerate = 2;
+    policy.gate.public = ports("tcp/3");
+    assert_eq!(found(&policy), [("sweep-opens", Place::Tolerate(FIRST))]);
+}
+
+#[test]
+fn ports_that_can_be_no_knock() {
+    let mut policy = policy(&["a: tcp/22 udp/9 = tcp/7 udp/9 udp/9 tcp/3 tcp/80 tcp/5"]);
+    policy.gate.public = ports("tcp/443 tcp/80");
+    let findings = check(&policy);
+    let shown: Vec<_> = findings.iter().map(|f| (f.problem.code(), f.place, f.related)).collect();
+    let guard = Some(Place::Guard(FIRST, 1));
+    assert_eq!(
+        shown,
+        [
+            ("guarded-knock", Place::Knock(FIRST, 1), guard),
+            ("repeated-knock", Place::Knock(FIRST, 2), None),
+            ("guarded-knock", Place::Knock(FIRST, 2), guard),
+            ("public-knock", Place::Knock(FIRST, 4), Some(Place::Public(1))),
+        ]
+    );
+    assert_eq!(
+        findings[0].problem.to_string(),
+        "`udp/9` is guarded by door `a` and cannot be a knock"
+    );
+}
+
+#[test]
+fn a_port_has_one_owner() {
+    let mut policy = policy(&[
+        "a: tcp/22 tcp/22 tcp/80 = tcp/7431 udp/29117 tcp/1123",
+        "b: tcp/22 tcp/25 = tcp/7432 udp/29117 tcp/1123",
+    ]);
+    policy.gate.public = ports("tcp/80 tcp/80");
+    policy.gate.interfaces =
+        ["eth0", "eth1", "eth0"].iter().map(|name| InterfaceName::new(name).unwrap()).collect();
+    assert_eq!(
+        found(&policy),
+        [
+            ("duplicate-interface", Place::Interface(2)),
+            ("duplicate-public", Place::Public(1)),
+            ("duplicate-guard", Place::Guard(FIRST, 1)),
+            ("public-guard", Place::Guard(FIRST, 2)),
+            ("guarded-twice", Place::Guard(SECOND, 0)),
+        ]
+    );
+    let warnings =
+        check(&policy).iter().filter(|f| f.problem.severity() == Severity::Warning).count();
+    assert_eq!(warnings, 3);
+}
+
+#[test]
+fn doors_that_cannot_be_told_apart() {
+    for (other, code, at) in [
+        ("tcp/7431 udp/29117 tcp/1123", "same-sequence", SECOND),
+        ("tcp/7431 udp/29117 tcp/1123 tcp/5", "prefix-sequence", FIRST),
+        ("tcp/5 tcp/7431 udp/29117 tcp/1123 tcp/6", "contained-sequence", FIRST),
+        ("tcp/5 tcp/7431 udp/29117 tcp/1123", "contained-sequence", FIRST),
+    ] {
+        let policy = policy(&[SSH, &alloc::format!("b: tcp/25 = {other}")]);
+        assert_eq!(found(&policy), [(code, Place::Sequence(at))], "{other}");
+    }
+}
+
+#[test]
+fn overlapping_doors_agree_in_what_a_source_has_once() {
+    let mut policy = policy(&[SSH, "b: tcp/25 = tcp/7431 udp/29117 tcp/1124"]);
+    assert_eq!(found(&policy), []);
+    policy.doors[1].step_timeout = Duration::from_secs(6);
+    assert_eq!(found(&policy), [("mixed-step-timeout", Place::StepTimeout(SECOND))]);
+    policy.doors[1].step_timeout = Door::DEFAULT_STEP_TIMEOUT;
+    policy.doors[1].tolerate = 1;
+    assert_eq!(found(&policy), [("mixed-tolerate", Place::Tolerate(SECOND))]);
+}
+
+#[test]
+fn durations_have_limits_that_are_themselves_allowed() {
+    let millis = Duration::from_millis;
+    let mut policy = policy(&[SSH]);
+    for (step_timeout, open_for) in [
+        (limits::MIN_STEP_TIMEOUT, limits::MIN_OPEN_FOR),
+        (limits::MAX_STEP_TIMEOUT, limits::MAX_OPEN_FOR),
+    ] {
+        policy.doors[0].step_timeout = step_timeout;
+        policy.doors[0].open_for = open_for;
+        assert_eq!(found(&policy), []);
+    }
+    policy.doors[0].step_timeout = limits::MIN_STEP_TIMEOUT - millis(1);
+    policy.doors[0].open_for = limits::MIN_OPEN_FOR - millis(1);
+    assert_eq!(
+        found(&policy),
+        [
+            ("step-timeout-too-short", Place::StepTimeout(FIRST)),
+            ("open-for-too-short", Place::OpenFor(FIRST))
+        ]
+    );
+    policy.doors[0].step_timeout = limits::MAX_STEP_TIMEOUT + millis(1);
+    policy.doors[0].open_for = limits::MAX_OPEN_FOR + millis(1);
+    assert_eq!(
+        found(&policy),
+        [
+            ("step-timeout-too-long", Place::StepTimeout(FIRST)),
+            ("open-for-too-long", Place::OpenFor(FIRST))
+        ]
+    );
+}
+
+#[test]
+fn what_is_far_too_large_is_refused_and_nothing_more() {
+    let mut policy = policy(&[SSH]);
+    policy.doors[0].tolerate = u8::MAX;
+    assert_eq!(found(&policy), [("tolerate-too-large", Place::Tolerate(FIRST))]);
+    policy.doors[0].tolerate = 0;
+    // Longer than the automaton can number.
+    let more = (0..1_000u16).flat_map(|i| [Port::tcp(1 + i), Port::udp(60_000 - i)]);
+    policy.doors[0].sequence = more.flatten().filter(|p| p.number.get() != 22).collect();
+    assert_eq!(found(&policy), [("too-many-knocks", Place::Sequence(FIRST))]);
+    policy.doors[0].guards.clear();
+    assert!(found(&policy).contains(&("no-guards", Place::Door(FIRST))));
+}
+
+#[test]
+fn two_doors_of_one_name() {
+    let policy =
+        policy(&[SSH, "ssh: tcp/25 = tcp/7 udp/9 udp/3", "ssh: tcp/26 = tcp/8 udp/9 udp/3"]);
+    let findings = check(&policy);
+    assert_eq!(findings.len(), 2);
+    assert!(findings.iter().all(|f| f.related == Some(Place::Door(FIRST))));
+}
+
+#[test]
+fn too_many_pairs_of_durations() {
+    let mut policy = policy(&[]);
+    for i in 0..65u16 {
+        let mut door =
+            door(&alloc::format!("d{i}: tcp/{} = udp/{} tcp/9 udp/10", 100 + i, 1_000 + i));
+        door.open_for = Duration::from_secs(10 + u64::from(i));
+        policy.doors.push(door);
+    }
+    assert_eq!(found(&policy), [("too-many-durations", Place::Whole)]);
+}

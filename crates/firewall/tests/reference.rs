@@ -1,0 +1,132 @@
+//! The simulated ruleset against the reference model: random policies, random packets, the same
+//! meaning, grant by grant and state by state.
+
+use std::net::IpAddr;
+
+use portcullis_core::automaton::{Automaton, StateId};
+use portcullis_core::policy::{Policy, Protocol, Recogniser, Refuse};
+use portcullis_core::time::Instant;
+use portcullis_firewall::compile::{GRANTS, class_of, compile};
+use portcullis_firewall::ruleset::{Reject, Value};
+use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator};
+use portcullis_testkit::frames::SOURCE_PORT;
+use portcullis_testkit::reference::{Meaning, Reference};
+use portcullis_testkit::script::{Event, What};
+use portcullis_testkit::{policies, script};
+use proptest::prelude::*;
+
+fn packet(event: &Event) -> Packet {
+    let tcp = |destination_port, flags| Payload::Tcp {
+        source_port: SOURCE_PORT,
+        destination_port,
+        flags,
+    };
+    let udp = |destination_port| Payload::Udp { source_port: SOURCE_PORT, destination_port };
+    let payload = match event.what {
+        What::New(port) if port.protocol == Protocol::Tcp => tcp(port.number.get(), 0x02),
+        What::New(port) => udp(port.number.get()),
+        What::Zero => tcp(0, 0x02),
+        What::Segment(number, flags) => tcp(number, flags),
+        What::Broadcast(number) | What::Answer(number) => udp(number),
+        What::Icmp => Payload::Other(if event.source().is_ipv4() { 1 } else { 58 }),
+        // A single fragment never gets as far as the input hook.
+        What::Fragment(_) => Payload::Other(255),
+    };
+    Packet {
+        interface: policies::INTERFACE.to_owned(),
+        for_host: !matches!(event.what, What::Broadcast(_)),
+        established: matches!(event.what, What::Answer(_)),
+        source: event.source(),
+        destination: event.destination(),
+        payload,
+    }
+}
+
+fn address(address: IpAddr) -> (usize, Value) {
+    match address {
+        IpAddr::V4(address) => (0, Value::Ipv4(address)),
+        IpAddr::V6(address) => (1, Value::Ipv6(address)),
+    }
+}
+
+/// The stage that the loaded state of this source stands for.
+fn stage(simulator: &Simulator<'_>, automaton: &Automaton, source: IpAddr, now: Instant) -> usize {
+    let (family, key) = address(source);
+    let key = std::slice::from_ref(&key);
+    if automaton.forgives() && simulator.get(["live4", "live6"][family], key, now).is_none() {
+        return 0;
+    }
+    match simulator.get(["state4", "state6"][family], key, now) {
+        Some(Some(Value::Class(state))) => {
+            automaton.state(StateId(*state)).expect("a state of this automaton").stage.into()
+        }
+        _ => 0,
+    }
+}
+
+fn expected_fate(policy: &Policy, event: &Event, granted: bool) -> Fate {
+    let What::New(port) = event.what else { return Fate::Passed };
+    let guarded = policy.doors.iter().any(|door| door.guards.contains(&port));
+    match (guarded && !granted, policy.gate.refuse, port.protocol) {
+        (false, _, _) => Fate::Passed,
+        (true, Refuse::Drop, _) => Fate::Dropped,
+        (true, Refuse::Reject, _) => Fate::Refused(Reject::AdminProhibited),
+        (true, Refuse::LikeClosed, Protocol::Tcp) => Fate::AnsweredAsClosed,
+        (true, Refuse::LikeClosed, Protocol::Udp) => Fate::Refused(Reject::PortUnreachable),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_rules_mean_what_the_reference_means(
+        (policy, script) in policies::policy().prop_flat_map(|policy| {
+            let script = script::script(&policy);
+            (Just(policy), script)
+        })
+    ) {
+        let ruleset = compile(&policy).expect("a checked policy");
+        let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel)).expect("checked");
+        let mut simulator = Simulator::new(&ruleset);
+        let mut reference = Reference::new(&policy, Recogniser::Kernel);
+        let mut granted = Vec::new();
+        let mut now = Instant::from_millis(1_000);
+        for event in &script {
+            now = now.after(event.after);
+            let source = event.source();
+            let expected = match event.what {
+                What::New(port) => reference.packet(source, Some(port), now),
+                What::Zero => reference.packet(source, None, now),
+                _ => Meaning::Nothing,
+            };
+            let before = stage(&simulator, &automaton, source, now);
+            let may_enter = |door, now| granted.iter().any(|&(d, s, until)| (d, s) == (door, source) && now < until);
+            let allowed = policy.doors().any(|(id, door)| {
+                matches!(event.what, What::New(port) if door.guards.contains(&port)) && may_enter(id, now)
+            });
+            let trace = simulator.receive(&packet(event), now);
+            prop_assert_eq!(trace.fate, expected_fate(&policy, event, allowed), "{:?}", event);
+            let after = stage(&simulator, &automaton, source, now);
+            match expected {
+                Meaning::Nothing | Meaning::Repeated | Meaning::Forgiven => {
+                    prop_assert_eq!(after, before, "{:?} {:?}", event, expected);
+                }
+                Meaning::Wrong => prop_assert_eq!(after, 0, "{:?}", event),
+                Meaning::Stage(stage) => prop_assert_eq!(after, stage, "{:?}", event),
+                Meaning::Opened(door) => {
+                    let door_of = policy.door(door).expect("it opened");
+                    prop_assert_eq!(after, door_of.sequence.len());
+                    granted.push((door, source, now.after(door_of.open_for)));
+                }
+            }
+            for (id, _) in policy.doors() {
+                let (family, key) = address(source);
+                let key = [key, Value::Class(class_of(id))];
+                let open = simulator.get(GRANTS[family], &key, now).is_some();
+                let should = granted.iter().any(|&(d, s, until)| (d, s) == (id, source) && now < until);
+                prop_assert_eq!(open, should, "{:?}: door {:?}", event, id);
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What the tests of several crates share.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`reference`] | what a knock means, in a dozen obvious lines |
+//! | [`policies`] | random policies that pass the check |
+//! | [`script`] | random packets from several sources, with the time between them |
+//! | [`frames`] | those packets as bytes |
+
+pub mod frames;
+pub mod policies;
+pub mod reference;
+pub mod script;

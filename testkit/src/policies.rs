@@ -1,0 +1,94 @@
+//! Random policies that pass the check, from so few ports that sequences overlap and scripts hit.
+
+use std::time::Duration;
+
+use portcullis_core::policy::{
+    Door, DoorName, Gate, InterfaceName, Policy, Port, Protocol, Recogniser, Refuse, Severity,
+    check,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Ports that knocks are drawn from.
+pub const KNOCKS: [u16; 9] = [1009, 4001, 2003, 7001, 3001, 9001, 6007, 8009, 5003];
+
+/// Ports that are guarded.
+pub const GUARDS: [u16; 4] = [22, 443, 8443, 51_820];
+
+/// Ports that are public.
+pub const PUBLIC: [u16; 2] = [80, 53];
+
+/// The interface that packets of scripts come in on, if not on another.
+pub const INTERFACE: &str = "eth0";
+
+fn protocol() -> impl Strategy<Value = Protocol> {
+    select(vec![Protocol::Tcp, Protocol::Udp])
+}
+
+/// A port that sequences are made of.
+pub fn knock() -> impl Strategy<Value = Port> {
+    (protocol(), select(KNOCKS.to_vec())).prop_map(|(protocol, number)| port(protocol, number))
+}
+
+/// A policy of 1 to 6 doors. Doors that overlap agree in `step_timeout` and `tolerate`, as they must;
+/// so most policies have one value of each, and some have two.
+pub fn policy() -> impl Strategy<Value = Policy> {
+    let durations = (select(vec![1u64, 2, 5]), select(vec![2u64, 3, 30]), 0u8..3);
+    let door = (
+        vec(knock(), 3..6),
+        any::<bool>(),
+        durations,
+        select(vec![Recogniser::Both, Recogniser::Both, Recogniser::Kernel, Recogniser::Daemon]),
+        vec(protocol(), 1..3),
+    );
+    let gate = (
+        any::<bool>(),
+        any::<bool>(),
+        select(vec![Refuse::LikeClosed, Refuse::Drop, Refuse::Reject]),
+    );
+    (vec(door, 1..7), durations_of_all(), gate).prop_map(
+        |(doors, shared, (public, named, refuse))| {
+            let mut policy = Policy { gate: Gate { refuse, ..Gate::default() }, doors: Vec::new() };
+            if public {
+                policy.gate.public = PUBLIC.map(|number| port(Protocol::Tcp, number)).to_vec();
+            }
+            if named {
+                policy.gate.interfaces = vec![InterfaceName::new(INTERFACE).expect("a good name")];
+            }
+            for (sequence, own, (step, open, tolerate), recogniser, guards) in doors {
+                let (step, tolerate) = if own { (step, tolerate) } else { shared };
+                let Some(&number) = GUARDS.get(policy.doors.len()) else { break };
+                let mut guards: Vec<_> =
+                    guards.into_iter().map(|protocol| port(protocol, number)).collect();
+                guards.dedup();
+                policy.doors.push(Door {
+                    name: DoorName::new(&format!("door-{}", policy.doors.len()))
+                        .expect("a good name"),
+                    guards,
+                    sequence,
+                    step_timeout: Duration::from_secs(step),
+                    open_for: Duration::from_secs(open),
+                    recogniser,
+                    tolerate,
+                });
+                if check(&policy)
+                    .iter()
+                    .any(|finding| finding.problem.severity() == Severity::Error)
+                {
+                    policy.doors.pop();
+                }
+            }
+            policy
+        },
+    )
+}
+
+fn durations_of_all() -> impl Strategy<Value = (u64, u8)> {
+    (select(vec![1u64, 2, 5]), 0u8..3)
+}
+
+/// A port that is not 0.
+pub fn port(protocol: Protocol, number: u16) -> Port {
+    Port::new(protocol, number).expect("not 0")
+}
