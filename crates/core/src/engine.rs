@@ -16,7 +16,7 @@ use crate::conversations::{Conversations, Ends};
 use crate::limits;
 use crate::policy::{DoorId, Policy, Port, Protocol, Recogniser};
 use crate::time::Instant;
-use crate::wire::{self, Link, Segment, Unreadable};
+use crate::wire::{self, Link, Packet, Segment, Unreadable};
 
 /// A frame as it was captured.
 #[derive(Debug, Clone, Copy)]
@@ -196,7 +196,24 @@ impl Engine {
 
     /// Takes a frame that was captured at `now`.
     pub fn handle_packet(&mut self, frame: Frame<'_>, now: Instant) -> Verdict {
-        let verdict = self.judge(frame, now);
+        let verdict = match wire::parse(frame.link, frame.bytes) {
+            _ if frame.direction == Direction::Elsewhere => Verdict::NotForHost,
+            Ok(packet) => self.judge(packet, frame.direction, now),
+            Err(unreadable) => Verdict::Unreadable(unreadable),
+        };
+        self.count(verdict)
+    }
+
+    /// Takes a packet that has been read already.
+    pub fn handle_parsed(&mut self, packet: Packet, direction: Direction, now: Instant) -> Verdict {
+        let verdict = match direction {
+            Direction::Elsewhere => Verdict::NotForHost,
+            _ => self.judge(packet, direction, now),
+        };
+        self.count(verdict)
+    }
+
+    fn count(&mut self, verdict: Verdict) -> Verdict {
         if let Some(count) = self.seen.get_mut(verdict.index()) {
             *count = count.saturating_add(1);
         }
@@ -213,16 +230,9 @@ impl Engine {
         &self.seen
     }
 
-    fn judge(&mut self, frame: Frame<'_>, now: Instant) -> Verdict {
-        if frame.direction == Direction::Elsewhere {
-            return Verdict::NotForHost;
-        }
-        let packet = match wire::parse(frame.link, frame.bytes) {
-            Ok(packet) => packet,
-            Err(unreadable) => return Verdict::Unreadable(unreadable),
-        };
+    fn judge(&mut self, packet: Packet, direction: Direction, now: Instant) -> Verdict {
         let (source, destination) = (packet.source, packet.destination);
-        if frame.direction == Direction::FromHost {
+        if direction == Direction::FromHost {
             if let Segment::Udp { source_port, destination_port } = packet.segment {
                 let (remote_port, local_port) = (destination_port, source_port);
                 let ends = Ends { remote: destination, remote_port, local_port };

@@ -141,7 +141,7 @@ impl Check<'_> {
         if count > limits::MAX_PUBLIC {
             self.report(Place::Whole, Problem::TooManyPublic { count });
         }
-        for (index, &port) in gate.public.iter().enumerate() {
+        for (index, &port) in gate.public.iter().enumerate().take(limits::MAX_PUBLIC) {
             match self.public.get(&port) {
                 Some(&first) => {
                     let problem = Problem::DuplicatePublic { port };
@@ -157,7 +157,7 @@ impl Check<'_> {
             self.report(Place::Whole, Problem::TooManyInterfaces { count });
         }
         let mut seen = BTreeMap::new();
-        for (index, interface) in gate.interfaces.iter().enumerate() {
+        for (index, interface) in gate.interfaces.iter().enumerate().take(limits::MAX_INTERFACES) {
             let first = *seen.entry(interface).or_insert(index);
             if first != index {
                 let problem = Problem::DuplicateInterface;
@@ -168,13 +168,13 @@ impl Check<'_> {
 
     fn guards(&mut self, id: DoorId, door: &Door) {
         if door.guards.is_empty() {
-            self.report(Place::Door(id), Problem::NoGuards);
+            self.report(Place::Guards(id), Problem::NoGuards);
         }
         if door.guards.len() > limits::MAX_GUARDS {
             let count = door.guards.len();
             self.report(Place::Guards(id), Problem::TooManyGuards { count });
         }
-        for (index, &port) in door.guards.iter().enumerate() {
+        for (index, &port) in door.guards.iter().enumerate().take(limits::MAX_GUARDS) {
             let place = Place::Guard(id, index);
             match self.guarded.get(&port) {
                 Some(&(other, first)) if other == id => {

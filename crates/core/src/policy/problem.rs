@@ -261,8 +261,10 @@ struct Seconds(Duration);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.subsec_millis() {
-            0 => write!(f, "{}s", self.0.as_secs()),
+        match (self.0.as_secs(), self.0.subsec_millis()) {
+            (secs, 0) if secs >= 3_600 && secs % 3_600 == 0 => write!(f, "{}h", secs / 3_600),
+            (secs, 0) if secs >= 60 && secs % 60 == 0 => write!(f, "{}m", secs / 60),
+            (secs, 0) => write!(f, "{secs}s"),
             _ => write!(f, "{}ms", self.0.as_millis()),
         }
     }

@@ -179,7 +179,8 @@ mod tests {
         assert_eq!(end(&chain(8, 6)), Ok(Some((6, 0))));
         assert_eq!(end(&chain(9, 6)), Err(Unreadable::TooManyHeaders));
         assert_eq!(end(&chain(8, 60)), Err(Unreadable::TooManyHeaders));
-        assert_eq!(end(&chain(1, HOP_BY_HOP)), Err(Unreadable::BadHeader));
+        let late = packet(60, &[HOP_BY_HOP, 0, 1, 4, 0, 0, 0, 0, 6, 0, 1, 4, 0, 0, 0, 0]);
+        assert_eq!(end(&late), Err(Unreadable::BadHeader));
     }
 
     #[test]

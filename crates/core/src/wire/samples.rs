@@ -77,7 +77,7 @@ pub fn destination(v4: bool) -> IpAddr {
 
 /// Writes the checksum of the IPv4 header at the start of these bytes, as far as it is there.
 pub fn seal(packet: &mut [u8]) {
-    let length = packet.len().min(usize::from(packet[0] & 0x0f) * 4).max(20);
+    let length = packet.len().min(usize::from(packet[0] & 0x0f) * 4).max(12);
     packet[10..12].fill(0);
     let words =
         packet[..length].chunks_exact(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
@@ -200,7 +200,7 @@ pub fn broken() -> Vec<(&'static str, Link, Vec<u8>, Unreadable)> {
         (
             "broken-late-hop-by-hop",
             Raw,
-            ipv6(60, &[0, 0, 1, 4, 0, 0, 0, 0], &[17, 0, 1, 4, 0, 0, 0, 0]),
+            ipv6(60, &[0, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0], &UDP6[40..]),
             BadHeader,
         ),
     ])

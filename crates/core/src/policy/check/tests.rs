@@ -197,7 +197,7 @@ fn what_is_far_too_large_is_refused_and_nothing_more() {
     policy.doors[0].sequence = more.flatten().filter(|p| p.number.get() != 22).collect();
     assert_eq!(found(&policy), [("too-many-knocks", Place::Sequence(FIRST))]);
     policy.doors[0].guards.clear();
-    assert!(found(&policy).contains(&("no-guards", Place::Door(FIRST))));
+    assert!(found(&policy).contains(&("no-guards", Place::Guards(FIRST))));
 }
 
 #[test]
