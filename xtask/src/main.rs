@@ -1,2 +1,31 @@
-//! stub
-fn main() {}
+//! The project's own chores: `cargo xtask test | bench | fuzz`.
+
+mod bench;
+mod fuzz;
+mod peers;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask CHORE
+
+  test            everything that must hold: format, lints, docs, the build without std, all tests
+  bench           what it costs, as ratios against peers measured in the same run
+  fuzz [SECONDS]  each fuzz target for so long (60); needs nightly and cargo-fuzz
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let done = match (args.next().as_deref(), args.next()) {
+        (Some("test"), None) => test::run(),
+        (Some("bench"), None) => bench::run(),
+        (Some("fuzz"), seconds) => fuzz::run(seconds.as_deref().unwrap_or("60")),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -285,7 +285,8 @@ mod tests {
     #[test]
     fn an_attempt_takes_at_most_64_bytes() {
         let index_and_counts = 4.0 * 8.0 / 7.0 * 2.0 + 2.0 + 4.0;
-        let buckets = (MAX_BUCKETS * size_of::<Bucket>()) as f64 / crate::limits::MAX_ATTEMPTS as f64;
+        let buckets =
+            (MAX_BUCKETS * size_of::<Bucket>()) as f64 / crate::limits::MAX_ATTEMPTS as f64;
         assert!(size_of::<Entry>() as f64 + index_and_counts + buckets <= 64.0);
     }
 

@@ -207,7 +207,8 @@ impl Trie {
 
     fn insert(&mut self, id: DoorId, door: &Door) {
         let mut at = 0;
-        for (&port, stage) in door.sequence.iter().zip(1u8..) {
+        // Longer ones than this have been refused by `check`; here they only must not overflow.
+        for (&port, stage) in door.sequence.iter().zip(1..=u8::MAX) {
             let next = match self.children.get(&(at, port)) {
                 Some(&next) => next,
                 None => {
@@ -302,6 +303,10 @@ impl Trie {
         let mut states = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let layers = if node.leaf { 0 } else { node.tolerate };
+            if states.len() > limits::MAX_TRANSITIONS {
+                let kind = ConflictKind::TooManyTransitions;
+                return Err([Conflict { door: node.door, other: node.door, kind }].into());
+            }
             numbers.push((states.len() as u32).saturating_add(1));
             for forgiven in 0..=layers {
                 let own = (states.len() as u32).saturating_add(1);

@@ -1,1 +1,116 @@
 //! The native configuration: TOML to policy, with located errors.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`read`] | files and standard input, with their limits |
+//! | [`report`] | what was found, where, and how it is shown |
+//! | [`duration`] | `30s`, `1m30s` |
+//! | `syntax` | text to a tree of TOML values, each with its place |
+//! | `reader` | values of the types that keys have |
+//! | `meaning`, `door` | the keys: tree to policy |
+//! | `locate` | what the check of the policy finds, put where it stands in the file |
+//! | `suggest` | "did you mean" |
+//!
+//! Nothing stops at the first error: a person who fixes a file sees all that is wrong with it.
+
+mod door;
+pub mod duration;
+mod locate;
+mod meaning;
+pub mod read;
+mod reader;
+pub mod report;
+mod suggest;
+mod syntax;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use portcullis_core::policy::{Policy, Severity};
+
+use crate::exit::Failure;
+pub use read::{LoadError, MAX_BYTES};
+pub use report::{Diagnostic, Report};
+
+/// Where the configuration is when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/portcullis/portcullis.toml";
+
+/// A configuration that may be used.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What it says. It has passed the check.
+    pub policy: Policy,
+    /// What could be better. Holds no errors.
+    pub warnings: Report,
+}
+
+/// Reads a configuration that is in memory already. `path` is what messages call it.
+///
+/// # Errors
+/// Everything that is wrong with it, of syntax, of meaning, and what the check of the policy found.
+pub fn parse_str(path: &str, text: &str) -> Result<Loaded, Report> {
+    // Some editors begin a file with a byte order mark. TOML does not count it, nor do columns.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut found = Vec::new();
+    let tree = syntax::parse(text, &mut found);
+    let mut policy = Policy::default();
+    if let Some(tree) = tree {
+        let meaning = meaning::read(&tree, &mut found);
+        locate::check(&meaning, &mut found);
+        policy = meaning.policy;
+    }
+    let report = Report::new(path, text, found);
+    if report.errors() == 0 { Ok(Loaded { policy, warnings: report }) } else { Err(report) }
+}
+
+/// Reads a file, or standard input if the path is `-`.
+///
+/// # Errors
+/// That it cannot be read, or what is wrong with it.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let source = read::read(path)?;
+    let mut loaded = match &source.bad_utf8 {
+        Some(at) => Err(Report::new(&source.name, &source.text, vec![at.clone()])),
+        None => parse_str(&source.name, &source.text),
+    };
+    let report = match &mut loaded {
+        Ok(loaded) => &mut loaded.warnings,
+        Err(report) => report,
+    };
+    report.extend(source.warnings);
+    loaded.map_err(LoadError::Invalid)
+}
+
+/// Reads the configuration for a command that needs one, from [`DEFAULT_PATH`] if none is named.
+/// Errors and warnings are shown to the person at once.
+///
+/// # Errors
+/// With [`Exit::No`](crate::exit::Exit::No) and no message when the configuration is wrong, as all
+/// has been said; with [`Exit::CouldNot`](crate::exit::Exit::CouldNot) when it cannot be read.
+pub fn load_for(path: Option<&Path>) -> Result<Loaded, Failure> {
+    match load(path.unwrap_or(Path::new(DEFAULT_PATH))) {
+        Ok(loaded) => {
+            loaded.warnings.show();
+            Ok(loaded)
+        }
+        Err(LoadError::Unreadable(failure)) => Err(failure),
+        Err(LoadError::Invalid(report)) => {
+            report.show();
+            Err(Failure::no())
+        }
+    }
+}
+
+/// An error in the configuration.
+fn error(code: &'static str, span: report::Span, message: impl Into<String>) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        code,
+        message: message.into(),
+        span: Some(span),
+        related: None,
+        hint: None,
+    }
+}

@@ -1,0 +1,180 @@
+//! The keys: tree to policy.
+
+use portcullis_core::policy::{InterfaceName, Policy, Refuse};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::door::{self, DoorSpans};
+use super::reader::{self, Key, Value, entries, not_available, unknown_key, wrong_type};
+use super::report::{Diagnostic, Span};
+use super::{error, suggest};
+
+/// A policy, and where each part of it stands.
+#[derive(Debug, Default)]
+pub struct Meaning {
+    /// Holds only doors whose guarded ports and sequence are there.
+    pub policy: Policy,
+    pub interfaces: List,
+    pub public: List,
+    /// As many as the policy has doors.
+    pub doors: Vec<DoorSpans>,
+    /// Whether there is something that was meant to be a door, right or wrong.
+    pub has_door: bool,
+}
+
+/// Where a list stands, and each of its elements.
+#[derive(Debug, Default)]
+pub struct List {
+    pub key: Option<Span>,
+    pub elements: Vec<Span>,
+}
+
+const TABLES: [&str; 2] = ["gate", "door"];
+const GATE_KEYS: [&str; 5] = ["stance", "backend", "interfaces", "public", "refuse"];
+
+/// Reads the whole tree.
+pub fn read(tree: &Spanned<DeTable<'_>>, found: &mut Vec<Diagnostic>) -> Meaning {
+    let mut meaning = Meaning::default();
+    for (key, value) in entries(tree.get_ref()) {
+        match (key.get_ref().as_ref(), value.get_ref()) {
+            ("gate", DeValue::Table(table)) => meaning.gate(table, found),
+            ("gate", _) => found.push(wrong_type(value, "a table").hint("write `[gate]`")),
+            ("door", DeValue::Table(table)) => meaning.doors(table, found),
+            ("door", _) => {
+                meaning.has_door = true;
+                found.push(wrong_type(value, "a table").hint("write a table such as `[door.ssh]`"));
+            }
+            ("ban", _) => found.push(not_available(
+                key.span(),
+                "`ban`",
+                "remove the table; it comes with bans, and until then nobody is banned",
+            )),
+            (_, DeValue::Table(table)) => {
+                meaning.has_door = true;
+                found.push(unknown_table(key, table));
+            }
+            _ => {
+                let message = format!("unknown key `{}` outside of any table", key.get_ref());
+                let diagnostic = error("unknown-key", key.span(), message);
+                found.push(if GATE_KEYS.contains(&key.get_ref().as_ref()) {
+                    diagnostic.hint("write it below `[gate]`")
+                } else if door::KEYS.contains(&key.get_ref().as_ref()) {
+                    meaning.has_door = true;
+                    diagnostic.hint("write it below the table of a door, such as `[door.ssh]`")
+                } else {
+                    diagnostic.hint("keys belong below `[gate]` or a door such as `[door.ssh]`")
+                });
+            }
+        }
+    }
+    meaning
+}
+
+fn unknown_table(key: &Key<'_>, table: &DeTable<'_>) -> Diagnostic {
+    let name = key.get_ref();
+    let diagnostic = error("unknown-table", key.span(), format!("unknown table `{name}`"));
+    let is_door = door::KEYS.iter().any(|key| table.contains_key(*key));
+    diagnostic.hint(if is_door {
+        format!("a door is written `[door.{name}]`")
+    } else {
+        suggest::hint(suggest::nearest(name, &TABLES), &TABLES)
+    })
+}
+
+impl Meaning {
+    fn doors(&mut self, table: &DeTable<'_>, found: &mut Vec<Diagnostic>) {
+        for (key, value) in entries(table) {
+            self.has_door = true;
+            if let Some((door, spans)) = door::read(key, value, found) {
+                self.policy.doors.push(door);
+                self.doors.push(spans);
+            }
+        }
+    }
+
+    fn gate(&mut self, table: &DeTable<'_>, found: &mut Vec<Diagnostic>) {
+        for (key, value) in entries(table) {
+            let result = match key.get_ref().as_ref() {
+                "stance" => {
+                    available(value, &["guard"], &["closed"], "it comes with the base firewall")
+                }
+                "backend" => available(
+                    value,
+                    &["nftables"],
+                    &["iptables", "ipset"],
+                    "it comes with the iptables back end",
+                ),
+                "refuse" => refuse(value).map(|refuse| self.policy.gate.refuse = refuse),
+                "allow" => Err(not_available(
+                    key.span(),
+                    "`allow`",
+                    "remove the key; it comes with allow-lists, and until then everyone knocks",
+                )),
+                "interfaces" => {
+                    self.interfaces.key = Some(value.span());
+                    let expected = "an array of interfaces such as `[\"eth0\"]`";
+                    let list = reader::list(value, expected, found, interface);
+                    if let Some((interfaces, spans)) = list {
+                        self.policy.gate.interfaces = interfaces;
+                        self.interfaces.elements = spans;
+                    }
+                    Ok(())
+                }
+                "public" => {
+                    self.public.key = Some(value.span());
+                    let expected = "an array of ports such as `[\"tcp/80\"]`";
+                    if let Some((public, spans)) =
+                        reader::list(value, expected, found, reader::port)
+                    {
+                        self.policy.gate.public = public;
+                        self.public.elements = spans;
+                    }
+                    Ok(())
+                }
+                _ => {
+                    unknown_key(key, "`gate`", &GATE_KEYS, found);
+                    Ok(())
+                }
+            };
+            found.extend(result.err());
+        }
+    }
+}
+
+/// A word of which only some do something yet.
+fn available(
+    value: &Value<'_>,
+    now: &[&str],
+    later: &[&str],
+    comes_with: &str,
+) -> Result<(), Diagnostic> {
+    let unknown = match reader::word(value, now) {
+        Ok(_) => return Ok(()),
+        Err(unknown) => unknown,
+    };
+    match value.get_ref() {
+        DeValue::String(word) if later.contains(&word.as_ref()) => {
+            let hint = format!("{comes_with}; until then write `\"{}\"`", now.join("` or `"));
+            Err(not_available(value.span(), &format!("`\"{word}\"`"), &hint))
+        }
+        _ => Err(unknown),
+    }
+}
+
+fn refuse(value: &Value<'_>) -> Result<Refuse, Diagnostic> {
+    Ok(match reader::word(value, &["like-closed", "drop", "reject"])? {
+        "drop" => Refuse::Drop,
+        "reject" => Refuse::Reject,
+        _ => Refuse::LikeClosed,
+    })
+}
+
+fn interface(value: &Value<'_>) -> Result<InterfaceName, Diagnostic> {
+    let DeValue::String(name) = value.get_ref() else {
+        return Err(wrong_type(value, "the name of an interface such as `\"eth0\"`"));
+    };
+    InterfaceName::new(name).map_err(|problem| {
+        let hint = "interfaces are named as `ip link` shows them; there are no wildcards";
+        error("bad-name", value.span(), problem.to_string()).hint(hint)
+    })
+}

@@ -1,0 +1,126 @@
+//! Files and standard input, with their limits.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use portcullis_core::policy::Severity;
+
+use super::DEFAULT_PATH;
+use super::report::{Diagnostic, Report, plain};
+use crate::exit::Failure;
+
+/// Largest configuration that is read. Ten thousand doors take about two of these sixteen mebibytes.
+pub const MAX_BYTES: u64 = 16 << 20;
+
+/// Why there is no configuration.
+#[derive(Debug, Clone)]
+pub enum LoadError {
+    /// It cannot be read.
+    Unreadable(Failure),
+    /// It is wrong.
+    Invalid(Report),
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable(failure) => failure.fmt(f),
+            Self::Invalid(report) => report.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// A text and where it is from.
+pub(super) struct Source {
+    /// What messages call it.
+    pub name: String,
+    /// The text. Where it was not UTF-8, something else stands.
+    pub text: String,
+    /// The first place where it was not.
+    pub bad_utf8: Option<Diagnostic>,
+    /// What is to be said of the file itself.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads a file, or standard input for `-`.
+pub(super) fn read(path: &Path) -> Result<Source, LoadError> {
+    let stdin = path == Path::new("-");
+    let name = if stdin { "<stdin>".into() } else { plain(&path.to_string_lossy()) };
+    let mut bytes = Vec::new();
+    let mut warnings = Vec::new();
+    let result = if stdin {
+        take(io::stdin().lock(), &mut bytes)
+    } else {
+        File::open(path).and_then(|file| {
+            warnings.extend(too_open(&file, &name)?);
+            take(file, &mut bytes)
+        })
+    };
+    result.map_err(|error| LoadError::Unreadable(failure(path, &name, &error)))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let message = format!("`{name}` is larger than {} MiB", MAX_BYTES >> 20);
+        return Err(LoadError::Unreadable(Failure::could_not(message)));
+    }
+    let (text, bad_utf8) = match String::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let message = "this is not UTF-8, which a configuration has to be";
+            let found = super::error("not-utf8", at..at.saturating_add(1), message);
+            // What comes before the first replacement stays where it was.
+            (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(found))
+        }
+    };
+    Ok(Source { name, text, bad_utf8, warnings })
+}
+
+/// Reads one byte more than is allowed, so that too much can be told from just enough.
+fn take(from: impl Read, into: &mut Vec<u8>) -> io::Result<()> {
+    from.take(MAX_BYTES.saturating_add(1)).read_to_end(into).map(|_| ())
+}
+
+/// The file holds the knocks: whoever can read it can open the doors, and whoever can write it can
+/// do away with them.
+fn too_open(file: &File, name: &str) -> io::Result<Option<Diagnostic>> {
+    let metadata = file.metadata()?;
+    let mode = metadata.permissions().mode();
+    let others_can = match (mode & 0o044 != 0, mode & 0o022 != 0) {
+        _ if !metadata.is_file() => return Ok(None),
+        (true, true) => "read and change",
+        (true, false) => "read",
+        (false, true) => "change",
+        (false, false) => return Ok(None),
+    };
+    Ok(Some(Diagnostic {
+        severity: Severity::Warning,
+        code: "file-mode",
+        message: format!(
+            "others can {others_can} this file (mode {:04o}), which holds the knocks",
+            mode & 0o7777
+        ),
+        span: None,
+        related: None,
+        hint: Some(format!("chmod 600 {name}")),
+    }))
+}
+
+fn failure(path: &Path, name: &str, error: &io::Error) -> Failure {
+    let (reason, hint) = match error.kind() {
+        io::ErrorKind::NotFound if path == Path::new(DEFAULT_PATH) => {
+            ("there is no such file".into(), Some("write one, or name another file"))
+        }
+        io::ErrorKind::NotFound => ("there is no such file".into(), None),
+        io::ErrorKind::PermissionDenied => ("permission denied".into(), Some("try it as root")),
+        io::ErrorKind::IsADirectory => ("it is a directory".into(), None),
+        _ => (error.to_string(), None),
+    };
+    let failure = Failure::could_not(format!("cannot read `{name}`: {reason}"));
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
