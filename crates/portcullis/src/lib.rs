@@ -6,6 +6,7 @@
 //! | [`commands`] | one file per command |
 //! | [`config`] | the native configuration: TOML to policy, with located errors |
 //! | [`daemon`] | `run`: one process reads packets, another keeps the firewall |
+//! | [`demo`] | the story that `portcullis demo` tells |
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`netlink`] | the kernel, spoken to directly: nf_tables and rtnetlink |
 //! | [`sys`] | all the `unsafe` there is |
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod daemon;
+pub mod demo;
 pub mod exit;
 pub mod lab;
 pub mod netlink;

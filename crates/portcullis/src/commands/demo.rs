@@ -1,12 +1,40 @@
 //! `portcullis demo`.
 
-use crate::exit::{Failure, Outcome};
+use crate::demo;
+use crate::exit::Outcome;
+use crate::lab::Family;
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Only the daemon opens the door
+    #[arg(long, conflicts_with = "kernel")]
+    daemon: bool,
+    /// Only the kernel opens the door; no daemon is started
+    #[arg(long)]
+    kernel: bool,
+    /// Tell it over IPv4 alone
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    ipv4: bool,
+    /// Tell it over IPv6 alone
+    #[arg(short = '6', long)]
+    ipv6: bool,
+}
 
-/// Runs the command.
-pub fn run(_args: &Args) -> Outcome {
-    Err(Failure::could_not("under construction"))
+/// Runs the command. Must be called before there is a second thread: see
+/// [`lab::enter`](crate::lab::enter).
+pub fn run(args: &Args) -> Outcome {
+    use portcullis_core::policy::Recogniser::{Both, Daemon, Kernel};
+
+    let recogniser = match (args.daemon, args.kernel) {
+        (true, _) => Daemon,
+        (_, true) => Kernel,
+        _ => Both,
+    };
+    let families: &[Family] = match (args.ipv4, args.ipv6) {
+        (true, _) => &[Family::V4],
+        (_, true) => &[Family::V6],
+        _ => &[Family::V4, Family::V6],
+    };
+    demo::tell(recogniser, families)
 }

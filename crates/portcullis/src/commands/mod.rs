@@ -5,6 +5,7 @@ pub mod check;
 pub mod compile;
 pub mod demo;
 pub mod explain;
+mod explain_packet;
 pub mod knock;
 pub mod remove;
 pub mod run;

@@ -1,6 +1,11 @@
-//! `portcullis remove`.
+//! `portcullis remove`: the rules out of the kernel.
 
-use crate::exit::{Failure, Outcome};
+use std::io::Write;
+
+use portcullis_firewall::ruleset::TABLE;
+
+use crate::exit::{Exit, Outcome};
+use crate::netlink::nftables::Gate;
 
 /// Arguments of `remove`.
 #[derive(Debug, clap::Args)]
@@ -8,5 +13,12 @@ pub struct Args {}
 
 /// Runs the command.
 pub fn run(_args: &Args) -> Outcome {
-    Err(Failure::could_not("under construction"))
+    let said = if Gate::open()?.remove()? {
+        "removed: guarded ports are open again"
+    } else {
+        "not there: nothing to remove"
+    };
+    // Nothing can be done when there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "table inet {TABLE} {said}");
+    Ok(Exit::Done)
 }

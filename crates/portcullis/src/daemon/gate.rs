@@ -1,0 +1,86 @@
+//! The keeper's view of the firewall: one table, and grants in it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use portcullis_core::policy::{DoorId, Policy};
+use portcullis_firewall::compile::{class_of, compile};
+
+use crate::exit::Failure;
+use crate::netlink::nftables::{self, Error, Loaded};
+
+/// The table of this network namespace.
+#[derive(Debug)]
+pub struct Gate {
+    table: nftables::Gate,
+}
+
+/// What was done to make the kernel hold a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Established {
+    /// Nothing: it held exactly these rules. Grants and attempts are untouched.
+    Kept {
+        /// How many grants are alive.
+        grants: usize,
+    },
+    /// The table was replaced in one transaction.
+    Loaded(Loaded),
+}
+
+impl fmt::Display for Established {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, grants) = match self {
+            Self::Kept { grants } => ("the rules are in the kernel already", *grants),
+            Self::Loaded(loaded) => ("rules loaded", loaded.grants),
+        };
+        f.write_str(what)?;
+        match grants {
+            0 => Ok(()),
+            1 => f.write_str(", 1 grant lives on"),
+            many => write!(f, ", {many} grants live on"),
+        }
+    }
+}
+
+impl Gate {
+    /// Opens a way to the kernel's firewall.
+    ///
+    /// # Errors
+    ///
+    /// No permission, or no nf_tables.
+    pub fn open() -> Result<Self, Failure> {
+        Ok(Self { table: nftables::Gate::open()? })
+    }
+
+    /// Makes the kernel hold this policy. Where it does, nothing is touched, so that a restart
+    /// disturbs neither grants nor attempts; otherwise living grants are carried over.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses; then it holds what it held before.
+    pub fn establish(&mut self, policy: &Policy) -> Result<Established, Failure> {
+        // A configuration that was read without errors has none of these conflicts.
+        let ruleset =
+            compile(policy).map_err(|_| Failure::could_not("doors contradict each other"))?;
+        match self.table.verify(&ruleset) {
+            Ok(()) => Ok(Established::Kept { grants: self.table.grants()?.len() }),
+            Err(Error::Mismatch(_)) => Ok(Established::Loaded(self.table.load(&ruleset)?)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lets an address start connections to the ports of a door.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses: too many grants, or the table is gone.
+    pub fn grant(
+        &mut self,
+        door: DoorId,
+        address: IpAddr,
+        open_for: Duration,
+    ) -> Result<(), Failure> {
+        Ok(self.table.grant(class_of(door), address, open_for)?)
+    }
+}

@@ -1,0 +1,405 @@
+//! The process that changes the firewall. It never reads a packet, and does not believe the one that
+//! does: every request is checked against the configuration that it has read itself.
+//!
+//! Its life has two parts. In the first it starts the watcher, which needs privileges to give up.
+//! Then it gives up all of its own but `CAP_NET_ADMIN`, for good, before it hears the watcher's first
+//! word; a new configuration is therefore given to the same watcher.
+
+mod configuration;
+mod start;
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Child;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
+use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
+
+use super::gate::Gate;
+use super::message::{self, Epoch, Message, Order};
+use super::pace::Pace;
+use super::{clock, may_have_grants, notify};
+use crate::config::duration;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::sys::process;
+
+pub use configuration::{Configuration, Settings};
+
+/// Lines about doors in a second; each tells of a right knock, which can be repeated by who knows it.
+const LINES_PER_SECOND: u32 = 50;
+
+/// Messages that are heard before everything else is looked at again.
+const AT_ONCE: usize = 256;
+
+const TELL: &str = "give the watcher its configuration";
+
+/// How long a watcher that has closed its socket may take to be gone.
+const LAST_MOMENTS: u16 = 1000;
+
+/// Gives up everything but changing the firewall. Only after the watcher has been started: it could
+/// not be given what this process no longer has.
+fn give_up_all_but_the_firewall() -> Result<(), Failure> {
+    process::keep_only(process::NET_ADMIN).map_err(|error| {
+        Failure::could_not(format!("the keeper cannot give up its privileges: {error}"))
+    })
+}
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+///
+/// When it cannot begin, or when one of its two processes ends.
+pub fn run(settings: Settings) -> Outcome {
+    let configuration = Configuration::read(&settings)?;
+    start::need_privileges()?;
+    let lock = start::lock()?;
+    let signals = start::signals()?;
+    let (watcher, socket) = start::watcher()?;
+    give_up_all_but_the_firewall()?;
+
+    let mut keeper = Keeper {
+        gate: Gate::open()?,
+        settings,
+        signals,
+        watcher,
+        socket,
+        current: None,
+        pending: None,
+        epoch: 0,
+        watching: Vec::new(),
+        reload_again: false,
+        pace: Pace::new(LINES_PER_SECOND),
+        watchdog: notify::watchdog(),
+    };
+    keeper.order(configuration)?;
+    let outcome = keeper.serve();
+    notify::stopping();
+    // Until here nobody else may run.
+    drop(lock);
+    outcome
+}
+
+struct Keeper {
+    settings: Settings,
+    gate: Gate,
+    signals: SignalFd,
+    watcher: Child,
+    socket: OwnedFd,
+    /// What is in force.
+    current: Option<(Epoch, Configuration)>,
+    /// What the watcher has been given, and has not answered yet.
+    pending: Option<(Epoch, Configuration)>,
+    epoch: Epoch,
+    watching: Vec<InterfaceName>,
+    /// Somebody asked for another reload while one was pending.
+    reload_again: bool,
+    pace: Pace,
+    watchdog: Option<Duration>,
+}
+
+impl Keeper {
+    /// Until a signal, or an error, ends it.
+    fn serve(&mut self) -> Outcome {
+        loop {
+            let (signalled, spoken) = self.wait()?;
+            if signalled {
+                while let Some(signal) = self.take_signal()? {
+                    match signal {
+                        Signal::SIGHUP => self.reload()?,
+                        Signal::SIGCHLD => self.look_after_watcher()?,
+                        signal => return Ok(end(signal)),
+                    }
+                }
+            }
+            if spoken {
+                self.listen()?;
+            }
+            let held = self.pace.take_held(clock());
+            if held > 0 {
+                say(format_args!("suppressed {held} lines"));
+            }
+            if self.watchdog.is_some() {
+                notify::alive();
+            }
+        }
+    }
+
+    /// Waits for signals and for words of the watcher; which of them there are.
+    fn wait(&self) -> Result<(bool, bool), Failure> {
+        let mut fds = [self.signals.as_fd(), self.socket.as_fd()]
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let held = self.pace.holds().then_some(Duration::from_secs(1));
+        let timeout = held.into_iter().chain(self.watchdog).min();
+        let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
+            PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(system("wait", errno)),
+        }
+        let [signals, socket] = fds.map(|fd| fd.any().unwrap_or(true));
+        Ok((signals, socket))
+    }
+
+    fn take_signal(&mut self) -> Result<Option<Signal>, Failure> {
+        let signal = self.signals.read_signal().map_err(|errno| system("take a signal", errno))?;
+        Ok(signal.and_then(|info| Signal::try_from(info.ssi_signo.cast_signed()).ok()))
+    }
+
+    /// Hears what the watcher has said; signals must not wait for a watcher that never ends.
+    fn listen(&mut self) -> Result<(), Failure> {
+        for _ in 0..AT_ONCE {
+            match Message::receive(self.socket.as_fd(), false) {
+                Ok(Some(message)) => self.hear(message)?,
+                Ok(None) => return Err(self.watcher_ended()),
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(Errno::EBADMSG) => {
+                    return Err(Failure::could_not("the watcher says what it never should")
+                        .hint("both processes are ended; please report this"));
+                }
+                Err(errno) => return Err(system("hear the watcher", errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, message: Message) -> Result<(), Failure> {
+        match message {
+            Message::Open { epoch, door, address, open_for } => {
+                self.open(epoch, door, address, open_for)?;
+            }
+            Message::Stage { epoch, door, address, stage } => {
+                if let Some(name) = self.door_name(epoch, door) {
+                    say(format_args!("{address}: {name}: stage {stage}"));
+                }
+            }
+            Message::Suppressed(count) => say(format_args!("suppressed {count} lines")),
+            Message::Lost(name, count) => warn(format_args!(
+                "{name}: {count} packets came faster than they could be read; knocks among them \
+                 count only for doors that the kernel recognises too"
+            )),
+            Message::Watching(name) => {
+                if self.pending.is_none() {
+                    say(format_args!("{name} has come: watching it"));
+                }
+                if !self.watching.contains(&name) {
+                    self.watching.push(name);
+                }
+            }
+            Message::Unwatched(name) => {
+                self.watching.retain(|watched| *watched != name);
+                warn(format_args!("{name} is gone: no longer watching it"));
+            }
+            Message::Ready(epoch) => self.settle(epoch)?,
+            Message::Missing(epoch, name) => {
+                self.refuse(
+                    epoch,
+                    Failure::could_not(format!("there is no interface `{name}`"))
+                        .hint("bring it up first, or leave it out of `interfaces`"),
+                )?;
+            }
+            Message::Failed(epoch, errno) => {
+                self.refuse(epoch, start::cannot_capture(Errno::from_raw(errno)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A request for a grant. One that the configuration does not allow is never made by the watcher
+    /// that we have written: whoever makes it has taken its place.
+    fn open(
+        &mut self,
+        epoch: Epoch,
+        id: DoorId,
+        address: IpAddr,
+        open_for: Duration,
+    ) -> Result<(), Failure> {
+        let Some((_, configuration)) = self.current.as_ref().filter(|(now, _)| *now == epoch)
+        else {
+            return Ok(());
+        };
+        let door = configuration.policy.door(id).filter(|door| {
+            let length = !open_for.is_zero() && open_for <= door.open_for;
+            door.recogniser.includes(Recogniser::Daemon) && length && may_have_grants(address)
+        });
+        let Some(door) = door else {
+            return Err(Failure::could_not(
+                "the watcher asks for a grant that the configuration does not allow",
+            )
+            .hint("both processes are ended; please report this"));
+        };
+        let result = self.gate.grant(id, address, open_for);
+        if self.pace.admits(clock()) {
+            let name = &door.name;
+            match result {
+                Ok(()) => {
+                    say(format_args!("{address}: {name}: open for {}", duration::format(open_for)))
+                }
+                Err(failure) => {
+                    let reason = failure.message;
+                    warn(format_args!(
+                        "{address}: {name}: a right knock, but it stays closed: {reason}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn door_name(&self, epoch: Epoch, id: DoorId) -> Option<&str> {
+        let (_, configuration) = self.current.as_ref().filter(|(now, _)| *now == epoch)?;
+        Some(configuration.policy.door(id)?.name.as_str())
+    }
+
+    /// Gives the watcher a configuration; it answers later.
+    fn order(&mut self, configuration: Configuration) -> Result<(), Failure> {
+        self.epoch = self.epoch.wrapping_add(1);
+        let (epoch, verbose) = (self.epoch, self.settings.verbose);
+        self.watching.clear();
+        let order = Order { epoch, verbose, text: configuration.text.clone() };
+        self.pending = Some((epoch, configuration));
+        let packets = order.packets().map_err(|errno| system(TELL, errno))?;
+        packets.iter().try_for_each(|packet| self.send(packet))
+    }
+
+    /// Sends one packet, and listens while there is no room: otherwise the two could wait for each
+    /// other, the watcher for room for a request and the keeper for room for a configuration.
+    fn send(&mut self, packet: &[u8]) -> Result<(), Failure> {
+        loop {
+            match message::send(self.socket.as_fd(), packet, false) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EPIPE) => return Err(self.watcher_ended()),
+                Err(Errno::EAGAIN) => {}
+                Err(errno) => return Err(system(TELL, errno)),
+            }
+            let both = PollFlags::POLLIN | PollFlags::POLLOUT;
+            match poll(&mut [PollFd::new(self.socket.as_fd(), both)], PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => self.listen()?,
+                Err(errno) => return Err(system("wait", errno)),
+            }
+        }
+    }
+
+    /// The watcher follows a configuration: now the kernel does too.
+    fn settle(&mut self, epoch: Epoch) -> Result<(), Failure> {
+        let Some((_, configuration)) = self.pending.take_if(|(pending, _)| *pending == epoch)
+        else {
+            return Ok(());
+        };
+        match self.gate.establish(&configuration.policy) {
+            Ok(established) => say(format_args!("{established}")),
+            Err(failure) => {
+                // The watcher goes back to what the kernel still has.
+                let Some((_, before)) = self.current.take() else { return Err(failure) };
+                warn(format_args!("the new rules cannot be loaded, the old ones stay: {failure}"));
+                return self.order(before);
+            }
+        }
+        let status = self.status(&configuration);
+        self.current = Some((epoch, configuration));
+        say(format_args!("ready: {status}"));
+        notify::ready(&status);
+        self.reload_if_asked()
+    }
+
+    /// The watcher cannot follow a configuration.
+    fn refuse(&mut self, epoch: Epoch, failure: Failure) -> Result<(), Failure> {
+        if self.pending.take_if(|(pending, _)| *pending == epoch).is_none() {
+            return Ok(());
+        }
+        let Some((_, configuration)) = &self.current else { return Err(failure) };
+        warn(format_args!("the old configuration stays in force: {failure}"));
+        notify::ready(&self.status(configuration));
+        self.reload_if_asked()
+    }
+
+    fn status(&self, configuration: &Configuration) -> String {
+        let names: Vec<&str> = self.watching.iter().map(InterfaceName::as_str).collect();
+        let mut doors = configuration.policy.doors_seen_by(Recogniser::Daemon);
+        match (doors.next(), names.as_slice()) {
+            (None, _) => "nothing to watch, the kernel recognises every door by itself".to_owned(),
+            (_, []) => "watching no interface, there is none yet".to_owned(),
+            (_, names) => format!("watching {}", names.join(", ")),
+        }
+    }
+
+    /// Reads the configuration again. A bad one changes nothing.
+    fn reload(&mut self) -> Result<(), Failure> {
+        if self.pending.is_some() {
+            self.reload_again = true;
+            return Ok(());
+        }
+        notify::reloading();
+        match Configuration::read(&self.settings) {
+            Ok(configuration) => self.order(configuration),
+            Err(failure) => {
+                let reason =
+                    if failure.message.is_empty() { String::new() } else { format!(": {failure}") };
+                warn(format_args!("the old configuration stays in force{reason}"));
+                if let Some((_, configuration)) = &self.current {
+                    notify::ready(&self.status(configuration));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn reload_if_asked(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.reload_again) { self.reload() } else { Ok(()) }
+    }
+
+    /// A child has changed its state; if it has ended, so does the keeper.
+    fn look_after_watcher(&mut self) -> Result<(), Failure> {
+        match self.watcher.try_wait() {
+            Ok(None) => Ok(()),
+            _ => Err(self.watcher_ended()),
+        }
+    }
+
+    /// The watcher has ended, or has closed its socket, which comes to the same.
+    fn watcher_ended(&mut self) -> Failure {
+        let mut fds = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let status = match self.watcher.try_wait() {
+            Ok(None) => {
+                // Whether it comes to an end or not, ours makes sure of it: see `confine`.
+                let _ = poll(&mut fds, LAST_MOMENTS);
+                self.watcher.try_wait()
+            }
+            other => other,
+        };
+        let how = match status {
+            Ok(Some(status)) => format!(" ({status})"),
+            _ => String::new(),
+        };
+        Failure::could_not(format!("the process that reads packets has ended{how}"))
+            .hint("the rules stay in the kernel and guarded ports stay guarded; start `portcullis run` again")
+    }
+}
+
+fn end(signal: Signal) -> Exit {
+    say(format_args!(
+        "ended by {signal}: the rules stay in the kernel and guarded ports stay guarded; \
+         `portcullis remove` opens them"
+    ));
+    Exit::Done
+}
+
+fn system(doing: &str, errno: Errno) -> Failure {
+    Failure::could_not(format!("cannot {doing}: {}", errno.desc()))
+}
+
+/// One line of what happens. If nobody reads it, the gate is kept all the same.
+fn say(line: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// One line that somebody should read.
+fn warn(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "warning: {line}");
+}

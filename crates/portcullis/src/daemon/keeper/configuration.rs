@@ -1,0 +1,73 @@
+//! The configuration, read once and passed on as it was read.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use portcullis_core::policy::Policy;
+
+use crate::config;
+use crate::exit::Failure;
+
+/// What the command line says.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the configuration is; `-` is standard input.
+    pub path: PathBuf,
+    /// Whether every stage is told.
+    pub verbose: bool,
+}
+
+/// A configuration that may be used, and the text it was read from.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// What it says.
+    pub policy: Policy,
+    /// Its text, for the watcher: the file may be another one by the time it could read that.
+    pub text: String,
+}
+
+impl Configuration {
+    /// Reads it; what is wrong or could be better is shown at once.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is wrong.
+    pub fn read(settings: &Settings) -> Result<Self, Failure> {
+        let name = settings.path.to_string_lossy().escape_debug().to_string();
+        let text = text(settings).map_err(|error| {
+            let failure = Failure::could_not(format!("cannot read `{}`: {error}", name));
+            match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    failure.hint("it must be readable for its user, root")
+                }
+                io::ErrorKind::NotFound => failure.hint("write one, or name another file"),
+                _ => failure,
+            }
+        })?;
+        match config::parse_str(&name, &text) {
+            Ok(loaded) => {
+                loaded.warnings.show();
+                Ok(Self { policy: loaded.policy, text })
+            }
+            Err(report) => {
+                report.show();
+                Err(Failure::no())
+            }
+        }
+    }
+}
+
+fn text(settings: &Settings) -> io::Result<String> {
+    let file: Box<dyn Read> = if settings.path.as_os_str() == "-" {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(&settings.path)?)
+    };
+    let mut text = String::new();
+    file.take(config::MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > config::MAX_BYTES {
+        return Err(io::Error::other("it is too large"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,89 @@
+//! What has to be had before anything is given up.
+
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::process::{Child, Command, Stdio};
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use super::system;
+use crate::exit::Failure;
+use crate::sys::process;
+
+/// The name of the lock. Abstract names belong to a network namespace, just as the rules do.
+const LOCK: &[u8] = b"portcullis-run";
+
+const NEEDS: &str = "needs root, or CAP_NET_ADMIN and CAP_NET_RAW";
+
+/// Says at once what would fail later, and half way.
+pub(super) fn need_privileges() -> Result<(), Failure> {
+    for (capability, what) in [
+        (process::NET_ADMIN, "change the firewall (CAP_NET_ADMIN)"),
+        (process::NET_RAW, "read packets (CAP_NET_RAW)"),
+    ] {
+        if !process::can(capability) {
+            return Err(Failure::could_not(format!("no permission to {what}")).hint(NEEDS));
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that no other `portcullis run` keeps this network namespace.
+pub(super) fn lock() -> Result<UnixDatagram, Failure> {
+    let bound =
+        SocketAddr::from_abstract_name(LOCK).and_then(|name| UnixDatagram::bind_addr(&name));
+    bound.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            Failure::could_not("another `portcullis run` keeps this network namespace")
+                .hint("end it first, or send it SIGHUP to read its configuration again")
+        }
+        _ => Failure::could_not(format!("cannot bind the lock of `portcullis run`: {error}")),
+    })
+}
+
+/// From now on these signals wait to be asked for.
+pub(super) fn signals() -> Result<SignalFd, Failure> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
+        set.add(signal);
+    }
+    set.thread_block().map_err(|errno| system("block signals", errno))?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        .map_err(|errno| system("wait for signals", errno))
+}
+
+/// Starts the watcher: this program anew, so that the two share no secrets of their memory. The
+/// socket between them is its standard input.
+pub(super) fn watcher() -> Result<(Child, OwnedFd), Failure> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
+        .map_err(|errno| system("make a pair of sockets", errno))?;
+    let child = Command::new("/proc/self/exe")
+        .args(["run-process", "watcher"])
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(theirs))
+        .spawn()
+        .map_err(|error| {
+            Failure::could_not(format!("cannot start the process that reads packets: {error}"))
+                .hint("it is this program itself, found through /proc, which must be mounted")
+        })?;
+    Ok((child, ours))
+}
+
+/// Packets cannot be read.
+pub(super) fn cannot_capture(errno: Errno) -> Failure {
+    let failure = Failure::could_not(format!("cannot read packets: {}", errno.desc()));
+    match errno {
+        Errno::EPERM | Errno::EACCES => failure.hint(NEEDS),
+        Errno::EAFNOSUPPORT => failure.hint("the kernel has no packet sockets (CONFIG_PACKET)"),
+        Errno::ENOMEM | Errno::ENOBUFS => {
+            failure.hint("each interface takes up to 4 MiB of memory")
+        }
+        _ => failure,
+    }
+}

@@ -1,0 +1,306 @@
+//! The process that reads packets. It knows the doors and their sequences, and can ask for grants;
+//! it cannot make any.
+//!
+//! All that a stranger can send arrives here, so this process can do as little as possible: before
+//! it reads anything at all it is nobody, has no capability but that to open packet sockets, starts
+//! no program, opens no file, and dies with its keeper. What it wants it says in messages of one
+//! fixed size ([`message`](super::message)).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{SockType, getsockopt, sockopt};
+use portcullis_core::engine::{Action, Engine, Frame, Grant, Options, Verdict};
+use portcullis_core::policy::Recogniser;
+use portcullis_core::time::Instant;
+use portcullis_core::wire::{self, Link};
+
+use super::capture::{self, Capture, Change, MAX_WATCHED, Unwatchable};
+use super::message::{Epoch, Message, Order};
+use super::pace::Pace;
+use super::{clock, may_have_grants};
+use crate::config;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::netlink;
+use crate::netlink::route::{AddressMonitor, Route};
+use crate::sys::process;
+
+/// Descriptors beside those of the interfaces: standard streams, the keeper, netlink.
+const DESCRIPTORS: u64 = 16;
+
+/// Packets that are taken before everything else is looked at again.
+const BATCH: usize = 4096;
+
+/// Packets for which one look at the clock is enough.
+const SAME_TIME: u32 = 64;
+
+/// Stages told in a second.
+const STAGES_PER_SECOND: u32 = 50;
+
+/// Gives everything up. The order matters: the bounding set can only be cut by a process that still
+/// has capabilities, and the kernel forgets the death signal when the user changes.
+fn give_up_everything() -> io::Result<()> {
+    process::close_from(3)?;
+    process::ignore_signals()?;
+    process::become_nobody(process::NET_RAW)?;
+    process::keep_only(process::NET_RAW)?;
+    process::confine(MAX_WATCHED as u64 + DESCRIPTORS)
+}
+
+/// Runs the process. Its standard input is the socket to its keeper.
+///
+/// # Errors
+///
+/// When it is not started by its keeper, or cannot give up what it must not have.
+pub fn run() -> Outcome {
+    give_up_everything().map_err(|error| {
+        Failure::could_not(format!("the watcher cannot give up its privileges: {error}"))
+    })?;
+    let keeper = keeper().ok_or_else(|| {
+        Failure::wrong_use("this is a part of the daemon").hint("start it with `portcullis run`")
+    })?;
+    match Watcher::new(keeper).map_err(failed)?.watch() {
+        Ok(()) | Err(Stop::KeeperEnded) => Ok(Exit::Done),
+        Err(Stop::System(errno)) => Err(failed(errno)),
+    }
+}
+
+fn failed(errno: Errno) -> Failure {
+    Failure::could_not(format!("the watcher: {}", errno.desc()))
+}
+
+/// The socket that was given as standard input.
+fn keeper() -> Option<OwnedFd> {
+    let socket = io::stdin().as_fd().try_clone_to_owned().ok()?;
+    (getsockopt(&socket, sockopt::SockType) == Ok(SockType::SeqPacket)).then_some(socket)
+}
+
+/// What is in force.
+struct Watch {
+    epoch: Epoch,
+    verbose: bool,
+    capture: Capture,
+    engine: Engine,
+}
+
+struct Watcher {
+    keeper: OwnedFd,
+    route: Route,
+    monitor: AddressMonitor,
+    /// Nothing until the keeper has sent a configuration.
+    watch: Option<Watch>,
+    pace: Pace,
+    /// Packets have come since it was asked how many were lost.
+    busy: bool,
+    accounted: Instant,
+    /// Interfaces and addresses have changed, and could not be read at once.
+    stale: bool,
+}
+
+/// Why the process ends.
+enum Stop {
+    /// The keeper is gone.
+    KeeperEnded,
+    /// The kernel refuses what cannot be done without.
+    System(Errno),
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        if errno == Errno::EPIPE { Self::KeeperEnded } else { Self::System(errno) }
+    }
+}
+
+/// What there is to do.
+struct Woken {
+    keeper: bool,
+    monitor: bool,
+}
+
+impl Watcher {
+    fn new(keeper: OwnedFd) -> Result<Self, Errno> {
+        let errno = |error: netlink::Error| error.errno().unwrap_or(Errno::EPROTO);
+        // The monitor first: no change between the first look and the first event is missed.
+        let monitor = AddressMonitor::open().map_err(errno)?;
+        let route = Route::open().map_err(errno)?;
+        let pace = Pace::new(STAGES_PER_SECOND);
+        Ok(Self {
+            keeper,
+            route,
+            monitor,
+            watch: None,
+            pace,
+            busy: false,
+            accounted: Instant::ORIGIN,
+            stale: false,
+        })
+    }
+
+    fn watch(&mut self) -> Result<(), Stop> {
+        loop {
+            let woken = self.wait()?;
+            if woken.keeper {
+                let order = Order::receive(self.keeper.as_fd())?.ok_or(Stop::KeeperEnded)?;
+                self.obey(&order)?;
+            }
+            if woken.monitor && self.monitor.drain() {
+                self.follow()?;
+            }
+            self.take_packets()?;
+            self.account()?;
+        }
+    }
+
+    fn wait(&self) -> Result<Woken, Errno> {
+        let sockets = self.watch.iter().flat_map(|watch| watch.capture.sockets());
+        let mut fds: Vec<PollFd<'_>> = [self.keeper.as_fd(), self.monitor.as_fd()]
+            .into_iter()
+            .chain(sockets)
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        // Losses and held back stages are told a second later, and what failed is tried again.
+        let pending = self.busy || self.pace.holds() || self.stale;
+        let timeout = if pending { PollTimeout::from(1000u16) } else { PollTimeout::NONE };
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let mut events = fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        let mut any = || events.next().is_some_and(|events| !events.is_empty());
+        let woken = Woken { keeper: any(), monitor: any() };
+        if events.any(|events| events.contains(PollFlags::POLLERR)) {
+            self.watch.iter().for_each(|watch| watch.capture.take_errors());
+        }
+        Ok(woken)
+    }
+
+    /// Takes a new configuration; if it cannot be followed, the one in force stays.
+    fn obey(&mut self, order: &Order) -> Result<(), Stop> {
+        let epoch = order.epoch;
+        let answer = match self.prepare(order) {
+            Ok(watch) => {
+                for name in watch.capture.names() {
+                    self.tell(&Message::Watching(name.clone()))?;
+                }
+                self.watch = Some(watch);
+                Message::Ready(epoch)
+            }
+            Err(Unwatchable::Missing(name)) => Message::Missing(epoch, name),
+            Err(Unwatchable::System(errno)) => Message::Failed(epoch, errno as i32),
+        };
+        self.tell(&answer)
+    }
+
+    /// All that a configuration needs, beside what is in force.
+    fn prepare(&mut self, order: &Order) -> Result<Watch, Unwatchable> {
+        // The keeper has read the same text: neither of these two fails.
+        let invalid = |_| Unwatchable::System(Errno::EINVAL);
+        let policy =
+            config::parse_str("configuration", &order.text).map_err(|_| invalid(()))?.policy;
+        let seed = getrandom::u64().map_err(|_| Unwatchable::System(Errno::EIO))?;
+        let options = Options { seed, ..Options::default() };
+        let mut engine = Engine::new(&policy, options).map_err(|_| invalid(()))?;
+        let addresses = capture::addresses(&mut self.route).map_err(Unwatchable::System)?;
+        engine.set_local_addresses(&addresses);
+        let capture = if policy.doors_seen_by(Recogniser::Daemon).next().is_some() {
+            Capture::open(&policy, &mut self.route)?
+        } else {
+            Capture::nothing()
+        };
+        Ok(Watch { epoch: order.epoch, verbose: order.verbose, capture, engine })
+    }
+
+    /// Follows interfaces and addresses that have come and gone. While they change too fast to be
+    /// read, what was known before stays.
+    fn follow(&mut self) -> Result<(), Stop> {
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        let Ok(addresses) = capture::addresses(&mut self.route) else {
+            self.stale = true;
+            return Ok(());
+        };
+        let Ok(changes) = watch.capture.refresh(&mut self.route) else {
+            self.stale = true;
+            return Ok(());
+        };
+        watch.engine.set_local_addresses(&addresses);
+        for change in changes {
+            let message = match change {
+                Change::Watched(name) => Message::Watching(name),
+                Change::Gone(name) => Message::Unwatched(name),
+            };
+            message.send(self.keeper.as_fd(), true)?;
+        }
+        Ok(())
+    }
+
+    fn take_packets(&mut self) -> Result<(), Stop> {
+        let Some(Watch { epoch, verbose, capture, engine }) = &mut self.watch else {
+            return Ok(());
+        };
+        let (epoch, verbose) = (*epoch, *verbose);
+        let (keeper, pace, busy) = (self.keeper.as_fd(), &mut self.pace, &mut self.busy);
+        let mut result = Ok(());
+        let (mut now, mut age) = (clock(), 0);
+        capture.drain(BATCH, |direction, bytes| {
+            if age == SAME_TIME {
+                (now, age) = (clock(), 0);
+            }
+            age += 1;
+            *busy = true;
+            let verdict = engine.handle_packet(Frame { link: Link::Raw, direction, bytes }, now);
+            if verbose
+                && let Verdict::Stage { door, stage } | Verdict::Opened { door, stage } = verdict
+                && let Ok(packet) = wire::parse(Link::Raw, bytes)
+                && pace.admits(now)
+            {
+                let told = Message::Stage { epoch, door, address: packet.source, stage };
+                result = result.and(hint(keeper, &told));
+            }
+            while let Some(Action::Open(Grant { door, address, open_for })) = engine.next_action() {
+                if may_have_grants(address) {
+                    // Waits while the keeper is behind: the ring holds what comes meanwhile.
+                    let wanted = Message::Open { epoch, door, address, open_for };
+                    result = result.and(wanted.send(keeper, true));
+                }
+            }
+        });
+        Ok(result?)
+    }
+
+    /// Does once in a second what could not be done before: tells what was held back or lost.
+    fn account(&mut self) -> Result<(), Stop> {
+        let now = clock();
+        if now.since(self.accounted) < Duration::from_secs(1) {
+            return Ok(());
+        }
+        self.accounted = now;
+        if std::mem::take(&mut self.stale) {
+            self.follow()?;
+        }
+        let held = self.pace.take_held(now);
+        if held > 0 {
+            hint(self.keeper.as_fd(), &Message::Suppressed(held))?;
+        }
+        if std::mem::take(&mut self.busy) {
+            for (name, count) in self.watch.iter().flat_map(|watch| watch.capture.take_lost()) {
+                hint(self.keeper.as_fd(), &Message::Lost(name, count))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, message: &Message) -> Result<(), Stop> {
+        Ok(message.send(self.keeper.as_fd(), true)?)
+    }
+}
+
+/// Says what nobody has to hear: it is left out while the keeper is behind.
+fn hint(keeper: BorrowedFd<'_>, message: &Message) -> Result<(), Errno> {
+    match message.send(keeper, false) {
+        Err(Errno::EAGAIN) => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,136 @@
+//! What can go wrong with nf_tables, in plain words.
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+use super::batch::Object;
+use crate::exit::Failure;
+use crate::netlink::socket;
+
+/// Why the kernel does not hold what it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// `CAP_NET_ADMIN` is missing.
+    NotPermitted,
+    /// The kernel was built without nf_tables, or its module is not there.
+    NoNfTables,
+    /// Another process holds the table, through the socket of this number.
+    Held(u32),
+    /// The kernel refused one object of a transaction, and so all of it.
+    Refused {
+        /// Which, e.g. "rule 3 of chain door".
+        object: String,
+        /// Why.
+        errno: Errno,
+        /// Why, in the kernel's words, if it has any.
+        text: Option<String>,
+    },
+    /// What was read back is not what was sent.
+    Mismatch(Mismatch),
+    /// The kernel could not be asked, or refused something else.
+    Netlink(socket::Error),
+}
+
+/// The first difference between what the kernel should hold and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Of which object.
+    pub object: String,
+    /// What is different.
+    pub difference: String,
+}
+
+impl Mismatch {
+    /// A difference.
+    pub(super) fn new(object: &Object, difference: impl Into<String>) -> Self {
+        Self { object: object.to_string(), difference: difference.into() }
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.object, self.difference)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPermitted => f.write_str("changing the firewall needs root (CAP_NET_ADMIN)"),
+            Self::NoNfTables => f.write_str("this kernel has no nf_tables"),
+            Self::Held(owner) => {
+                write!(f, "another process holds table inet portcullis (netlink port {owner})")
+            }
+            Self::Refused { object, errno, text } => {
+                write!(f, "the kernel refused {object}: {}", meaning(*errno))?;
+                match text {
+                    Some(text) => write!(f, " ({text})"),
+                    None => Ok(()),
+                }
+            }
+            Self::Mismatch(mismatch) => {
+                write!(f, "the kernel does not hold the rules that it should: {mismatch}")
+            }
+            Self::Netlink(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What an error of nf_tables means; where it can mean many things, the system's own words.
+fn meaning(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOENT => {
+            "there is no such thing; a part of nf_tables (e.g. nft_ct, nft_reject_inet) may be missing"
+        }
+        Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT => {
+            "this kernel is too old for it, or was built without it"
+        }
+        Errno::ENFILE => "the set is full",
+        Errno::EEXIST => "it exists already, and is different",
+        Errno::EBUSY => "it is in use",
+        Errno::ERANGE => "a value is out of range",
+        Errno::ERESTART => "other changes of the firewall kept coming in between",
+        Errno::ENOMEM => "no memory",
+        Errno::ELOOP => "chains go round in a circle",
+        Errno::EMLINK => "chains are nested too deeply",
+        other => other.desc(),
+    }
+}
+
+impl From<socket::Error> for Error {
+    fn from(error: socket::Error) -> Self {
+        match error.errno() {
+            Some(Errno::EPERM | Errno::EACCES) => Self::NotPermitted,
+            // No NETLINK_NETFILTER at all; or no nf_tables behind it, for which single messages get
+            // EINVAL and transactions EOPNOTSUPP.
+            Some(
+                Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP | Errno::EINVAL,
+            ) => Self::NoNfTables,
+            _ => Self::Netlink(error),
+        }
+    }
+}
+
+impl From<Mismatch> for Error {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::Mismatch(mismatch)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let failure = Self::could_not(error.to_string());
+        match error {
+            Error::NotPermitted => failure.hint("run it with sudo"),
+            Error::NoNfTables => {
+                failure.hint("CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET are needed")
+            }
+            Error::Held(_) => failure.hint("stop that process first"),
+            Error::Mismatch(_) => failure.hint("something else changes table inet portcullis"),
+            Error::Refused { .. } | Error::Netlink(_) => failure,
+        }
+    }
+}

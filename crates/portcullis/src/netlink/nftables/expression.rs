@@ -1,0 +1,266 @@
+//! The expressions of nf_tables: what a rule is made of in the kernel
+//! (`include/uapi/linux/netfilter/nf_tables.h`).
+//!
+//! Each is written with all the attributes that the kernel shows when it is asked for the rule, so
+//! that what is read back can be compared for equality.
+
+use portcullis_firewall::ruleset::{Operation, Reject, Verdict};
+
+use crate::netlink::message::Writer;
+
+/// `NFTA_LIST_ELEM`
+pub const LIST_ELEM: u16 = 1;
+const EXPR_NAME: u16 = 1;
+const EXPR_DATA: u16 = 2;
+/// `NFTA_DATA_VALUE`
+pub const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+const VERDICT_CODE: u16 = 1;
+const VERDICT_CHAIN: u16 = 2;
+
+/// A place in the 64 bytes that a rule computes with, in units of 4 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot(pub u32);
+
+impl Slot {
+    /// The first.
+    pub const FIRST: Self = Self(0);
+
+    /// The number of the register that begins there. The registers are laid over the same bytes
+    /// twice, as 16 times 4 bytes (numbers from 8) and as 4 times 16 (from 1); where both begin,
+    /// the kernel names the larger one, and so does this.
+    const fn register(self) -> u32 {
+        if self.0.is_multiple_of(4) { 1 + self.0 / 4 } else { 8 + self.0 }
+    }
+}
+
+/// What `meta` knows of a packet (`enum nft_meta_keys`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Meta {
+    /// `skb->priority`
+    Priority = 2,
+    /// Name of the interface that it came in by; 16 bytes.
+    Iifname = 6,
+    /// Whether it is IPv4 or IPv6; 1 byte.
+    Nfproto = 15,
+    /// Protocol above IP; 1 byte.
+    L4proto = 16,
+    /// For whom it was on the link; 1 byte.
+    Pkttype = 19,
+}
+
+/// Bytes of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payload {
+    /// `NFT_PAYLOAD_NETWORK_HEADER` (1) or `NFT_PAYLOAD_TRANSPORT_HEADER` (2).
+    pub base: u32,
+    /// Where in the header.
+    pub offset: u32,
+    /// How many bytes.
+    pub length: u32,
+}
+
+impl Payload {
+    /// Bytes of the header of IPv4 or IPv6.
+    pub const fn network(offset: u32, length: u32) -> Self {
+        Self { base: 1, offset, length }
+    }
+
+    /// Bytes of the header of TCP or UDP.
+    pub const fn transport(offset: u32, length: u32) -> Self {
+        Self { base: 2, offset, length }
+    }
+}
+
+fn expression(w: &mut Writer, name: &str, fill: impl FnOnce(&mut Writer)) {
+    w.nested(LIST_ELEM, |w| {
+        w.text(EXPR_NAME, name);
+        w.nested(EXPR_DATA, fill);
+    });
+}
+
+/// `slot = meta key`
+pub fn meta_load(w: &mut Writer, key: Meta, slot: Slot) {
+    expression(w, "meta", |w| {
+        w.be32(2, key as u32);
+        w.be32(1, slot.register());
+    });
+}
+
+/// `slot = whether there is an IPv6 extension header of this kind` (`enum nft_exthdr_attributes`)
+pub fn extension_present(w: &mut Writer, kind: u8, slot: Slot) {
+    /// `NFT_EXTHDR_F_PRESENT`
+    const PRESENT: u32 = 1;
+    /// `NFT_EXTHDR_OP_IPV6`
+    const IPV6: u32 = 0;
+    expression(w, "exthdr", |w| {
+        w.be32(1, slot.register());
+        w.bytes(2, &[kind]);
+        w.be32(3, 0);
+        w.be32(4, 1);
+        w.be32(6, IPV6);
+        w.be32(5, PRESENT);
+    });
+}
+
+/// `meta key = slot`
+pub fn meta_store(w: &mut Writer, key: Meta, slot: Slot) {
+    expression(w, "meta", |w| {
+        w.be32(2, key as u32);
+        w.be32(3, slot.register());
+    });
+}
+
+/// `slot = ct state`
+pub fn ct_state_load(w: &mut Writer, slot: Slot) {
+    expression(w, "ct", |w| {
+        w.be32(2, 0);
+        w.be32(1, slot.register());
+    });
+}
+
+/// `slot = payload`
+pub fn payload_load(w: &mut Writer, payload: Payload, slot: Slot) {
+    expression(w, "payload", |w| {
+        w.be32(1, slot.register());
+        w.be32(2, payload.base);
+        w.be32(3, payload.offset);
+        w.be32(4, payload.length);
+    });
+}
+
+/// `payload = slot`, in a TCP header, whose checksum follows.
+pub fn tcp_store(w: &mut Writer, payload: Payload, slot: Slot) {
+    /// `NFT_PAYLOAD_CSUM_INET`
+    const CHECKSUM_INTERNET: u32 = 1;
+    const CHECKSUM_OFFSET: u32 = 16;
+    expression(w, "payload", |w| {
+        w.be32(5, slot.register());
+        w.be32(2, payload.base);
+        w.be32(3, payload.offset);
+        w.be32(4, payload.length);
+        w.be32(6, CHECKSUM_INTERNET);
+        w.be32(7, CHECKSUM_OFFSET);
+        w.be32(8, 0);
+    });
+}
+
+/// `slot &= mask`
+pub fn mask(w: &mut Writer, slot: Slot, mask: &[u8]) {
+    expression(w, "bitwise", |w| {
+        w.be32(1, slot.register());
+        w.be32(2, slot.register());
+        w.be32(6, 0);
+        w.be32(3, u32::try_from(mask.len()).unwrap_or(u32::MAX));
+        w.nested(4, |w| w.bytes(DATA_VALUE, mask));
+        w.nested(5, |w| w.bytes(DATA_VALUE, &vec![0; mask.len()]));
+    });
+}
+
+/// Ends the rule unless the bytes from `slot` are equal (or not) to these.
+pub fn compare(w: &mut Writer, slot: Slot, equal: bool, value: &[u8]) {
+    expression(w, "cmp", |w| {
+        w.be32(1, slot.register());
+        w.be32(2, u32::from(!equal));
+        w.nested(3, |w| w.bytes(DATA_VALUE, value));
+    });
+}
+
+/// `slot = value`
+pub fn constant(w: &mut Writer, slot: Slot, value: &[u8]) {
+    expression(w, "immediate", |w| {
+        w.be32(1, slot.register());
+        w.nested(2, |w| w.bytes(DATA_VALUE, value));
+    });
+}
+
+/// Ends the rule with a verdict.
+pub fn decide(w: &mut Writer, verdict: &Verdict) {
+    expression(w, "immediate", |w| {
+        w.be32(1, 0);
+        w.nested(2, |w| verdict_data(w, verdict));
+    });
+}
+
+/// A verdict as the value of a register or of an element.
+pub fn verdict_data(w: &mut Writer, verdict: &Verdict) {
+    w.nested(DATA_VERDICT, |w| match verdict {
+        Verdict::Drop => w.be32(VERDICT_CODE, 0),
+        Verdict::Accept => w.be32(VERDICT_CODE, 1),
+        Verdict::Goto(chain) => {
+            // NFT_GOTO is -4.
+            w.be32(VERDICT_CODE, (-4_i32).cast_unsigned());
+            w.text(VERDICT_CHAIN, chain);
+        }
+    });
+}
+
+/// What a look-up does with what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing: the rule goes on if the key is in the set.
+    Present,
+    /// Nothing: the rule goes on if the key is not in the set.
+    Absent,
+    /// It is put there.
+    Into(Slot),
+    /// It is the verdict.
+    Verdict,
+}
+
+/// Looks up the key from the first slot on.
+pub fn lookup(w: &mut Writer, set: &str, found: Found) {
+    expression(w, "lookup", |w| {
+        w.be32(2, Slot::FIRST.register());
+        match found {
+            Found::Present | Found::Absent => {}
+            Found::Into(slot) => w.be32(3, slot.register()),
+            Found::Verdict => w.be32(3, 0),
+        }
+        w.text(1, set);
+        w.be32(5, u32::from(found == Found::Absent));
+    });
+}
+
+/// Changes the element of the key from the first slot on.
+pub fn change(
+    w: &mut Writer,
+    operation: Operation,
+    set: &str,
+    data: Option<Slot>,
+    timeout_ms: Option<u64>,
+) {
+    expression(w, "dynset", |w| {
+        w.be32(4, Slot::FIRST.register());
+        if let Some(data) = data {
+            w.be32(5, data.register());
+        }
+        w.be32(
+            3,
+            match operation {
+                Operation::Add => 0,
+                Operation::Update => 1,
+                Operation::Delete => 2,
+            },
+        );
+        if let Some(timeout) = timeout_ms {
+            w.be64(super::DYNSET_TIMEOUT, timeout);
+        }
+        w.text(1, set);
+        w.be32(9, 0);
+    });
+}
+
+/// Refuses the packet.
+pub fn reject(w: &mut Writer, how: Reject) {
+    let (kind, code) = match how {
+        Reject::TcpReset => (1, 0),
+        Reject::PortUnreachable => (2, 1),
+        Reject::AdminProhibited => (2, 3),
+    };
+    expression(w, "reject", |w| {
+        w.be32(1, kind);
+        w.bytes(2, &[code]);
+    });
+}

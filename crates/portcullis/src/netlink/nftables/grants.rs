@@ -1,0 +1,135 @@
+//! Who may pass, and who is knocking: the living elements of the table.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use portcullis_firewall::compile::GRANTS;
+
+use super::batch::{Batch, NLM_F_CREATE, Object};
+use super::elements::{address_and_rest, write_timed};
+use super::{Error, Gate, TABLE, kind, milliseconds};
+
+/// The maps from source to state, for IPv4 and IPv6.
+const STATES: [&str; 2] = ["state4", "state6"];
+
+/// That somebody may pass a door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The number of the door in the loaded table ([`Gate::door_names`]).
+    pub class: u32,
+    /// Who.
+    pub address: IpAddr,
+    /// For how long still; `None` for ever, which only a person at `nft` can have said.
+    pub expires: Option<Duration>,
+    /// For how long it was given.
+    pub timeout: Option<Duration>,
+}
+
+/// That somebody is in the middle of knocking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Who.
+    pub address: IpAddr,
+    /// The state of the automaton that was reached; not 0.
+    pub state: u32,
+    /// For how long the next knock is waited for.
+    pub expires: Option<Duration>,
+}
+
+/// In which set a grant is, and its key there. An IPv4 address in IPv6 clothes is an IPv4 address.
+pub fn place(address: IpAddr, class: u32) -> (&'static str, Vec<u8>) {
+    let [grant4, grant6] = GRANTS;
+    let (set, mut key) = match address.to_canonical() {
+        IpAddr::V4(address) => (grant4, address.octets().to_vec()),
+        IpAddr::V6(address) => (grant6, address.octets().to_vec()),
+    };
+    key.extend_from_slice(&class.to_ne_bytes());
+    (set, key)
+}
+
+impl Gate {
+    /// Opens the door with the number `class` for an address, for `open_for` from now on (at least
+    /// 20 ms), whether or not it was open for it.
+    ///
+    /// To add an element that exists changes its time only since Linux 6.12, and to delete one that
+    /// does not is an error; so it is added, deleted and added, in one transaction. Nothing is seen
+    /// of that by packets.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] if the set is full, or there is no table.
+    pub fn grant(&mut self, class: u32, address: IpAddr, open_for: Duration) -> Result<(), Error> {
+        let (set, key) = place(address, class);
+        let timeout = Some(milliseconds(open_for));
+        let mut batch = Batch::new(&mut self.socket, None);
+        let about = || Object::Elements(set.to_owned());
+        let add = |batch: &mut Batch| {
+            batch.push(about(), kind::NEWSETELEM, NLM_F_CREATE, |w| {
+                write_timed(w, TABLE, set, &key, timeout);
+            });
+        };
+        add(&mut batch);
+        batch.push(about(), kind::DELSETELEM, 0, |w| write_timed(w, TABLE, set, &key, None));
+        add(&mut batch);
+        batch.commit(&mut self.socket)
+    }
+
+    /// Closes a door for an address; whether it was open for it. Connections that stand are not cut.
+    ///
+    /// # Errors
+    ///
+    /// That the kernel could not be asked.
+    pub fn revoke(&mut self, class: u32, address: IpAddr) -> Result<bool, Error> {
+        let (set, key) = place(address, class);
+        let mut batch = Batch::new(&mut self.socket, None);
+        let about = Object::Elements(set.to_owned());
+        batch.push(about, kind::DELSETELEM, 0, |w| write_timed(w, TABLE, set, &key, None));
+        match batch.commit(&mut self.socket) {
+            Err(Error::Refused { errno: Errno::ENOENT, .. }) => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    /// All living grants. None if there is no table.
+    ///
+    /// # Errors
+    ///
+    /// That the kernel could not be asked.
+    pub fn grants(&mut self) -> Result<Vec<Grant>, Error> {
+        let mut all = Vec::new();
+        for (version, set) in GRANTS.into_iter().enumerate() {
+            all.extend(self.elements(set, |element| {
+                let (address, class) = address_and_rest(element.key()?, version)?;
+                Some(Grant {
+                    class: u32::from_ne_bytes(class.try_into().ok()?),
+                    address,
+                    expires: element.expires().map(Duration::from_millis),
+                    timeout: element.timeout().map(Duration::from_millis),
+                })
+            })?);
+        }
+        Ok(all)
+    }
+
+    /// All who are in the middle of knocking, as the kernel sees it. None if there is no table, or
+    /// the kernel recognises no door.
+    ///
+    /// # Errors
+    ///
+    /// That the kernel could not be asked.
+    pub fn attempts(&mut self) -> Result<Vec<Attempt>, Error> {
+        let mut all = Vec::new();
+        for (version, set) in STATES.into_iter().enumerate() {
+            all.extend(self.elements(set, |element| {
+                let (address, _) = address_and_rest(element.key()?, version)?;
+                Some(Attempt {
+                    address,
+                    state: u32::from_ne_bytes(element.data()?.try_into().ok()?),
+                    expires: element.expires().map(Duration::from_millis),
+                })
+            })?);
+        }
+        Ok(all)
+    }
+}

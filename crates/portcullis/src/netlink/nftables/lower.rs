@@ -1,0 +1,280 @@
+//! Rules as expressions: what `nft` makes of the same text.
+//!
+//! Three things are done as `nft` 1.0 does them. What a field implies (`ip saddr` that the packet is
+//! IPv4, `tcp dport` that it is TCP) is compared before it is looked at, once in a rule. What a reset
+//! implies (that it is TCP) is compared at the very beginning of its rule. And of the registers, a
+//! key begins at the first, and data at the first register of 16 bytes behind it.
+//!
+//! One thing is not: for data behind a key of more than 16 bytes, nft 1.0.6 takes the *second*
+//! register all the same, and so overwrites the end of the key (or fails an assertion). The text
+//! of such a rule is right, and what nft loads from it is not; what is loaded here is right.
+
+use portcullis_firewall::ruleset::{Data, Field, Reject, Rule, Statement, Type};
+
+use super::elements::value_bytes;
+use super::expression::{self, Found, Meta, Payload, Slot};
+use crate::netlink::message::Writer;
+
+const IPPROTO_TCP: u8 = 6;
+/// The IPv6 fragment header.
+const IPPROTO_FRAGMENT: u8 = 44;
+const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
+/// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)`: connections of which packets in both directions were seen.
+const CT_ESTABLISHED: u32 = 2;
+const PACKET_HOST: u8 = 0;
+
+const TCP_SPORT: Payload = Payload::transport(0, 2);
+const TCP_DPORT: Payload = Payload::transport(2, 2);
+const TCP_FLAGS: Payload = Payload::transport(13, 1);
+
+/// What a field can only be looked at in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Ipv4,
+    Ipv6,
+    Tcp,
+}
+
+const fn needs(field: Field) -> Needs {
+    match field {
+        Field::IpSaddr | Field::IpDaddr => Needs::Ipv4,
+        Field::Ip6Saddr | Field::Ip6Daddr => Needs::Ipv6,
+        Field::TcpDport => Needs::Tcp,
+        Field::L4Proto | Field::ThDport | Field::Priority | Field::Iifname => Needs::Nothing,
+    }
+}
+
+/// How many slots a value of this type takes.
+pub const fn slots(kind: Type) -> u32 {
+    match kind {
+        Type::Ipv4Addr | Type::InetProto | Type::InetService | Type::Classid => 1,
+        Type::Ipv6Addr | Type::Ifname | Type::Verdict => 4,
+    }
+}
+
+/// Writes the expressions of a rule.
+pub fn rule(w: &mut Writer, rule: &Rule) {
+    let mut known = Known::default();
+    if reset_is_first_of_tcp(rule) {
+        known.need(w, Needs::Tcp);
+    }
+    for statement in &rule.statements {
+        known.statement(w, statement);
+    }
+}
+
+/// Whether the rule ends in a reset, and nothing before it implies that the packet is TCP.
+fn reset_is_first_of_tcp(rule: &Rule) -> bool {
+    let says_tcp = |statement: &Statement| match statement {
+        Statement::Protocol { is, protocol } => *is && protocol.number() == IPPROTO_TCP,
+        Statement::TcpSportNotZero
+        | Statement::TcpFlags { .. }
+        | Statement::SetTcpDportZero
+        | Statement::SetTcpSportFrom { .. }
+        | Statement::Reject(Reject::TcpReset) => true,
+        Statement::In { key, .. }
+        | Statement::SetPriorityFrom { key, .. }
+        | Statement::Dispatch { key, .. } => key.contains(&Field::TcpDport),
+        Statement::Change { key, data, .. } => {
+            key.contains(&Field::TcpDport) || *data == Some(Data::Field(Field::TcpDport))
+        }
+        Statement::CtEstablished
+        | Statement::NotForHost
+        | Statement::FragmentHeader
+        | Statement::Interface(_)
+        | Statement::SetPriority(_)
+        | Statement::Reject(_)
+        | Statement::Verdict(_) => false,
+    };
+    let first = rule.statements.iter().find(|statement| says_tcp(statement));
+    first == Some(&Statement::Reject(Reject::TcpReset))
+}
+
+/// What the rule has already found out about the packet.
+#[derive(Debug, Default)]
+struct Known {
+    family: bool,
+    tcp: bool,
+}
+
+impl Known {
+    fn need(&mut self, w: &mut Writer, needs: Needs) {
+        let (known, key, value) = match needs {
+            Needs::Nothing => return,
+            Needs::Ipv4 => (&mut self.family, Meta::Nfproto, NFPROTO_IPV4),
+            Needs::Ipv6 => (&mut self.family, Meta::Nfproto, NFPROTO_IPV6),
+            Needs::Tcp => (&mut self.tcp, Meta::L4proto, IPPROTO_TCP),
+        };
+        if !*known {
+            *known = true;
+            expression::meta_load(w, key, Slot::FIRST);
+            expression::compare(w, Slot::FIRST, true, &[value]);
+        }
+    }
+
+    fn need_all(&mut self, w: &mut Writer, fields: &[Field]) {
+        for &field in fields {
+            self.need(w, needs(field));
+        }
+    }
+
+    /// All that the key needs, then the key, into the first slots.
+    fn key(&mut self, w: &mut Writer, key: &[Field]) {
+        self.need_all(w, key);
+        load_all(w, key);
+    }
+
+    fn statement(&mut self, w: &mut Writer, statement: &Statement) {
+        match statement {
+            Statement::CtEstablished => {
+                expression::ct_state_load(w, Slot::FIRST);
+                expression::mask(w, Slot::FIRST, &CT_ESTABLISHED.to_ne_bytes());
+                expression::compare(w, Slot::FIRST, false, &0_u32.to_ne_bytes());
+            }
+            Statement::NotForHost => {
+                expression::meta_load(w, Meta::Pkttype, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, false, &[PACKET_HOST]);
+            }
+            Statement::FragmentHeader => {
+                self.need(w, Needs::Ipv6);
+                expression::extension_present(w, IPPROTO_FRAGMENT, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, true, &[1]);
+            }
+            Statement::Protocol { is, protocol } => {
+                expression::meta_load(w, Meta::L4proto, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, *is, &[protocol.number()]);
+                self.tcp |= *is && protocol.number() == IPPROTO_TCP;
+            }
+            Statement::Interface(name) => {
+                expression::meta_load(w, Meta::Iifname, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, true, &super::elements::interface_bytes(name));
+            }
+            Statement::TcpSportNotZero => {
+                self.need(w, Needs::Tcp);
+                expression::payload_load(w, TCP_SPORT, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, false, &[0, 0]);
+            }
+            Statement::TcpFlags { equal, mask, value } => {
+                self.need(w, Needs::Tcp);
+                expression::payload_load(w, TCP_FLAGS, Slot::FIRST);
+                expression::mask(w, Slot::FIRST, &[*mask]);
+                expression::compare(w, Slot::FIRST, *equal, &[*value]);
+            }
+            Statement::In { key, set, member } => {
+                self.key(w, key);
+                let found = if *member { Found::Present } else { Found::Absent };
+                expression::lookup(w, set, found);
+            }
+            Statement::SetPriority(number) => {
+                expression::constant(w, Slot::FIRST, &number.to_ne_bytes());
+                expression::meta_store(w, Meta::Priority, Slot::FIRST);
+            }
+            Statement::SetPriorityFrom { key, map } => {
+                self.key(w, key);
+                expression::lookup(w, map, Found::Into(Slot::FIRST));
+                expression::meta_store(w, Meta::Priority, Slot::FIRST);
+            }
+            Statement::Dispatch { key, map } => {
+                self.key(w, key);
+                expression::lookup(w, map, Found::Verdict);
+            }
+            Statement::Change { operation, set, key, timeout, data } => {
+                self.need_all(w, key);
+                if let Some(Data::Field(field)) = data {
+                    self.need(w, needs(*field));
+                }
+                let end = load_all(w, key);
+                let behind = Slot(end.0.next_multiple_of(4));
+                match data {
+                    Some(Data::Field(field)) => load(w, *field, behind),
+                    Some(Data::Value(value)) => {
+                        expression::constant(w, behind, &value_bytes(value));
+                    }
+                    None => {}
+                }
+                let timeout = timeout.map(super::milliseconds);
+                expression::change(w, *operation, set, data.as_ref().map(|_| behind), timeout);
+            }
+            Statement::SetTcpDportZero => {
+                self.need(w, Needs::Tcp);
+                expression::constant(w, Slot::FIRST, &[0, 0]);
+                expression::tcp_store(w, TCP_DPORT, Slot::FIRST);
+            }
+            Statement::SetTcpSportFrom { key, map } => {
+                self.need(w, Needs::Tcp);
+                self.key(w, key);
+                expression::lookup(w, map, Found::Into(Slot::FIRST));
+                expression::tcp_store(w, TCP_SPORT, Slot::FIRST);
+            }
+            Statement::Reject(how) => {
+                expression::reject(w, *how);
+            }
+            Statement::Verdict(verdict) => expression::decide(w, verdict),
+        }
+    }
+}
+
+/// Loads fields one behind the other; where the next would begin.
+fn load_all(w: &mut Writer, fields: &[Field]) -> Slot {
+    let mut slot = Slot::FIRST;
+    for &field in fields {
+        load(w, field, slot);
+        slot = Slot(slot.0.saturating_add(slots(field.kind())));
+    }
+    slot
+}
+
+fn load(w: &mut Writer, field: Field, slot: Slot) {
+    match field {
+        Field::IpSaddr => expression::payload_load(w, Payload::network(12, 4), slot),
+        Field::IpDaddr => expression::payload_load(w, Payload::network(16, 4), slot),
+        Field::Ip6Saddr => expression::payload_load(w, Payload::network(8, 16), slot),
+        Field::Ip6Daddr => expression::payload_load(w, Payload::network(24, 16), slot),
+        Field::ThDport | Field::TcpDport => expression::payload_load(w, TCP_DPORT, slot),
+        Field::L4Proto => expression::meta_load(w, Meta::L4proto, slot),
+        Field::Priority => expression::meta_load(w, Meta::Priority, slot),
+        Field::Iifname => expression::meta_load(w, Meta::Iifname, slot),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use portcullis_firewall::ruleset::Operation;
+
+    use super::*;
+    use crate::netlink::message::Attributes;
+
+    /// Which registers of 4 bytes an expression that loads something writes to.
+    fn written(expression: Attributes<'_>) -> Option<std::ops::Range<u32>> {
+        let data = expression.within(2);
+        let (register, length) = match expression.text(1)? {
+            "payload" => (data.be32(1)?, data.be32(4)?),
+            "meta" => (data.be32(1)?, 4),
+            _ => return None,
+        };
+        let start = if register < 8 { (register - 1) * 4 } else { register - 8 };
+        Some(start..start + length.div_ceil(4))
+    }
+
+    #[test]
+    fn data_does_not_overwrite_a_long_key() {
+        let change = Statement::Change {
+            operation: Operation::Add,
+            set: "asked",
+            key: vec![Field::ThDport, Field::Ip6Saddr],
+            timeout: Some(Duration::from_secs(1)),
+            data: Some(Data::Field(Field::Priority)),
+        };
+        let mut writer = Writer::new();
+        rule(&mut writer, &Rule { statements: vec![change], comment: None });
+        let bytes = writer.finish().unwrap();
+        let registers: Vec<_> =
+            Attributes(&bytes).filter_map(|it| written(Attributes(it.value))).collect();
+        // The first is for the comparison with IPv6.
+        assert_eq!(registers, [0..1, 0..1, 1..5, 8..9]);
+    }
+}
