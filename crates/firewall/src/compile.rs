@@ -218,6 +218,9 @@ impl Compiler<'_> {
             let bare_syn =
                 Statement::TcpFlags { equal: false, mask: FIN | SYN | RST | ACK, value: SYN };
             rules.push(rule([Statement::NotForHost, ACCEPT]));
+            // Whole datagrams have been put together by now. What is left is a first fragment that
+            // breaks off inside its TCP header (RFC 8200, section 4.5), and yet shows a port.
+            rules.push(rule([Statement::FragmentHeader, ACCEPT]));
             rules.push(rule([bare_syn, ACCEPT]).because("only a bare SYN is a knock"));
             let other = rule([not(Protocol::Tcp), not(Protocol::Udp), ACCEPT]);
             if self.automaton.forgives() {

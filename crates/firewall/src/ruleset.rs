@@ -193,6 +193,8 @@ pub enum Statement {
     CtEstablished,
     /// `meta pkttype != host`: broadcast, multicast, and what was meant for another host.
     NotForHost,
+    /// `exthdr frag exists`: a fragment that was not reassembled; only in IPv6 packets.
+    FragmentHeader,
     /// `meta l4proto == P` or `!=`
     Protocol {
         /// Whether it must be this protocol or must not.

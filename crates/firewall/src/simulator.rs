@@ -24,6 +24,9 @@ pub struct Packet {
     pub interface: String,
     /// Whether it was sent to this host alone (`meta pkttype host`).
     pub for_host: bool,
+    /// Whether it is a fragment that was not reassembled: of IPv6, the first one, too short for its
+    /// transport header. Others never get this far.
+    pub fragment: bool,
     /// Whether connection tracking takes it for part of a connection that both sides have spoken in.
     pub established: bool,
     /// Its source address.
@@ -225,6 +228,7 @@ impl Run<'_, '_> {
         let matched = match statement {
             Statement::CtEstablished => self.packet.established,
             Statement::NotForHost => !self.packet.for_host,
+            Statement::FragmentHeader => self.packet.fragment && self.packet.source.is_ipv6(),
             Statement::Protocol { is, protocol } => (self.protocol() == protocol.number()) == *is,
             Statement::Interface(name) => self.packet.interface == *name,
             Statement::TcpSportNotZero => match self.packet.payload {

@@ -97,6 +97,7 @@ impl fmt::Display for Statement {
         match self {
             Self::CtEstablished => f.write_str("ct state established"),
             Self::NotForHost => f.write_str("meta pkttype != host"),
+            Self::FragmentHeader => f.write_str("exthdr frag exists"),
             Self::Protocol { is: true, protocol } => write!(f, "meta l4proto {protocol}"),
             Self::Protocol { is: false, protocol } => write!(f, "meta l4proto != {protocol}"),
             Self::Interface(name) => write!(f, "iifname \"{name}\""),

@@ -29,12 +29,14 @@ fn packet(event: &Event) -> Packet {
         What::Segment(number, flags) => tcp(number, flags),
         What::Broadcast(number) | What::Answer(number) => udp(number),
         What::Icmp => Payload::Other(if event.source().is_ipv4() { 1 } else { 58 }),
-        // A single fragment never gets as far as the input hook.
+        // In IPv4 a fragment never gets as far as the input hook.
+        What::Fragment(number) if event.source().is_ipv6() => tcp(number, 0x02),
         What::Fragment(_) => Payload::Other(255),
     };
     Packet {
         interface: policies::INTERFACE.to_owned(),
         for_host: !matches!(event.what, What::Broadcast(_)),
+        fragment: matches!(event.what, What::Fragment(_)),
         established: matches!(event.what, What::Answer(_)),
         source: event.source(),
         destination: event.destination(),

@@ -1,0 +1,286 @@
+//! Rulesets with everything in them that there can be.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use portcullis_core::policy::{
+    Door, DoorName, Gate, InterfaceName, Policy, Port, Protocol, Recogniser, Refuse,
+};
+use portcullis_firewall::compile::compile;
+use portcullis_firewall::ruleset::{
+    Chain, Data, Element, Field, Hook, HookPoint, Operation, Reject, Rule, Ruleset, Set, Statement,
+    Type, Value, Verdict,
+};
+
+/// All of them, with names.
+pub fn all() -> Vec<(String, Ruleset)> {
+    let mut all = vec![
+        ("empty".to_owned(), ruleset(vec![], vec![])),
+        ("statements".to_owned(), statements()),
+        ("sets".to_owned(), sets()),
+        ("hooks".to_owned(), hooks()),
+    ];
+    for (name, policy) in policies() {
+        all.push((name, compile(&policy).unwrap()));
+    }
+    all
+}
+
+pub fn ruleset(sets: Vec<Set>, chains: Vec<Chain>) -> Ruleset {
+    Ruleset { comment: "a test, of nothing in particular".to_owned(), sets, chains }
+}
+
+pub fn fixed(name: &str, key: &[Type], data: Option<Type>, elements: Vec<Element>) -> Set {
+    let (dynamic, size) = (false, None);
+    Set { name: name.to_owned(), key: key.to_vec(), data, dynamic, size, elements }
+}
+
+pub fn dynamic(name: &str, key: &[Type], data: Option<Type>) -> Set {
+    let (dynamic, size) = (true, Some(1024));
+    Set { name: name.to_owned(), key: key.to_vec(), data, dynamic, size, elements: vec![] }
+}
+
+pub fn element(key: Vec<Value>, data: Option<Value>) -> Element {
+    Element { key, data, comment: None }
+}
+
+pub fn chain(name: &str, rules: Vec<Vec<Statement>>) -> Chain {
+    let rules = rules.into_iter().map(|statements| Rule { statements, comment: None }).collect();
+    Chain { name: name.to_owned(), hook: None, rules }
+}
+
+/// A value of a type; others for other seeds.
+pub fn value(kind: Type, seed: u32) -> Value {
+    let port = u16::try_from(seed % 65_535).unwrap() + 1;
+    match kind {
+        Type::Ipv4Addr => Value::Ipv4(Ipv4Addr::from(0x0a00_0000 + seed)),
+        Type::Ipv6Addr => Value::Ipv6(Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(seed))),
+        Type::InetProto if seed.is_multiple_of(2) => Value::Proto(Protocol::Tcp),
+        Type::InetProto => Value::Proto(Protocol::Udp),
+        Type::InetService => Value::Service(port),
+        Type::Classid => Value::Class(seed.wrapping_mul(0x0001_0001)),
+        Type::Ifname => Value::Interface(format!("eth{}", seed % 1_000_000)),
+        Type::Verdict if seed.is_multiple_of(3) => Value::Verdict(Verdict::Accept),
+        Type::Verdict if seed % 3 == 1 => Value::Verdict(Verdict::Drop),
+        Type::Verdict => Value::Verdict(Verdict::Goto("elsewhere".to_owned())),
+    }
+}
+
+const ACCEPT: Statement = Statement::Verdict(Verdict::Accept);
+
+/// Every statement, in every form.
+fn statements() -> Ruleset {
+    use Field::{
+        Iifname, Ip6Daddr, Ip6Saddr, IpDaddr, IpSaddr, L4Proto, Priority, TcpDport, ThDport,
+    };
+    let mut sets = vec![];
+    let mut rules = vec![
+        vec![Statement::CtEstablished, ACCEPT],
+        vec![Statement::NotForHost, ACCEPT],
+        vec![Statement::FragmentHeader, ACCEPT],
+        vec![Statement::Interface("lo".to_owned()), ACCEPT],
+        vec![Statement::Interface("fifteen-letters".to_owned()), ACCEPT],
+        vec![Statement::TcpSportNotZero, ACCEPT],
+        vec![Statement::SetPriority(0)],
+        vec![Statement::SetPriority(0x8000_0006), Statement::Verdict(Verdict::Drop)],
+        vec![Statement::SetTcpDportZero, ACCEPT],
+        vec![Statement::Reject(Reject::TcpReset)],
+        vec![Statement::Reject(Reject::PortUnreachable)],
+        vec![Statement::Reject(Reject::AdminProhibited)],
+        vec![protocol(true, Protocol::Tcp), Statement::Reject(Reject::TcpReset)],
+        vec![protocol(true, Protocol::Udp), Statement::Reject(Reject::PortUnreachable)],
+        vec![protocol(true, Protocol::Tcp), Statement::TcpSportNotZero, Statement::SetTcpDportZero],
+        vec![Statement::Verdict(Verdict::Goto("elsewhere".to_owned()))],
+    ];
+    for is in [true, false] {
+        rules.push(vec![protocol(is, Protocol::Tcp), ACCEPT]);
+        rules.push(vec![protocol(is, Protocol::Udp), ACCEPT]);
+    }
+    rules.push(vec![protocol(false, Protocol::Tcp), protocol(false, Protocol::Udp), ACCEPT]);
+    for equal in [true, false] {
+        rules.push(vec![Statement::TcpFlags { equal, mask: 0x17, value: 0x02 }, ACCEPT]);
+        rules.push(vec![Statement::TcpFlags { equal, mask: 0x14, value: 0x00 }, ACCEPT]);
+    }
+    let keys: [&[Field]; 15] = [
+        &[IpSaddr],
+        &[IpDaddr],
+        &[Ip6Saddr],
+        &[Ip6Daddr],
+        &[L4Proto],
+        &[ThDport],
+        &[TcpDport],
+        &[Priority],
+        &[Iifname],
+        &[L4Proto, ThDport],
+        &[Priority, L4Proto, ThDport],
+        &[IpSaddr, Priority],
+        &[Ip6Saddr, Priority],
+        &[TcpDport, Ip6Daddr],
+        &[Iifname, IpSaddr, IpDaddr, TcpDport],
+    ];
+    for (number, key) in keys.into_iter().enumerate() {
+        let name = |kind: &str| -> &'static str { format!("{kind}{number}").leak() };
+        let types: Vec<Type> = key.iter().map(|field| field.kind()).collect();
+        sets.push(fixed(name("set"), &types, None, vec![]));
+        sets.push(fixed(name("map"), &types, Some(Type::Classid), vec![]));
+        sets.push(fixed(name("act"), &types, Some(Type::Verdict), vec![]));
+        sets.push(fixed(name("port"), &types, Some(Type::InetService), vec![]));
+        sets.push(dynamic(name("seen"), &types, None));
+        let key = key.to_vec();
+        for member in [true, false] {
+            rules.push(vec![Statement::In { key: key.clone(), set: name("set"), member }, ACCEPT]);
+        }
+        rules.push(vec![Statement::SetPriorityFrom { key: key.clone(), map: name("map") }]);
+        rules.push(vec![Statement::Dispatch { key: key.clone(), map: name("act") }]);
+        rules.push(vec![Statement::SetTcpSportFrom { key: key.clone(), map: name("port") }]);
+        for operation in [Operation::Add, Operation::Update, Operation::Delete] {
+            let timeout = (operation != Operation::Delete).then_some(Duration::from_millis(61_500));
+            let change =
+                |set, data| Statement::Change { operation, set, key: key.clone(), timeout, data };
+            rules.push(vec![change(name("seen"), None)]);
+            // With longer keys nft 1.0.6 goes wrong.
+            if types.iter().map(|&kind| width(kind)).sum::<u32>() > 4 {
+                continue;
+            }
+            for (kind, data) in [
+                (Type::Classid, Data::Field(Priority)),
+                (Type::Classid, Data::Value(Value::Class(0x1_0002))),
+                (Type::InetService, Data::Field(TcpDport)),
+                (Type::InetService, Data::Value(Value::Service(0))),
+                (Type::Ipv4Addr, Data::Value(value(Type::Ipv4Addr, 5))),
+            ] {
+                let map: &'static str = format!("{}to{}", name("seen"), type_word(kind)).leak();
+                if !sets.iter().any(|set| set.name == map) {
+                    sets.push(dynamic(map, &types, Some(kind)));
+                }
+                rules.push(vec![change(map, Some(data))]);
+            }
+        }
+    }
+    let mut all = ruleset(sets, vec![chain("everything", rules), chain("elsewhere", vec![])]);
+    for (rule, comment) in all.chains[0].rules.iter_mut().zip(["one", "and another", "x"]) {
+        rule.comment = Some(comment);
+    }
+    all
+}
+
+fn protocol(is: bool, protocol: Protocol) -> Statement {
+    Statement::Protocol { is, protocol }
+}
+
+/// How many registers of four bytes a value takes.
+pub fn width(kind: Type) -> u32 {
+    if matches!(kind, Type::Ipv6Addr | Type::Ifname) { 4 } else { 1 }
+}
+
+fn type_word(kind: Type) -> String {
+    format!("{kind:?}").to_lowercase()
+}
+
+pub const KEYS: [Type; 6] = [
+    Type::Ipv4Addr,
+    Type::Ipv6Addr,
+    Type::InetProto,
+    Type::InetService,
+    Type::Classid,
+    Type::Ifname,
+];
+
+/// Every type as a key, as data, and in pairs, with elements, comments and sizes.
+fn sets() -> Ruleset {
+    let mut sets = vec![];
+    for key in KEYS {
+        let word = type_word(key);
+        let one = |seed| element(vec![value(key, seed)], None);
+        let mut set = fixed(&format!("set_{word}"), &[key], None, vec![one(2), one(3)]);
+        set.elements[0].comment = Some("a comment".to_owned());
+        sets.push(set);
+        let mut set = fixed(&format!("sized_{word}"), &[key], None, vec![one(4)]);
+        set.size = Some(100);
+        sets.push(set);
+        sets.push(dynamic(&format!("dynamic_{word}"), &[key], None));
+        for data in KEYS.into_iter().chain([Type::Verdict]) {
+            let name = format!("{word}_to_{}", type_word(data));
+            let one = |seed| element(vec![value(key, seed)], Some(value(data, seed + 1)));
+            let mut map = fixed(&name, &[key], Some(data), vec![one(2), one(3)]);
+            map.elements[1].comment = Some("x".repeat(127));
+            sets.push(map);
+            if data != Type::Verdict {
+                sets.push(dynamic(&format!("dynamic_{name}"), &[key], Some(data)));
+            }
+        }
+        for second in KEYS {
+            let name = format!("{word}_and_{}", type_word(second));
+            let elements = (1..20).map(|n| element(vec![value(key, n), value(second, n)], None));
+            let mut elements: Vec<_> = elements.collect();
+            if (key, second) == (Type::InetProto, Type::InetProto) {
+                elements.truncate(2);
+            }
+            sets.push(fixed(&name, &[key, second], None, elements));
+        }
+    }
+    ruleset(sets, vec![chain("elsewhere", vec![])])
+}
+
+/// Chains at both hooks, at unusual priorities.
+fn hooks() -> Ruleset {
+    let priorities =
+        [-400, -310, -300, -210, -151, -100, -10, -1, 0, 1, 10, 11, 50, 100, 225, 300, 5000];
+    let mut chains = vec![];
+    for priority in priorities {
+        for point in [HookPoint::Input, HookPoint::Output] {
+            let name = format!("{point:?}{priority}").to_lowercase().replace('-', "minus");
+            let hook = Some(Hook { point, priority });
+            chains.push(Chain { hook, ..chain(&name, vec![vec![ACCEPT]]) });
+        }
+    }
+    ruleset(vec![], chains)
+}
+
+/// Policies of many kinds, for what the compiler makes of them.
+fn policies() -> Vec<(String, Policy)> {
+    let mut all = vec![("no doors".to_owned(), Policy::default())];
+    for refuse in [Refuse::LikeClosed, Refuse::Drop, Refuse::Reject] {
+        for recogniser in [Recogniser::Kernel, Recogniser::Daemon, Recogniser::Both] {
+            for tolerate in [0, 1] {
+                let mut policy = doors(5, recogniser);
+                policy.gate.refuse = refuse;
+                for door in &mut policy.doors {
+                    door.tolerate = tolerate;
+                }
+                if tolerate == 1 {
+                    policy.gate.interfaces = vec![InterfaceName::new("eth0").unwrap()];
+                    policy.gate.public = vec![port(Protocol::Tcp, 80)];
+                }
+                all.push((format!("{refuse:?} {recogniser:?} {tolerate}"), policy));
+            }
+        }
+    }
+    all
+}
+
+fn port(protocol: Protocol, number: u16) -> Port {
+    Port::new(protocol, number).unwrap()
+}
+
+/// So many doors of four knocks each.
+pub fn doors(count: u32, recogniser: Recogniser) -> Policy {
+    let doors = (0..count).map(|n| {
+        // No two doors share a knock.
+        let knock = |step: u32| {
+            let first = [30_000, 1_000, 41_000, 20_000][step as usize];
+            let protocol = if step % 2 == 1 { Protocol::Udp } else { Protocol::Tcp };
+            port(protocol, (first + n).try_into().unwrap())
+        };
+        Door {
+            name: DoorName::new(&format!("door-{n}")).unwrap(),
+            guards: vec![port(Protocol::Tcp, (20_000 + n).try_into().unwrap())],
+            sequence: (0..4).map(knock).collect(),
+            step_timeout: Duration::from_secs(5),
+            open_for: Duration::from_secs(u64::from(30 + n % 2)),
+            recogniser,
+            tolerate: 0,
+        }
+    });
+    Policy { gate: Gate::default(), doors: doors.collect() }
+}

@@ -1,0 +1,137 @@
+//! Who may pass.
+
+use std::net::IpAddr;
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use portcullis::netlink::nftables::{Error, Gate};
+use portcullis_core::policy::Recogniser;
+use portcullis_firewall::compile::compile;
+
+use crate::Test;
+use crate::corpus;
+
+pub const TESTS: [Test; 8] = [
+    ("a_grant_is_listed", a_grant_is_listed),
+    ("granting_again_begins_anew", granting_again_begins_anew),
+    ("a_grant_ends", a_grant_ends),
+    ("a_time_is_never_for_ever", a_time_is_never_for_ever),
+    ("revoking_closes", revoking_closes),
+    ("without_a_table_nothing_is_granted", without_a_table_nothing_is_granted),
+    ("a_full_set_says_so", a_full_set_says_so),
+    ("a_reload_carries_grants_over", a_reload_carries_grants_over),
+];
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn gate(doors: u32) -> Gate {
+    let mut gate = Gate::open().unwrap();
+    gate.load(&compile(&corpus::doors(doors, Recogniser::Both)).unwrap()).unwrap();
+    gate
+}
+
+fn a_grant_is_listed() {
+    let mut gate = gate(3);
+    assert_eq!(gate.grants().unwrap(), []);
+    assert_eq!(gate.attempts().unwrap(), []);
+    gate.grant(2, address("192.0.2.7"), MINUTE).unwrap();
+    gate.grant(3, address("2001:db8::7"), MINUTE).unwrap();
+    gate.grant(1, address("::ffff:192.0.2.8"), MINUTE).unwrap();
+    let mut found = gate.grants().unwrap();
+    found.sort_by_key(|grant| grant.class);
+    let who: Vec<_> = found.iter().map(|grant| (grant.class, grant.address)).collect();
+    let expected =
+        [(1, address("192.0.2.8")), (2, address("192.0.2.7")), (3, address("2001:db8::7"))];
+    assert_eq!(who, expected);
+    for grant in found {
+        assert_eq!(grant.timeout, Some(MINUTE));
+        assert!(grant.expires.unwrap() <= MINUTE);
+        assert!(grant.expires.unwrap() > MINUTE - Duration::from_secs(5));
+    }
+    let names = gate.door_names().unwrap();
+    assert_eq!(names[1], (2, "door-1".to_owned()));
+}
+
+fn granting_again_begins_anew() {
+    let mut gate = gate(3);
+    for seconds in [60, 600, 10] {
+        let time = Duration::from_secs(seconds);
+        gate.grant(2, address("192.0.2.7"), time).unwrap();
+        let found = gate.grants().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].timeout, Some(time));
+        assert!(found[0].expires.unwrap() > time - Duration::from_secs(5));
+    }
+}
+
+fn a_grant_ends() {
+    let mut gate = gate(3);
+    gate.grant(2, address("192.0.2.7"), Duration::from_millis(300)).unwrap();
+    assert_eq!(gate.grants().unwrap().len(), 1);
+    sleep(Duration::from_millis(400));
+    assert_eq!(gate.grants().unwrap(), []);
+}
+
+fn a_time_is_never_for_ever() {
+    let mut gate = gate(3);
+    gate.grant(2, address("192.0.2.7"), Duration::ZERO).unwrap();
+    gate.grant(2, address("192.0.2.8"), Duration::from_micros(1)).unwrap();
+    assert!(gate.grants().unwrap().iter().all(|grant| grant.timeout.is_some()));
+    let error = gate.grant(2, address("192.0.2.9"), Duration::MAX).unwrap_err();
+    assert!(matches!(error, Error::Refused { errno: Errno::ERANGE, .. }), "{error}");
+    sleep(Duration::from_millis(100));
+    assert_eq!(gate.grants().unwrap(), []);
+}
+
+fn revoking_closes() {
+    let mut gate = gate(3);
+    gate.grant(2, address("192.0.2.7"), MINUTE).unwrap();
+    assert!(!gate.revoke(1, address("192.0.2.7")).unwrap());
+    assert!(gate.revoke(2, address("192.0.2.7")).unwrap());
+    assert!(!gate.revoke(2, address("192.0.2.7")).unwrap());
+    assert_eq!(gate.grants().unwrap(), []);
+}
+
+fn without_a_table_nothing_is_granted() {
+    let mut gate = Gate::open().unwrap();
+    let error = gate.grant(2, address("192.0.2.7"), MINUTE).unwrap_err();
+    assert!(matches!(error, Error::Refused { errno: Errno::ENOENT, .. }), "{error}");
+}
+
+fn a_full_set_says_so() {
+    let mut gate = Gate::open().unwrap();
+    let mut ruleset = compile(&corpus::doors(3, Recogniser::Both)).unwrap();
+    ruleset.sets.iter_mut().find(|set| set.name == "grant4").unwrap().size = Some(4);
+    gate.load(&ruleset).unwrap();
+    let error = (0..100_u32).find_map(|n| gate.grant(1, IpAddr::V4(n.into()), MINUTE).err());
+    let error = error.unwrap();
+    assert_eq!(error.to_string(), "the kernel refused elements of set grant4: the set is full");
+    assert!((2..=4).contains(&gate.grants().unwrap().len()));
+}
+
+fn a_reload_carries_grants_over() {
+    let mut gate = gate(3);
+    gate.grant(1, address("192.0.2.1"), MINUTE).unwrap();
+    gate.grant(2, address("192.0.2.2"), MINUTE).unwrap();
+    gate.grant(3, address("2001:db8::3"), 10 * MINUTE).unwrap();
+    gate.grant(77, address("192.0.2.77"), MINUTE).unwrap();
+    // The first door is gone, the others have other numbers, and a new one has taken its number.
+    let mut policy = corpus::doors(4, Recogniser::Both);
+    policy.doors.remove(0);
+    policy.doors.reverse();
+    let loaded = gate.load(&compile(&policy).unwrap()).unwrap();
+    assert_eq!(loaded.grants, 2);
+    let names = gate.door_names().unwrap();
+    assert_eq!(names[0], (1, "door-3".to_owned()));
+    let mut found = gate.grants().unwrap();
+    found.sort_by_key(|grant| grant.class);
+    let who: Vec<_> = found.iter().map(|grant| (grant.class, grant.address)).collect();
+    assert_eq!(who, [(2, address("2001:db8::3")), (3, address("192.0.2.2"))]);
+    assert!(found[0].expires.unwrap() > 9 * MINUTE && found[0].expires.unwrap() <= 10 * MINUTE);
+    assert!(found[1].expires.unwrap() <= MINUTE);
+}

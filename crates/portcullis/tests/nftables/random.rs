@@ -1,0 +1,231 @@
+//! Rulesets made by chance, of statements that nft accepts together.
+
+use std::time::Duration;
+
+use portcullis_core::policy::Protocol;
+use portcullis_firewall::ruleset::{
+    Data, Field, Operation, Reject, Ruleset, Statement, Type, Verdict,
+};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::corpus::{chain, dynamic, element, fixed, ruleset, value, width};
+
+const FIELDS: [Field; 9] = [
+    Field::IpSaddr,
+    Field::IpDaddr,
+    Field::Ip6Saddr,
+    Field::Ip6Daddr,
+    Field::L4Proto,
+    Field::ThDport,
+    Field::TcpDport,
+    Field::Priority,
+    Field::Iifname,
+];
+
+/// What a set is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Members,
+    Classes,
+    Verdicts,
+    Services,
+    Seen,
+    SeenClasses,
+}
+
+/// One statement to be, of which the sets are made afterwards.
+#[derive(Debug, Clone)]
+enum Step {
+    Ready(Statement),
+    Keyed(Vec<Field>, Purpose, u8),
+}
+
+/// A ruleset.
+pub fn any_ruleset() -> impl Strategy<Value = Ruleset> {
+    let rules = prop::collection::vec(prop::collection::vec(step(), 1..6), 0..12);
+    (rules, 0_u32..50).prop_map(|(rules, elements)| assemble(rules, elements))
+}
+
+fn key() -> impl Strategy<Value = Vec<Field>> {
+    prop::collection::vec(select(FIELDS.to_vec()), 1..4)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let purpose = select(vec![
+        Purpose::Members,
+        Purpose::Classes,
+        Purpose::Verdicts,
+        Purpose::Services,
+        Purpose::Seen,
+        Purpose::SeenClasses,
+    ]);
+    let protocol = select(vec![Protocol::Tcp, Protocol::Udp]);
+    let reject = select(vec![Reject::TcpReset, Reject::PortUnreachable, Reject::AdminProhibited]);
+    let verdict = select(vec![
+        Verdict::Accept,
+        Verdict::Drop,
+        Verdict::Goto("elsewhere".to_owned()),
+        Verdict::Goto("chain1".to_owned()),
+    ]);
+    prop_oneof![
+        4 => (key(), purpose, any::<u8>()).prop_map(|(key, purpose, n)| Step::Keyed(key, purpose, n)),
+        1 => Just(Step::Ready(Statement::CtEstablished)),
+        1 => Just(Step::Ready(Statement::NotForHost)),
+        2 => (any::<bool>(), protocol)
+            .prop_map(|(is, protocol)| Step::Ready(Statement::Protocol { is, protocol })),
+        1 => "[a-z]{1,15}".prop_map(|name| Step::Ready(Statement::Interface(name))),
+        1 => Just(Step::Ready(Statement::TcpSportNotZero)),
+        2 => (any::<bool>(), 1_u8..=255, any::<u8>()).prop_map(|(equal, mask, value)| {
+            Step::Ready(Statement::TcpFlags { equal, mask, value: value & mask })
+        }),
+        1 => any::<u32>().prop_map(|number| Step::Ready(Statement::SetPriority(number))),
+        1 => Just(Step::Ready(Statement::SetTcpDportZero)),
+        1 => reject.prop_map(|how| Step::Ready(Statement::Reject(how))),
+        2 => verdict.prop_map(|verdict| Step::Ready(Statement::Verdict(verdict))),
+    ]
+}
+
+/// Keeps what can stand together in one rule, and makes the sets that it names.
+fn assemble(rules: Vec<Vec<Step>>, elements: u32) -> Ruleset {
+    let mut sets = Vec::new();
+    let mut chains = vec![chain("elsewhere", vec![]), chain("chain1", vec![])];
+    let mut lowered = Vec::new();
+    for steps in rules {
+        let mut rule: Vec<Statement> = Vec::new();
+        let mut facts = Facts::default();
+        for step in steps {
+            let statement = match step {
+                Step::Ready(statement) => statement,
+                Step::Keyed(key, purpose, n) => {
+                    let name = format!("set{}", sets.len()).leak();
+                    let Some((set, statement)) = keyed(key, purpose, n, name, elements) else {
+                        continue;
+                    };
+                    if !facts.clone().allow(&statement) {
+                        continue;
+                    }
+                    sets.push(set);
+                    statement
+                }
+            };
+            if !facts.allow(&statement) {
+                continue;
+            }
+            let last = matches!(
+                statement,
+                Statement::Verdict(_) | Statement::Reject(_) | Statement::Dispatch { .. }
+            );
+            rule.push(statement);
+            if last {
+                break;
+            }
+        }
+        if !rule.is_empty() {
+            lowered.push(rule);
+        }
+    }
+    chains.push(chain("rules", lowered));
+    ruleset(sets, chains)
+}
+
+/// What a rule has said about the packet, since nft refuses contradictions.
+#[derive(Debug, Clone, Default)]
+struct Facts {
+    family: Option<u8>,
+    protocol: Option<Protocol>,
+}
+
+impl Facts {
+    fn allow(&mut self, statement: &Statement) -> bool {
+        let mut fields = Vec::new();
+        let mut tcp = false;
+        match statement {
+            Statement::Protocol { is: true, protocol } => {
+                let allowed = self.protocol.is_none();
+                self.protocol = Some(*protocol);
+                return allowed;
+            }
+            Statement::TcpSportNotZero
+            | Statement::TcpFlags { .. }
+            | Statement::SetTcpDportZero
+            | Statement::Reject(Reject::TcpReset) => tcp = true,
+            Statement::SetTcpSportFrom { key, .. } => {
+                tcp = true;
+                fields.extend(key);
+            }
+            Statement::In { key, .. }
+            | Statement::SetPriorityFrom { key, .. }
+            | Statement::Dispatch { key, .. }
+            | Statement::Change { key, .. } => fields.extend(key),
+            _ => {}
+        }
+        for field in fields {
+            let family = match field {
+                Field::IpSaddr | Field::IpDaddr => 4,
+                Field::Ip6Saddr | Field::Ip6Daddr => 6,
+                Field::TcpDport => {
+                    tcp = true;
+                    continue;
+                }
+                // nft takes it for the port of the protocol that it already knows of, and then
+                // lists it so; the same for both.
+                _ => continue,
+            };
+            if *self.family.get_or_insert(family) != family {
+                return false;
+            }
+        }
+        !tcp || *self.protocol.get_or_insert(Protocol::Tcp) == Protocol::Tcp
+    }
+}
+
+fn keyed(
+    key: Vec<Field>,
+    purpose: Purpose,
+    n: u8,
+    name: &'static str,
+    elements: u32,
+) -> Option<(portcullis_firewall::ruleset::Set, Statement)> {
+    let types: Vec<Type> = key.iter().map(|field| field.kind()).collect();
+    let registers: u32 = types.iter().map(|&kind| width(kind)).sum();
+    // 16 registers there are; and with data behind a key of more than four nft 1.0.6 goes wrong.
+    if registers > 12 || purpose == Purpose::SeenClasses && registers > 4 {
+        return None;
+    }
+    let entries = |data: Option<Type>| {
+        let mut seen = std::collections::HashSet::new();
+        (0..elements)
+            .map(|seed| {
+                let key = types.iter().map(|&kind| value(kind, seed)).collect::<Vec<_>>();
+                element(key, data.map(|data| value(data, seed)))
+            })
+            .filter(|element| seen.insert(format!("{:?}", element.key)))
+            .collect::<Vec<_>>()
+    };
+    let fixed = |data| fixed(name, &types, data, entries(data));
+    let operation = [Operation::Add, Operation::Update, Operation::Delete][usize::from(n % 3)];
+    let timeout =
+        (operation != Operation::Delete).then(|| Duration::from_millis(1000 * (1 + u64::from(n))));
+    Some(match purpose {
+        Purpose::Members => {
+            (fixed(None), Statement::In { key, set: name, member: n.is_multiple_of(2) })
+        }
+        Purpose::Classes => {
+            (fixed(Some(Type::Classid)), Statement::SetPriorityFrom { key, map: name })
+        }
+        Purpose::Verdicts => (fixed(Some(Type::Verdict)), Statement::Dispatch { key, map: name }),
+        Purpose::Services => {
+            (fixed(Some(Type::InetService)), Statement::SetTcpSportFrom { key, map: name })
+        }
+        Purpose::Seen => {
+            let change = Statement::Change { operation, set: name, key, timeout, data: None };
+            (dynamic(name, &types, None), change)
+        }
+        Purpose::SeenClasses => {
+            let data = Some(Data::Field(Field::Priority));
+            let change = Statement::Change { operation, set: name, key, timeout, data };
+            (dynamic(name, &types, Some(Type::Classid)), change)
+        }
+    })
+}

@@ -1,0 +1,224 @@
+//! A host with a gate, a client beside it, and either recogniser: what the end-to-end tests share.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "all of this is a test, which clippy cannot tell without `#[test]`; not every test uses all"
+)]
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use portcullis::lab::packet::Packet;
+use portcullis::lab::program::Program;
+use portcullis::lab::wire::Wire;
+use portcullis::lab::{self, Family, Lab, Peer, wait_until};
+use portcullis::netlink::nftables::Gate;
+use portcullis_core::policy::{Port, Protocol};
+use tempfile::TempDir;
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
+
+/// How long anything may take that should happen at once; a loaded machine is slow.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// A door whose opening says that everything sent before its knocks has been seen.
+const SENTINEL: &str = r#"
+[door.sentinel]
+guards   = ["tcp/64000"]
+sequence = ["tcp/64101", "tcp/64303", "tcp/64202"]
+open_for = "300s"
+recogniser = "RECOGNISER"
+"#;
+
+/// Who recognises the knocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    Kernel,
+    Daemon,
+}
+
+pub const RECOGNISERS: [By; 2] = [By::Kernel, By::Daemon];
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kernel => "kernel",
+            Self::Daemon => "daemon",
+        })
+    }
+}
+
+/// A host (this thread's network) with a gate, and a client.
+pub struct World {
+    pub lab: Lab,
+    pub client: Peer,
+    pub wire: Wire,
+    pub gate: Gate,
+    pub daemon: Option<Program>,
+    pub config: PathBuf,
+    folder: TempDir,
+    sources: u32,
+}
+
+impl World {
+    /// Puts the configuration in place, `RECOGNISER` in it standing for the recogniser: the rules
+    /// alone are loaded for the kernel, and `portcullis run` is started for the daemon.
+    pub fn new(by: By, config: &str) -> Self {
+        let mut lab = Lab::new().unwrap();
+        let client = lab.peer("client", 4).unwrap();
+        let wire = client.wire().unwrap();
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("portcullis.toml");
+        let text = format!("{config}{SENTINEL}").replace("RECOGNISER", &by.to_string());
+        write_config(&path, &text);
+        let mut world = Self {
+            lab,
+            client,
+            wire,
+            gate: Gate::open().unwrap(),
+            daemon: None,
+            config: path,
+            folder,
+            sources: 0,
+        };
+        match by {
+            By::Kernel => {
+                let output = portcullis(&["apply", world.config.to_str().unwrap()]);
+                assert!(output.status.success(), "{output:?}");
+            }
+            By::Daemon => world.start_daemon(),
+        }
+        world
+    }
+
+    /// Starts `portcullis run`, and waits until it watches.
+    pub fn start_daemon(&mut self) {
+        let mut command = Command::new(PROGRAM);
+        command.arg("run").arg(&self.config).stdin(Stdio::null());
+        let program = Program::start(&mut command).unwrap();
+        let ready = program.wait_for_line(PATIENCE, |line| line.starts_with("ready"));
+        assert!(ready.is_some(), "the daemon never became ready: {:?}", program.lines());
+        self.daemon = Some(program);
+    }
+
+    /// An address that nobody has used.
+    pub fn new_source(&mut self, family: Family) -> IpAddr {
+        self.sources += 1;
+        made_up(family, self.sources)
+    }
+
+    /// From this source to this port of the host, as a knock would come.
+    pub fn knock_packet(&self, from: IpAddr, port: Port) -> Packet {
+        knock_packet(from, self.host(from), port)
+    }
+
+    pub fn host(&self, like: IpAddr) -> IpAddr {
+        self.client.host(if like.is_ipv4() { Family::V4 } else { Family::V6 })
+    }
+
+    /// Sends these knocks from this source.
+    pub fn knock(&self, from: IpAddr, ports: &[&str]) {
+        for port in ports {
+            self.wire.send(&self.knock_packet(from, port.parse().unwrap())).unwrap();
+        }
+    }
+
+    /// The doors that are open for this source now.
+    pub fn open_for(&mut self, source: IpAddr) -> BTreeSet<String> {
+        let names = self.gate.door_names().unwrap();
+        let grants = self.gate.grants().unwrap();
+        let grants = grants.iter().filter(|grant| grant.address == source);
+        grants
+            .map(|grant| names.iter().find(|(class, _)| *class == grant.class).unwrap().1.clone())
+            .collect()
+    }
+
+    /// Waits until everything sent so far has been seen: by knocking at a door of its own, again if
+    /// a packet of that was lost.
+    pub fn settle(&mut self) {
+        for _ in 0..20 {
+            let source = self.new_source(Family::V4);
+            self.knock(source, &["tcp/64101", "tcp/64303", "tcp/64202"]);
+            let soon = Instant::now() + PATIENCE / 20;
+            if wait_until(soon, || self.open_for(source).contains("sentinel")) {
+                return;
+            }
+        }
+        panic!("the sentinel's door never opened: {:?}", self.daemon.as_ref().map(Program::lines));
+    }
+}
+
+/// A source address that no interface has; different for different numbers.
+pub fn made_up(family: Family, number: u32) -> IpAddr {
+    let [a, b, c, d] = number.to_be_bytes();
+    match family {
+        Family::V4 => Ipv4Addr::new(100, 64 + (b & 0x3f), c, d).into(),
+        Family::V6 => {
+            let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+            Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, high, low).into()
+        }
+    }
+}
+
+pub fn knock_packet(from: IpAddr, to: IpAddr, port: Port) -> Packet {
+    let (from, to) = (SocketAddr::new(from, 40_000), SocketAddr::new(to, port.number.get()));
+    match port.protocol {
+        Protocol::Tcp => Packet::syn(from, to),
+        Protocol::Udp => Packet::udp(from, to, &[0]),
+    }
+}
+
+/// A configuration file that only its owner can read.
+pub fn write_config(path: &std::path::Path, text: &str) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// Runs the program to its end, in the network of this thread.
+pub fn portcullis(arguments: &[&str]) -> std::process::Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Whether a peer program is there. In CI it must be.
+pub fn have(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let found = folders.into_iter().any(|folder| folder.join(program).is_file());
+    assert!(found || std::env::var_os("CI").is_none_or(|ci| ci != "true"), "CI has no {program}");
+    found
+}
+
+/// A trial that may fail by panicking.
+pub fn trial(name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        test();
+        Ok::<(), Failed>(())
+    })
+}
+
+/// Runs the trials, each in networks of its own.
+pub fn main(trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
+    let arguments = Arguments::from_args();
+    if let Err(failure) = lab::enter() {
+        eprintln!("{failure}");
+        return ExitCode::FAILURE;
+    }
+    libtest_mimic::run(&arguments, trials()).exit_code()
+}
