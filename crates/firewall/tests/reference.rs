@@ -1,6 +1,12 @@
 //! The simulated ruleset against the reference model: random policies, random packets, the same
 //! meaning, grant by grant and state by state.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "all of this is a test, which clippy cannot tell without `#[test]`"
+)]
+
 use std::net::IpAddr;
 
 use portcullis_core::automaton::{Automaton, StateId};

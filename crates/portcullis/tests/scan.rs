@@ -99,7 +99,7 @@ fn tcp_answers_are_those_of_a_closed_port(family: Family) {
         PSH | ACK,
         SYN | PSH,
         SYN | 0xc0,
-        0xff & !RST & !ACK,
+        !RST & !ACK,
         RST,
         RST | ACK,
     ];

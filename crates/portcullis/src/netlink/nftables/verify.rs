@@ -14,6 +14,7 @@
 //! Of dynamic sets the elements are not compared: they are what packets and the daemon made them.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use portcullis_firewall::ruleset::{Ruleset, Set, TABLE, Type};
 
@@ -34,6 +35,11 @@ const SET_WORDS: [(u16, &str); 5] = [
     (6, "type of data"),
     (9, "size"),
 ];
+
+/// How often a list of elements is made before it is believed to differ, and the time between: 300 ms
+/// at most, where a few milliseconds have always been enough.
+const LIST_TRIES: u32 = 30;
+const LIST_PAUSE: Duration = Duration::from_millis(10);
 
 impl Gate {
     /// Whether the loaded table is exactly this ruleset, but for the elements of dynamic sets.
@@ -146,6 +152,21 @@ impl Gate {
     }
 
     fn verify_elements(&mut self, set: &Set) -> Result<(), Error> {
+        let mut tries = 0;
+        loop {
+            match self.compare_elements(set) {
+                // A large set is still being given its final size by the kernel when the transaction
+                // has ended; a list made meanwhile has some elements twice and others not at all.
+                Err(Error::Mismatch(_)) if tries < LIST_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(LIST_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn compare_elements(&mut self, set: &Set) -> Result<(), Error> {
         let mut found = self.elements(&set.name, canonical)?;
         let sent = written(|w| set.elements.iter().for_each(|element| write_element(w, element)))?;
         let mut sent: Vec<_> = Listed::read(Attributes(&sent)).filter_map(canonical).collect();
