@@ -1,2 +1,176 @@
-//! stub
-fn main() {}
+//! What goes wrong is said in a clear sentence, with an exit code that means something, and nothing
+//! is half done.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of this is a test, which clippy cannot tell without `#[test]`"
+)]
+
+mod world;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output, Stdio};
+
+use portcullis::lab::{Family, Lab};
+use portcullis::netlink::nftables::Gate;
+use tempfile::TempDir;
+use world::{By, PROGRAM, World, have, portcullis, write_config};
+
+const GOOD: &str =
+    "[door.ssh]\nguards = [\"tcp/22\"]\nsequence = [\"tcp/1009\", \"tcp/4001\", \"udp/2003\"]\n";
+
+fn main() -> ExitCode {
+    world::main(|| {
+        vec![
+            world::trial("a_bad_file_changes_nothing", a_bad_file_changes_nothing),
+            world::trial("an_interface_that_does_not_exist", no_such_interface),
+            world::trial("a_file_that_does_not_exist", no_such_file),
+            world::trial("without_permission", without_permission)
+                .with_ignored_flag(!have("setpriv")),
+            world::trial("wrong_use", wrong_use),
+            world::trial("apply_remove_and_again", apply_remove_and_again),
+            world::trial("two_daemons_in_one_network", two_daemons),
+        ]
+    })
+}
+
+/// A folder with a configuration in it.
+fn config(text: &str) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("portcullis.toml");
+    write_config(&path, text);
+    (folder, path)
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// It ended with this code, and said all of these on stderr.
+fn refused(output: &Output, code: i32, said: &[&str]) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    for said in said {
+        assert!(text.contains(said), "{said:?} is not in:\n{text}");
+    }
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+fn a_bad_file_changes_nothing() {
+    let world = World::new(By::Kernel, GOOD);
+    let loaded =
+        || (Gate::open().unwrap().door_names().unwrap(), Gate::open().unwrap().grants().unwrap());
+    let before = loaded();
+    for (text, said) in [
+        ("[door.ssh]\nguards = [\"tcp/22\"\n", &["portcullis.toml:2:"][..]),
+        ("[door.ssh]\nguard = [\"tcp/22\"]\n", &["portcullis.toml:2:1", "guards"]),
+        (
+            "[door.a]\nguards = [\"tcp/0\"]\nsequence = [\"tcp/65536\"]\n",
+            &["portcullis.toml:2:11", "portcullis.toml:3:13"],
+        ),
+        (
+            "[door.a]\nguards = [\"tcp/22\"]\nsequence = [\"tcp/1\", \"tcp/2\", \"tcp/3\"]\n",
+            &["portcullis.toml:3:", "monotone-sequence"],
+        ),
+        (
+            "[ban]\nstrikes = 3\n[door.a]\nguards = [\"tcp/22\"]\nsequence = [\"tcp/5\", \"tcp/2\", \"tcp/3\"]\n",
+            &["portcullis.toml:1:"],
+        ),
+        ("", &["no-door"]),
+    ] {
+        let (_folder, path) = config(text);
+        let path = path.to_str().unwrap();
+        for command in ["check", "apply", "run", "compile"] {
+            refused(&portcullis(&[command, path]), 1, said);
+        }
+        assert_eq!(loaded(), before, "{text}");
+    }
+    drop(world);
+}
+
+fn no_such_interface() {
+    let _lab = Lab::new().unwrap();
+    let (_folder, path) = config(&format!("[gate]\ninterfaces = [\"eth7\"]\n{GOOD}"));
+    let path = path.to_str().unwrap();
+    for command in ["apply", "run"] {
+        refused(&portcullis(&[command, path]), 3, &["eth7"]);
+        assert!(Gate::open().unwrap().table().unwrap().is_none(), "{command} left a table");
+    }
+}
+
+fn no_such_file() {
+    for command in ["check", "apply", "run", "compile"] {
+        refused(
+            &portcullis(&[command, "/nowhere/portcullis.toml"]),
+            3,
+            &["/nowhere/portcullis.toml"],
+        );
+    }
+}
+
+fn without_permission() {
+    let _lab = Lab::new().unwrap();
+    let (_folder, path) = config(GOOD);
+    for arguments in
+        [&["apply", path.to_str().unwrap()][..], &["run", path.to_str().unwrap()], &["remove"]]
+    {
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--bounding-set",
+            "-net_admin,-net_raw",
+            "--inh-caps",
+            "-net_admin,-net_raw",
+            PROGRAM,
+        ]);
+        let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
+        refused(&output, 3, &["root"]);
+        assert!(Gate::open().unwrap().table().unwrap().is_none());
+    }
+}
+
+fn wrong_use() {
+    for arguments in [
+        &["open-sesame"][..],
+        &["apply", "--force"],
+        &["compile", "--target", "pf", "/dev/null"],
+        &["knock", "127.0.0.1", "tcp/0"],
+        &["knock", "127.0.0.1", "tcp/65536"],
+        &["knock", "127.0.0.1", "sctp/22"],
+        &["knock", "127.0.0.1"],
+        &["explain", "tcp/0"],
+        &["explain", "tcp/22:xyz"],
+        &["demo", "--kernel", "--daemon"],
+    ] {
+        refused(&portcullis(arguments), 2, &["error"]);
+    }
+    refused(&portcullis(&["knock", "no-such-host.invalid", "tcp/7"]), 3, &["no-such-host.invalid"]);
+    assert!(portcullis(&["--help"]).status.success());
+    assert!(portcullis(&["--version"]).status.success());
+}
+
+fn apply_remove_and_again() {
+    let mut world = World::new(By::Kernel, GOOD);
+    let path = world.config.to_str().unwrap().to_owned();
+    // Applied again, living grants stay.
+    let source = world.new_source(Family::V6);
+    world.knock(source, &["tcp/1009", "tcp/4001", "udp/2003"]);
+    world.settle();
+    assert!(portcullis(&["apply", &path]).status.success());
+    assert!(world.open_for(source).contains("ssh"));
+    assert!(portcullis(&["remove"]).status.success());
+    assert!(world.gate.table().unwrap().is_none());
+    // There is nothing wrong with removing what is not there.
+    assert!(portcullis(&["remove"]).status.success());
+    assert!(portcullis(&["apply", &path]).status.success());
+    assert!(world.open_for(source).is_empty());
+}
+
+fn two_daemons() {
+    let world = World::new(By::Daemon, GOOD);
+    refused(
+        &portcullis(&["run", world.config.to_str().unwrap()]),
+        3,
+        &["another `portcullis run`"],
+    );
+}

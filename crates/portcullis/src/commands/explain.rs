@@ -78,7 +78,6 @@ pub fn run(args: &Args) -> Outcome {
         texts: texts(&ruleset),
         engine: Engine::new(&policy, Options { max_attempts: 16, seed: 0 }).map_err(conflict)?,
         now: Instant::from_millis(1_000),
-        daemon_grants: BTreeMap::new(),
     };
     let mut out = anstream::stdout().lock();
     match story.tell(&items, &mut out).and_then(|()| out.flush()) {
@@ -106,7 +105,6 @@ struct Story<'a> {
     texts: BTreeMap<(String, usize), String>,
     engine: Engine,
     now: Instant,
-    daemon_grants: BTreeMap<DoorId, Instant>,
 }
 
 impl<'a> Story<'a> {
@@ -142,7 +140,7 @@ impl<'a> Story<'a> {
             let mark = if step.matched { '*' } else { '-' };
             writeln!(out, "          {mark} {:<14} {text}", step.chain)?;
         }
-        let daemon = self.ask_daemon(&packet, sent);
+        let daemon = self.ask_daemon(&packet);
         for line in self.conclude(&trace, before, daemon) {
             writeln!(out, "          => {line}")?;
         }
@@ -171,7 +169,7 @@ impl<'a> Story<'a> {
     }
 
     /// What the daemon makes of it; `None` where it does not look.
-    fn ask_daemon(&mut self, packet: &Packet, sent: Sent) -> Option<Verdict> {
+    fn ask_daemon(&mut self, packet: &Packet) -> Option<Verdict> {
         let watched = self.policy.gate.interfaces.iter().any(|i| i.as_str() == packet.interface)
             || (self.policy.gate.interfaces.is_empty() && packet.interface != "lo");
         if self.args.established || !watched {
@@ -189,7 +187,6 @@ impl<'a> Story<'a> {
             }
             Payload::Other(number) => wire::Segment::Other(number),
         };
-        let _ = sent;
         let (source, destination) = (packet.source, packet.destination);
         let packet = wire::Packet { source, destination, segment };
         let verdict = self.engine.handle_parsed(packet, Direction::ToHost, self.now);
@@ -197,7 +194,6 @@ impl<'a> Story<'a> {
             && let Some(open_for) = self.policy.door(door).map(|door| door.open_for)
         {
             let until = self.now.after(open_for);
-            self.daemon_grants.insert(door, until);
             // As the keeper does it, so that the rules see the grant.
             let (set, address) = self.address();
             self.simulator.add(set, &[address, Value::Class(class_of(door))], None, until);

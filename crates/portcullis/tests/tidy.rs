@@ -1,0 +1,137 @@
+//! Rules about the source itself: the invariants of ARCHITECTURE.md that no compiler holds.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// All Rust files below, with what is in them.
+fn sources(below: &str) -> Vec<(String, String)> {
+    let root = root();
+    let mut folders = vec![root.join(below)];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+                files.push((name, fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    assert!(!files.is_empty(), "{below} is empty");
+    files
+}
+
+/// No file below has any of these, outside of the excepted places.
+fn nowhere(below: &str, words: &[&str], except: &[&str]) {
+    for (name, text) in sources(below) {
+        if except.iter().any(|place| name.starts_with(place)) {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in words {
+                assert!(!code.contains(word), "{name}:{}: {word}", number + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_firewall_never_sees_a_packet_or_an_engine() {
+    nowhere("crates/firewall/src", &["core::wire", "core::engine", "core::attempts"], &[]);
+}
+
+#[test]
+fn the_client_knows_neither_firewall_nor_daemon() {
+    let manifest = fs::read_to_string(root().join("crates/client/Cargo.toml")).unwrap();
+    assert!(!manifest.contains("portcullis-firewall") && !manifest.contains("nix"));
+    nowhere("crates/client/src", &["std::os::unix", "std::os::linux", "libc::"], &[]);
+}
+
+#[test]
+fn who_reads_packets_does_not_touch_the_firewall_and_the_reverse() {
+    let files = sources("crates/portcullis/src/daemon");
+    for (name, text) in &files {
+        let watcher =
+            name.contains("/watcher") || name.contains("/capture") || name.contains("/filter");
+        if watcher {
+            assert!(!text.contains("nftables"), "{name} reads packets and touches the firewall");
+        }
+        if name.contains("/keeper") || name.contains("/gate") {
+            assert!(!text.contains("sys::packet"), "{name} keeps the firewall and reads packets");
+            assert!(
+                !text.contains("core::engine"),
+                "{name} keeps the firewall and runs the engine"
+            );
+        }
+    }
+    assert!(files.iter().any(|(name, _)| name.ends_with("watcher.rs")));
+    assert!(files.iter().any(|(name, _)| name.ends_with("keeper.rs")));
+}
+
+#[test]
+fn unsafe_code_lives_in_sys_alone() {
+    let except = ["crates/portcullis/src/sys"];
+    for below in
+        ["crates/core/src", "crates/firewall/src", "crates/client/src", "crates/portcullis/src"]
+    {
+        nowhere(below, &["unsafe {", "unsafe fn", "unsafe impl"], &except);
+    }
+    for name in ["core", "firewall", "client"] {
+        let text = fs::read_to_string(root().join(format!("crates/{name}/src/lib.rs"))).unwrap();
+        assert!(text.contains("#![forbid(unsafe_code)]"), "{name}");
+    }
+}
+
+#[test]
+fn no_program_is_executed_but_our_own() {
+    // The daemon starts its own other half, and the lab what a test or the demo gives it.
+    let except = [
+        "crates/portcullis/src/daemon",
+        "crates/portcullis/src/lab",
+        "crates/portcullis/src/demo",
+        "crates/portcullis/src/sys",
+    ];
+    nowhere("crates/portcullis/src", &["Command::new", "process::Command"], &except);
+    for (name, text) in sources("crates/portcullis/src/daemon") {
+        for (_, program) in text.match_indices("Command::new(").map(|(at, _)| text.split_at(at)) {
+            assert!(program.starts_with("Command::new(\"/proc/self/exe\")"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn rooms_are_small() {
+    for below in ["crates", "testkit", "xtask"] {
+        for (name, text) in sources(below) {
+            let lines = text.lines().count();
+            assert!(lines <= 800 || name.contains("/tests/"), "{name} has {lines} lines");
+        }
+    }
+}
+
+#[test]
+fn every_dependency_is_justified() {
+    let reasons = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    for manifest in
+        ["core", "firewall", "client", "portcullis"].map(|c| format!("crates/{c}/Cargo.toml"))
+    {
+        let text = fs::read_to_string(root().join(&manifest)).unwrap();
+        let mut dependencies = false;
+        for line in text.lines() {
+            if line.starts_with('[') {
+                dependencies = line.contains("dependencies");
+            } else if dependencies && let Some((name, _)) = line.split_once([' ', '.', '=']) {
+                let ours = name.starts_with("portcullis-");
+                assert!(ours || reasons.contains(&format!("`{name}`")), "{manifest}: {name}");
+            }
+        }
+    }
+}
