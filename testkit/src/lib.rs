@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`reference`] | what a knock means, in a dozen obvious lines |
+//! | [`mod@reference`] | what a knock means, in a dozen obvious lines |
 //! | [`policies`] | random policies that pass the check |
 //! | [`script`] | random packets from several sources, with the time between them |
 //! | [`frames`] | those packets as bytes |

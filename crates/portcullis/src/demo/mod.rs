@@ -5,9 +5,9 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`stage`] | the host with its service, its gate and its daemon, and the client |
-//! | [`steps`] | what happens, and what must be observed |
-//! | [`screen`] | how it looks |
+//! | `stage` | the host with its service, its gate and its daemon, and the client |
+//! | `steps` | what happens, and what must be observed |
+//! | `screen` | how it looks |
 
 mod screen;
 mod stage;
