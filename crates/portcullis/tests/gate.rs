@@ -10,6 +10,7 @@
 mod world;
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::thread;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use portcullis::lab::Family;
 use portcullis::lab::packet::{ACK, Extension, FIN, PSH, Packet, Payload, RST, SYN};
+use portcullis::lab::service::{Echo, talk};
 use world::{By, FAMILIES, RECOGNISERS, World, knock_packet};
 
 /// `ssh` and `web` share their beginning; `vpn` opens for two seconds; `kind` forgives two ports.
@@ -338,6 +340,9 @@ fn main() -> ExitCode {
                 trials.push(world::trial(format!("the_table_{by}_{family}"), move || {
                     table(by, family)
                 }));
+                trials.push(world::trial(format!("a_connect_retried_{by}_{family}"), move || {
+                    a_connect_that_tcp_retries_opens_nothing(by, family);
+                }));
                 trials.push(world::trial(
                     format!("interleaved_sources_{by}_{family}"),
                     move || {
@@ -453,6 +458,24 @@ fn send(world: &World, source: IpAddr, what: Do) {
         Wait(_) | Open(_) => Ok(()),
     };
     sent.unwrap();
+}
+
+/// A real client connects to a guarded port that is silent, and its TCP tries for ten seconds.
+fn a_connect_that_tcp_retries_opens_nothing(by: By, family: Family) {
+    let config = CONFIG.replace("[gate]", "[gate]\nrefuse = \"drop\"");
+    let mut world = World::new(by, &config);
+    let (from, to) = (world.client.address(family, 0), world.client.host(family));
+    let to = SocketAddr::new(to, 22);
+    let _echo = Echo::start(to).unwrap();
+    let tried = world.client.connect(from, to, Duration::from_secs(10));
+    assert_eq!(tried.unwrap_err().kind(), ErrorKind::TimedOut);
+    world.settle();
+    assert_eq!(world.open_for(from), BTreeSet::new());
+    // It is the gate that kept it out: with the knock it gets in.
+    world.knock(from, &["tcp/1009", "tcp/4001", "udp/2003"]);
+    world.settle();
+    let mut stream = world.client.connect(from, to, world::PATIENCE).unwrap();
+    assert!(talk(&mut stream, b"hello", world::PATIENCE).unwrap());
 }
 
 /// A thousand sources knock at the same time, packet by packet in turn.
