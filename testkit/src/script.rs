@@ -85,9 +85,9 @@ pub fn script(policy: &Policy) -> impl Strategy<Value = Vec<Event>> + use<> {
     let piece = prop_oneof![3 => knock, 2 => one.prop_map(|what| vec![what])];
     // Mostly at once; now and then just before, at and after a deadline, or much later.
     let after = prop_oneof![
-        12 => Just(0u64),
+        10 => Just(0u64),
         3 => Just(100),
-        1 => select(vec![999u64, 1_000, 1_001, 1_999, 2_000, 4_999, 5_000, 30_000]),
+        4 => select(vec![400u64, 700, 999, 1_000, 1_001, 1_500, 1_999, 2_000, 4_999, 5_000, 30_000]),
     ];
     let source = prop_oneof![3 => Just(0usize), 1 => 0..SOURCES.len()];
     vec((piece, source, vec(after, 6)), 1..30).prop_map(|pieces| {

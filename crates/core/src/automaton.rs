@@ -367,3 +367,97 @@ fn from(at: u32) -> core::ops::RangeFrom<(u32, Port)> {
         Port { protocol: crate::policy::Protocol::Tcp, number: core::num::NonZeroU16::MIN };
     (at, LEAST)..
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{DoorName, Recogniser};
+    use alloc::format;
+
+    fn port(number: u16) -> Port {
+        Port::tcp(number).unwrap()
+    }
+
+    fn doors(sequences: &[&[u16]], tolerate: u8) -> Vec<Door> {
+        let doors = sequences.iter().enumerate().map(|(index, sequence)| Door {
+            name: DoorName::new(&format!("d{index}")).unwrap(),
+            guards: Vec::new(),
+            sequence: sequence.iter().map(|&number| port(number)).collect(),
+            step_timeout: Door::DEFAULT_STEP_TIMEOUT,
+            open_for: Door::DEFAULT_OPEN_FOR,
+            recogniser: Recogniser::Both,
+            tolerate,
+        });
+        doors.collect()
+    }
+
+    fn build(doors: &[Door]) -> Result<Automaton, Vec<Conflict>> {
+        Automaton::build((0..).map(DoorId).zip(doors))
+    }
+
+    /// The state after these ports, and what the last of them meant.
+    fn walk(automaton: &Automaton, ports: &[u16]) -> (Option<State>, Transition) {
+        let mut at = StateId::ROOT;
+        let mut last = Transition::Reset;
+        for &number in ports {
+            last = automaton.next(at, port(number));
+            at = match last {
+                Transition::Advance(to) | Transition::Forgive(to) => to,
+                Transition::Repeat => at,
+                Transition::Reset => StateId::ROOT,
+            };
+        }
+        (automaton.state(at).copied(), last)
+    }
+
+    #[test]
+    fn each_knock_leads_to_the_longest_tail_that_begins_a_sequence() {
+        let automaton = build(&doors(&[&[1, 2, 3, 4], &[3, 5, 6], &[2, 3, 7]], 0)).unwrap();
+        let stage =
+            |ports: &[u16]| walk(&automaton, ports).0.map(|state| (state.door.0, state.stage));
+        assert_eq!(stage(&[1, 2, 3]), Some((0, 3)));
+        assert_eq!(stage(&[1, 2, 3, 4]), Some((0, 4)));
+        assert_eq!(stage(&[1, 2, 3, 7]), Some((2, 3)), "2, 3, 7 is a whole sequence");
+        assert_eq!(stage(&[1, 2, 3, 5]), Some((1, 2)), "3, 5 begins one");
+        assert_eq!(stage(&[1, 2, 3, 1]), Some((0, 1)));
+        assert_eq!(stage(&[1, 2, 3, 9]), None);
+        assert_eq!(walk(&automaton, &[1, 2, 2]).1, Transition::Repeat);
+        assert_eq!(walk(&automaton, &[1, 2, 9]).1, Transition::Reset);
+        assert_eq!(walk(&automaton, &[1, 2, 3, 4]).0.unwrap().opens, Some(DoorId(0)));
+        assert_eq!(walk(&automaton, &[1, 2, 3]).0.unwrap().opens, None);
+    }
+
+    #[test]
+    fn wrong_ports_are_counted_in_one_attempt_and_anew_in_the_next() {
+        let automaton = build(&doors(&[&[1, 2, 3, 4], &[3, 5, 6]], 2)).unwrap();
+        let forgiven =
+            |ports: &[u16]| walk(&automaton, ports).0.map(|state| (state.stage, state.forgiven));
+        assert_eq!(forgiven(&[1, 9, 2]), Some((2, 1)), "a step keeps the count");
+        assert_eq!(forgiven(&[1, 9, 2, 9, 3]), Some((3, 2)));
+        assert_eq!(forgiven(&[1, 9, 9, 9]), None, "the third is one too many");
+        assert_eq!(forgiven(&[1, 9, 2, 1]), Some((1, 0)), "from the beginning");
+        assert_eq!(forgiven(&[1, 9, 2, 9, 3, 5]), Some((2, 0)), "inside another sequence");
+        assert_eq!(forgiven(&[1, 2, 3, 4, 9]), None, "nothing is left to forgive after the last");
+        assert!(automaton.forgives());
+    }
+
+    #[test]
+    fn doors_that_cannot_be_told_apart_are_conflicts() {
+        let kinds = |sequences: &[&[u16]]| match build(&doors(sequences, 0)) {
+            Ok(_) => Vec::new(),
+            Err(found) => found.iter().map(|c| (c.door.0, c.other.0, c.kind)).collect(),
+        };
+        assert_eq!(kinds(&[&[1, 2, 3], &[1, 2, 4], &[5, 1, 2]]), []);
+        assert_eq!(kinds(&[&[1, 2, 3], &[1, 2, 3]]), [(1, 0, ConflictKind::Same)]);
+        assert_eq!(kinds(&[&[1, 2, 3], &[1, 2, 3, 4]]), [(0, 1, ConflictKind::Prefix)]);
+        assert_eq!(kinds(&[&[1, 2, 3, 4], &[1, 2, 3]]), [(1, 0, ConflictKind::Prefix)]);
+        assert_eq!(kinds(&[&[5, 1, 2, 3], &[1, 2, 3]]), [(1, 0, ConflictKind::Contained)]);
+        assert_eq!(kinds(&[&[5, 1, 2, 3, 6], &[1, 2, 3]]), [(1, 0, ConflictKind::Contained)]);
+        let mut mixed = doors(&[&[1, 2, 3], &[3, 4, 5]], 0);
+        mixed[1].step_timeout *= 2;
+        mixed[1].tolerate = 1;
+        let found = build(&mixed).unwrap_err();
+        let found: Vec<_> = found.iter().map(|conflict| conflict.kind).collect();
+        assert_eq!(found, [ConflictKind::StepTimeout, ConflictKind::Tolerate]);
+    }
+}

@@ -85,7 +85,7 @@ fn expected_fate(policy: &Policy, event: &Event, granted: bool) -> Fate {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_rules_mean_what_the_reference_means(
