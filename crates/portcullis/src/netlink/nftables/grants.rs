@@ -91,7 +91,10 @@ impl Gate {
         }
     }
 
-    /// All living grants. None if there is no table.
+    /// All living grants, in the order of the doors and addresses. None if there is no table.
+    ///
+    /// In the few milliseconds in which the kernel gives a growing set a larger table, a list may
+    /// lack some of them.
     ///
     /// # Errors
     ///
@@ -109,6 +112,9 @@ impl Gate {
                 })
             })?);
         }
+        // In those milliseconds some are listed twice, too.
+        all.sort_unstable_by_key(|grant: &Grant| (grant.class, grant.address));
+        all.dedup_by_key(|grant| (grant.class, grant.address));
         Ok(all)
     }
 
