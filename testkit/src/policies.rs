@@ -88,6 +88,25 @@ fn durations_of_all() -> impl Strategy<Value = (u64, u8)> {
     (select(vec![1u64, 2, 5]), 0u8..3)
 }
 
+/// So many doors (at most 10,000) of four knocks each, with the same durations, that pass the check.
+pub fn many(count: u16) -> Policy {
+    let mut policy = Policy::default();
+    for index in 0..count {
+        // Rows of ports, each used once; a sequence goes up and down among them.
+        let tcp = |row: u16| port(Protocol::Tcp, 1 + row * 10_000 + index);
+        policy.doors.push(Door {
+            name: DoorName::new(&format!("d{index}")).expect("a good name"),
+            guards: vec![tcp(5)],
+            sequence: vec![tcp(0), tcp(3), port(Protocol::Udp, 1 + index), tcp(2)],
+            step_timeout: Door::DEFAULT_STEP_TIMEOUT,
+            open_for: Door::DEFAULT_OPEN_FOR,
+            recogniser: Recogniser::Both,
+            tolerate: 0,
+        });
+    }
+    policy
+}
+
 /// A port that is not 0.
 pub fn port(protocol: Protocol, number: u16) -> Port {
     Port::new(protocol, number).expect("not 0")

@@ -32,11 +32,6 @@ pub const fn class_of(door: DoorId) -> u32 {
     door.0.saturating_add(1)
 }
 
-/// The door with this number in the kernel.
-pub fn door_of(class: u32) -> Option<DoorId> {
-    class.checked_sub(1).map(DoorId)
-}
-
 /// The set of living grants for an address family.
 pub const GRANTS: [&str; 2] = ["grant4", "grant6"];
 

@@ -1,6 +1,5 @@
 //! The ruleset as nftables text, for `nft -f`.
 
-use alloc::borrow::Cow;
 use core::fmt;
 
 use portcullis_core::policy::Protocol;
@@ -240,15 +239,4 @@ impl<T: fmt::Display> fmt::Display for List<'_, T> {
         }
         Ok(())
     }
-}
-
-/// A text in which nothing can end a quoted string of nft early: quotes and control characters
-/// become spaces, and it is cut to what a comment may hold.
-pub fn comment(text: &str) -> Cow<'_, str> {
-    const LONGEST: usize = 127;
-    let clean = |c: char| !c.is_control() && c != '"' && c != '\\' && c.is_ascii();
-    if text.len() <= LONGEST && text.chars().all(clean) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.chars().map(|c| if clean(c) { c } else { ' ' }).take(LONGEST).collect())
 }

@@ -21,10 +21,11 @@ use portcullis::lab::wire::Wire;
 use portcullis::lab::{self, Family, Lab, Peer};
 use portcullis::netlink::nftables::Gate;
 use portcullis_core::engine::{Direction, Engine, Frame, Options};
-use portcullis_core::policy::{Door, DoorName, Policy, Port, Recogniser};
+use portcullis_core::policy::Policy;
 use portcullis_core::time::Instant as Moment;
 use portcullis_core::wire::Link;
 use portcullis_firewall::compile::compile;
+use portcullis_testkit::policies::many;
 
 /// Packets of one measurement in the kernel.
 const BURST: usize = 100_000;
@@ -45,24 +46,6 @@ fn main() {
         return;
     }
     kernel();
-}
-
-/// So many doors of four knocks each.
-fn doors(count: u16) -> Policy {
-    let mut policy = Policy::default();
-    for index in 0..count {
-        let tcp = |row: u16| Port::tcp(1 + row * 10_000 + index).unwrap();
-        policy.doors.push(Door {
-            name: DoorName::new(&format!("d{index}")).unwrap(),
-            guards: vec![tcp(5)],
-            sequence: vec![tcp(0), tcp(3), Port::udp(1 + index).unwrap(), tcp(2)],
-            step_timeout: Door::DEFAULT_STEP_TIMEOUT,
-            open_for: Door::DEFAULT_OPEN_FOR,
-            recogniser: Recogniser::Both,
-            tolerate: 0,
-        });
-    }
-    policy
 }
 
 /// The same doors as it is usually written: a set and a rule for each step.
@@ -136,12 +119,12 @@ fn kernel() {
             match rules {
                 Rules::None => {}
                 Rules::Automaton(count) => {
-                    let ruleset = compile(&doors(*count)).unwrap();
+                    let ruleset = compile(&many(*count)).unwrap();
                     counts[row] = ruleset.rule_count();
                     gate.load(&ruleset).unwrap();
                 }
                 Rules::Linear(count) => {
-                    let text = one_rule_per_step(&doors(*count));
+                    let text = one_rule_per_step(&many(*count));
                     counts[row] = 1 + 5 * usize::from(*count);
                     assert!(nft(&text));
                 }
@@ -185,7 +168,7 @@ fn daemon() {
     println!("in the daemon: a SYN to a port of no door, from 256 sources in turn");
     let mut best = [Duration::MAX; 2];
     let mut engines =
-        [1, 10_000].map(|count| Engine::new(&doors(count), Options::default()).unwrap());
+        [1, 10_000].map(|count| Engine::new(&many(count), Options::default()).unwrap());
     let from = SocketAddr::from(([198, 51, 100, 7], 40_000));
     let packet = Packet::syn(from, SocketAddr::from(([198, 51, 100, 1], NEITHER)));
     for _ in 0..ROUNDS {

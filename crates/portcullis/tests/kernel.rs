@@ -19,7 +19,7 @@ use portcullis::lab::{Family, Lab, Peer, wait_until};
 use portcullis::netlink::nftables::Gate;
 use portcullis_core::automaton::{Automaton, StateId};
 use portcullis_core::engine::Direction;
-use portcullis_core::policy::{Door, DoorName, Policy, Port, Recogniser};
+use portcullis_core::policy::{Port, Recogniser};
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::{class_of, compile};
 use portcullis_testkit::reference::{Meaning, Reference};
@@ -128,37 +128,14 @@ fn settle(client: &Peer, wire: &portcullis::lab::wire::Wire) {
     assert!(wire.probe(&ping, PATIENCE).unwrap().is_some());
 }
 
-/// So many doors of four knocks, with the same durations.
-fn many(count: u32) -> Policy {
-    let mut policy = Policy::default();
-    for index in 0..count {
-        // Four rows of ports, each used once, neither rising nor falling: 10,000 doors fit, since
-        // tcp and udp are different ports.
-        let port = |row: u32| {
-            let number = 1 + row * 10_000 + index;
-            Port::tcp(u16::try_from(number).unwrap()).unwrap()
-        };
-        let udp = Port::udp(u16::try_from(1 + index).unwrap()).unwrap();
-        policy.doors.push(Door {
-            name: DoorName::new(&format!("d{index}")).unwrap(),
-            guards: vec![port(5)],
-            sequence: vec![port(0), port(3), udp, port(2)],
-            step_timeout: Door::DEFAULT_STEP_TIMEOUT,
-            open_for: Door::DEFAULT_OPEN_FOR,
-            recogniser: Recogniser::Both,
-            tolerate: 0,
-        });
-    }
-    policy
-}
-
 fn same_rules() {
     let _lab = Lab::new().unwrap();
     let mut gate = Gate::open().unwrap();
-    let (one, all) = (compile(&many(1)).unwrap(), compile(&many(10_000)).unwrap());
+    let (one, all) =
+        (compile(&policies::many(1)).unwrap(), compile(&policies::many(10_000)).unwrap());
     assert_eq!(one.rule_count(), all.rule_count());
     assert_eq!(one.chains, all.chains);
-    assert!(portcullis_core::policy::check(&many(10_000)).is_empty());
+    assert!(portcullis_core::policy::check(&policies::many(10_000)).is_empty());
     gate.load(&one).unwrap();
     let start = Instant::now();
     gate.load(&all).unwrap();
