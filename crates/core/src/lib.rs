@@ -14,6 +14,7 @@
 //! | [`attempts`] | how far each source has come: a bounded table |
 //! | [`conversations`] | which datagrams answer the host's own |
 //! | [`engine`] | puts these together: a frame and the time in, a verdict and actions out |
+//! | [`knockd`] | the recogniser of the drop-in for knockd, with what a knock means there |
 //! | [`strength`] | how many sequences there are, and how long guessing takes |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod attempts;
 pub mod automaton;
 pub mod conversations;
 pub mod engine;
+pub mod knockd;
 pub mod limits;
 pub mod policy;
 pub mod strength;
