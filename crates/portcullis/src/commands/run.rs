@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config;
+use crate::daemon::watcher::native::Native;
 use crate::daemon::{keeper, watcher};
 use crate::exit::Outcome;
 
@@ -38,6 +39,6 @@ enum Role {
 /// Runs one of the daemon's processes.
 pub fn process(args: &ProcessArgs) -> Outcome {
     match args.role {
-        Role::Watcher => watcher::run(),
+        Role::Watcher => watcher::run::<Native>(),
     }
 }

@@ -9,9 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use portcullis_core::engine::Direction;
-use portcullis_core::policy::{InterfaceName, Policy};
+use portcullis_core::policy::InterfaceName;
 
-use super::filter;
 use crate::netlink;
 use crate::netlink::route::{Interface, Route};
 use crate::sys::packet::{Instruction, Ring};
@@ -51,26 +50,41 @@ struct Watched {
     ring: Ring,
 }
 
+/// Which interfaces to read from, as they come and go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interfaces {
+    /// All but loopback.
+    AllButLoopback,
+    /// All, loopback too.
+    All,
+    /// These.
+    Named(Vec<InterfaceName>),
+}
+
 /// The sockets of all watched interfaces.
 pub struct Capture {
-    /// None for "all but loopback"; otherwise these, as they come and go.
-    named: Option<Vec<InterfaceName>>,
+    interfaces: Interfaces,
     filter: Vec<Instruction>,
     watched: Vec<Watched>,
 }
 
 impl Capture {
-    /// Begins to read on the interfaces of the policy.
+    /// Begins to read what `filter` lets through.
     ///
     /// # Errors
     ///
     /// A named interface does not exist, or the kernel refuses. Nothing is left open then.
-    pub fn open(policy: &Policy, route: &mut Route) -> Result<Self, Unwatchable> {
-        let named = Some(policy.gate.interfaces.clone()).filter(|names| !names.is_empty());
-        let mut capture = Self { named, filter: filter::program(policy), watched: Vec::new() };
+    pub fn open(
+        interfaces: Interfaces,
+        filter: Vec<Instruction>,
+        route: &mut Route,
+    ) -> Result<Self, Unwatchable> {
+        let mut capture = Self { interfaces, filter, watched: Vec::new() };
         let existing = route.interfaces().map_err(|error| Unwatchable::System(errno(&error)))?;
         let missing = |name: &&InterfaceName| existing.iter().all(|i| i.name != name.as_str());
-        if let Some(name) = capture.named.iter().flatten().find(missing) {
+        if let Interfaces::Named(names) = &capture.interfaces
+            && let Some(name) = names.iter().find(missing)
+        {
             return Err(Unwatchable::Missing(name.clone()));
         }
         for interface in &existing {
@@ -83,7 +97,21 @@ impl Capture {
 
     /// Reads nothing, ever.
     pub const fn nothing() -> Self {
-        Self { named: Some(Vec::new()), filter: Vec::new(), watched: Vec::new() }
+        let interfaces = Interfaces::Named(Vec::new());
+        Self { interfaces, filter: Vec::new(), watched: Vec::new() }
+    }
+
+    /// Reads what another filter lets through from now on. No packet is lost or seen by both.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses; some interfaces may then have the one, others the other.
+    pub fn set_filter(&mut self, filter: Vec<Instruction>) -> Result<(), Errno> {
+        for watched in &self.watched {
+            watched.ring.set_filter(&filter).map_err(|error| raw(&error))?;
+        }
+        self.filter = filter;
+        Ok(())
     }
 
     /// Follows the interfaces that have come and gone, and tells which.
@@ -159,17 +187,19 @@ impl Capture {
     }
 
     fn wants(&self, interface: &Interface) -> bool {
-        match &self.named {
-            None => !interface.loopback && self.watched.len() < MAX_WATCHED,
-            Some(names) => names.iter().any(|name| name.as_str() == interface.name),
+        let room = self.watched.len() < MAX_WATCHED;
+        match &self.interfaces {
+            Interfaces::AllButLoopback => room && !interface.loopback,
+            Interfaces::All => room,
+            Interfaces::Named(names) => names.iter().any(|name| name.as_str() == interface.name),
         }
     }
 
     fn watch(&mut self, interface: &Interface) -> Result<(), Errno> {
         let blocks = if self.watched.len() < LARGE_RINGS { LARGE } else { SMALL };
         let name = name(interface).ok_or(Errno::EINVAL)?;
-        let ring = Ring::open(interface.index, &self.filter, blocks)
-            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
+        let ring =
+            Ring::open(interface.index, &self.filter, blocks).map_err(|error| raw(&error))?;
         self.watched.push(Watched { index: interface.index, name, ring });
         Ok(())
     }
@@ -187,6 +217,10 @@ pub fn addresses(route: &mut Route) -> Result<Vec<IpAddr>, Errno> {
 
 fn errno(error: &netlink::Error) -> Errno {
     error.errno().unwrap_or(Errno::EPROTO)
+}
+
+fn raw(error: &std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(0))
 }
 
 /// The name, or its number where the name is one that no configuration could hold.

@@ -5,24 +5,27 @@
 //! it reads anything at all it is nobody, has no capability but that to open packet sockets, starts
 //! no program, opens no file, and dies with its keeper. What it wants it says in messages of one
 //! fixed size ([`message`](super::message)).
+//!
+//! What a knock is, a [`Recogniser`] says: [`native`] for `portcullis run`, and that of
+//! [`knockd`](crate::knockd).
+
+pub mod native;
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
-use portcullis_core::engine::{Action, Engine, Frame, Grant, Options, Verdict};
-use portcullis_core::policy::Recogniser;
+use portcullis_core::engine::Direction;
 use portcullis_core::time::Instant;
-use portcullis_core::wire::{self, Link};
 
 use super::capture::{self, Capture, Change, MAX_WATCHED, Unwatchable};
+use super::clock;
 use super::message::{Epoch, Message, Order};
 use super::pace::Pace;
-use super::{clock, may_have_grants};
-use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::netlink;
 use crate::netlink::route::{AddressMonitor, Route};
@@ -50,19 +53,80 @@ fn give_up_everything() -> io::Result<()> {
     process::confine(MAX_WATCHED as u64 + DESCRIPTORS)
 }
 
+/// What a watcher does with packets.
+pub trait Recogniser: Sized {
+    /// Follows an order: puts what it asks for in place of what is in force, or changes that.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be followed. Then what is in force stays so.
+    fn obey(
+        order: &Order,
+        route: &mut Route,
+        watch: &mut Option<Watch<Self>>,
+    ) -> Result<(), Unwatchable>;
+
+    /// The addresses of this host have changed.
+    fn set_local_addresses(&mut self, addresses: &[IpAddr]);
+
+    /// Takes a packet.
+    fn take(&mut self, direction: Direction, bytes: &[u8], now: Instant, teller: &mut Teller<'_>);
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, if at all.
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what is due by now.
+    fn handle_timeout(&mut self, _now: Instant, _teller: &mut Teller<'_>) {}
+}
+
+/// What is in force.
+pub struct Watch<R> {
+    /// The order's number.
+    pub epoch: Epoch,
+    /// Where packets come from.
+    pub capture: Capture,
+    /// Who looks at them.
+    pub recogniser: R,
+}
+
+/// Tells the keeper.
+pub struct Teller<'a> {
+    keeper: BorrowedFd<'a>,
+    pace: &'a mut Pace,
+    result: Result<(), Errno>,
+}
+
+impl Teller<'_> {
+    /// Says what must be heard. Waits while the keeper is behind: the ring holds what comes
+    /// meanwhile.
+    pub fn must(&mut self, message: &Message) {
+        self.result = self.result.and_then(|()| message.send(self.keeper, true));
+    }
+
+    /// Says what nobody has to hear, if not too much of it has been said already. It is left out
+    /// while the keeper is behind.
+    pub fn may(&mut self, message: &Message, now: Instant) {
+        if self.pace.admits(now) {
+            self.result = self.result.and_then(|()| hint(self.keeper, message));
+        }
+    }
+}
+
 /// Runs the process. Its standard input is the socket to its keeper.
 ///
 /// # Errors
 ///
 /// When it is not started by its keeper, or cannot give up what it must not have.
-pub fn run() -> Outcome {
+pub fn run<R: Recogniser>() -> Outcome {
     give_up_everything().map_err(|error| {
         Failure::could_not(format!("the watcher cannot give up its privileges: {error}"))
     })?;
     let keeper = keeper().ok_or_else(|| {
         Failure::wrong_use("this is a part of the daemon").hint("start it with `portcullis run`")
     })?;
-    match Watcher::new(keeper).map_err(failed)?.watch() {
+    match Watcher::<R>::new(keeper).map_err(failed)?.watch() {
         Ok(()) | Err(Stop::KeeperEnded) => Ok(Exit::Done),
         Err(Stop::System(errno)) => Err(failed(errno)),
     }
@@ -78,20 +142,12 @@ fn keeper() -> Option<OwnedFd> {
     (getsockopt(&socket, sockopt::SockType) == Ok(SockType::SeqPacket)).then_some(socket)
 }
 
-/// What is in force.
-struct Watch {
-    epoch: Epoch,
-    verbose: bool,
-    capture: Capture,
-    engine: Engine,
-}
-
-struct Watcher {
+struct Watcher<R> {
     keeper: OwnedFd,
     route: Route,
     monitor: AddressMonitor,
     /// Nothing until the keeper has sent a configuration.
-    watch: Option<Watch>,
+    watch: Option<Watch<R>>,
     pace: Pace,
     /// Packets have come since it was asked how many were lost.
     busy: bool,
@@ -120,7 +176,7 @@ struct Woken {
     monitor: bool,
 }
 
-impl Watcher {
+impl<R: Recogniser> Watcher<R> {
     fn new(keeper: OwnedFd) -> Result<Self, Errno> {
         let errno = |error: netlink::Error| error.errno().unwrap_or(Errno::EPROTO);
         // The monitor first: no change between the first look and the first event is missed.
@@ -150,6 +206,7 @@ impl Watcher {
                 self.follow()?;
             }
             self.take_packets()?;
+            self.take_time()?;
             self.account()?;
         }
     }
@@ -163,7 +220,13 @@ impl Watcher {
             .collect();
         // Losses and held back stages are told a second later, and what failed is tried again.
         let pending = self.busy || self.pace.holds() || self.stale;
-        let timeout = if pending { PollTimeout::from(1000u16) } else { PollTimeout::NONE };
+        let pending = pending.then_some(Duration::from_secs(1));
+        let due = self.watch.as_ref().and_then(|watch| watch.recogniser.poll_timeout());
+        // Rounded up: what is looked at a moment early is not due.
+        let due = due.map(|due| due.since(clock()).saturating_add(Duration::from_millis(1)));
+        let timeout = pending.into_iter().chain(due).min().map_or(PollTimeout::NONE, |timeout| {
+            PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)
+        });
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
@@ -180,37 +243,17 @@ impl Watcher {
     /// Takes a new configuration; if it cannot be followed, the one in force stays.
     fn obey(&mut self, order: &Order) -> Result<(), Stop> {
         let epoch = order.epoch;
-        let answer = match self.prepare(order) {
-            Ok(watch) => {
-                for name in watch.capture.names() {
+        let answer = match R::obey(order, &mut self.route, &mut self.watch) {
+            Ok(()) => {
+                for name in self.watch.iter().flat_map(|watch| watch.capture.names()) {
                     self.tell(&Message::Watching(name.clone()))?;
                 }
-                self.watch = Some(watch);
                 Message::Ready(epoch)
             }
             Err(Unwatchable::Missing(name)) => Message::Missing(epoch, name),
             Err(Unwatchable::System(errno)) => Message::Failed(epoch, errno as i32),
         };
         self.tell(&answer)
-    }
-
-    /// All that a configuration needs, beside what is in force.
-    fn prepare(&mut self, order: &Order) -> Result<Watch, Unwatchable> {
-        // The keeper has read the same text: neither of these two fails.
-        let invalid = |_| Unwatchable::System(Errno::EINVAL);
-        let policy =
-            config::parse_str("configuration", &order.text).map_err(|_| invalid(()))?.policy;
-        let seed = getrandom::u64().map_err(|_| Unwatchable::System(Errno::EIO))?;
-        let options = Options { seed, ..Options::default() };
-        let mut engine = Engine::new(&policy, options).map_err(|_| invalid(()))?;
-        let addresses = capture::addresses(&mut self.route).map_err(Unwatchable::System)?;
-        engine.set_local_addresses(&addresses);
-        let capture = if policy.doors_seen_by(Recogniser::Daemon).next().is_some() {
-            Capture::open(&policy, &mut self.route)?
-        } else {
-            Capture::nothing()
-        };
-        Ok(Watch { epoch: order.epoch, verbose: order.verbose, capture, engine })
     }
 
     /// Follows interfaces and addresses that have come and gone. While they change too fast to be
@@ -225,7 +268,7 @@ impl Watcher {
             self.stale = true;
             return Ok(());
         };
-        watch.engine.set_local_addresses(&addresses);
+        watch.recogniser.set_local_addresses(&addresses);
         for change in changes {
             let message = match change {
                 Change::Watched(name) => Message::Watching(name),
@@ -237,12 +280,9 @@ impl Watcher {
     }
 
     fn take_packets(&mut self) -> Result<(), Stop> {
-        let Some(Watch { epoch, verbose, capture, engine }) = &mut self.watch else {
-            return Ok(());
-        };
-        let (epoch, verbose) = (*epoch, *verbose);
-        let (keeper, pace, busy) = (self.keeper.as_fd(), &mut self.pace, &mut self.busy);
-        let mut result = Ok(());
+        let Some(Watch { capture, recogniser, .. }) = &mut self.watch else { return Ok(()) };
+        let (keeper, busy) = (self.keeper.as_fd(), &mut self.busy);
+        let mut teller = Teller { keeper, pace: &mut self.pace, result: Ok(()) };
         let (mut now, mut age) = (clock(), 0);
         capture.drain(BATCH, |direction, bytes| {
             if age == SAME_TIME {
@@ -250,24 +290,20 @@ impl Watcher {
             }
             age += 1;
             *busy = true;
-            let verdict = engine.handle_packet(Frame { link: Link::Raw, direction, bytes }, now);
-            if verbose
-                && let Verdict::Stage { door, stage } | Verdict::Opened { door, stage } = verdict
-                && let Ok(packet) = wire::parse(Link::Raw, bytes)
-                && pace.admits(now)
-            {
-                let told = Message::Stage { epoch, door, address: packet.source, stage };
-                result = result.and(hint(keeper, &told));
-            }
-            while let Some(Action::Open(Grant { door, address, open_for })) = engine.next_action() {
-                if may_have_grants(address) {
-                    // Waits while the keeper is behind: the ring holds what comes meanwhile.
-                    let wanted = Message::Open { epoch, door, address, open_for };
-                    result = result.and(wanted.send(keeper, true));
-                }
-            }
+            recogniser.take(direction, bytes, now, &mut teller);
         });
-        Ok(result?)
+        Ok(teller.result?)
+    }
+
+    fn take_time(&mut self) -> Result<(), Stop> {
+        let Some(Watch { recogniser, .. }) = &mut self.watch else { return Ok(()) };
+        let keeper = self.keeper.as_fd();
+        let mut teller = Teller { keeper, pace: &mut self.pace, result: Ok(()) };
+        let now = clock();
+        if recogniser.poll_timeout().is_some_and(|due| due <= now) {
+            recogniser.handle_timeout(now, &mut teller);
+        }
+        Ok(teller.result?)
     }
 
     /// Does once in a second what could not be done before: tells what was held back or lost.

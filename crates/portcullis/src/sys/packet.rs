@@ -70,11 +70,7 @@ impl Ring {
         // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
 
-        let program = libc::sock_fprog {
-            len: u16::try_from(filter.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
-            filter: filter.as_ptr().cast_mut().cast(),
-        };
-        set(&socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
+        attach(&socket, filter)?;
         set(
             &socket,
             libc::SOL_PACKET,
@@ -158,6 +154,15 @@ impl Ring {
         })
     }
 
+    /// Captures what another filter lets through from now on.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the filter is no program, `ENOMEM`.
+    pub fn set_filter(&self, filter: &[Instruction]) -> io::Result<()> {
+        attach(&self.socket, filter)
+    }
+
     /// How many packets found no room in the ring since this was asked last.
     ///
     /// # Errors
@@ -233,6 +238,15 @@ impl Drop for Frame<'_> {
         self.status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
         *self.next = self.following;
     }
+}
+
+/// Attaches a filter, in place of another one if there is one (`sk_attach_filter`).
+fn attach(socket: &OwnedFd, filter: &[Instruction]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        filter: filter.as_ptr().cast_mut().cast(),
+    };
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {
