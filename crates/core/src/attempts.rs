@@ -11,6 +11,9 @@ use table::{Table, octets};
 
 pub(crate) mod table;
 
+/// A small table has as many buckets as it has entries.
+const MAX_BUCKETS: usize = 65_536;
+
 /// The attempts of all sources.
 #[derive(Debug)]
 pub struct Attempts(Table<[u8; 16], Attempt>);
@@ -28,7 +31,7 @@ impl Attempts {
     /// `seed`.
     pub fn new(capacity: usize, seed: u64) -> Self {
         let nothing = Attempt { until: Instant::ORIGIN, state: StateId::ROOT };
-        Self(Table::new(capacity, seed, [0; 16], nothing))
+        Self(Table::new(capacity, capacity.min(MAX_BUCKETS), seed, [0; 16], nothing))
     }
 
     /// How many attempts there are, late ones included.
@@ -79,7 +82,7 @@ impl Attempts {
 
 #[cfg(test)]
 mod tests {
-    use super::table::{Bucket, Entry, MAX_BUCKETS};
+    use super::table::{Bucket, Entry};
     use super::*;
     use alloc::collections::BTreeMap;
     use core::net::Ipv4Addr;

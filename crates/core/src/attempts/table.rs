@@ -16,9 +16,6 @@ use hashbrown::HashTable;
 /// No entry: the end of a list.
 const NONE: u32 = u32::MAX;
 
-/// Prefixes that have the same hash share a bucket. A small table has as many as it has entries.
-pub(crate) const MAX_BUCKETS: usize = 65_536;
-
 /// What tells entries apart.
 pub(crate) trait Key: Copy + Eq + Hash {
     /// The source, as 16 bytes: who shares its prefix is its neighbour.
@@ -84,8 +81,9 @@ impl Bucket {
 
 impl<K: Key, V: Copy> Table<K, V> {
     /// A table for this many entries (at least 1, at most 2^31), its order of eviction secret by
-    /// `seed`. Unused entries are filled with `key` and `value`.
-    pub(crate) fn new(capacity: usize, seed: u64, key: K, value: V) -> Self {
+    /// `seed`. Prefixes that have the same hash share one of the buckets. Unused entries are filled
+    /// with `key` and `value`.
+    pub(crate) fn new(capacity: usize, buckets: usize, seed: u64, key: K, value: V) -> Self {
         let capacity = capacity.clamp(1, 1 << 31);
         let hasher = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
         // Filled and emptied, so that its memory is there before the first packet.
@@ -98,7 +96,7 @@ impl<K: Key, V: Copy> Table<K, V> {
             index,
             entries: alloc::vec![Entry { key, value, newer: NONE, older: NONE }; capacity],
             free: NONE,
-            buckets: alloc::vec![Bucket::EMPTY; capacity.min(MAX_BUCKETS)],
+            buckets: alloc::vec![Bucket::EMPTY; buckets.max(1)],
             by_count: alloc::vec![NONE; capacity.saturating_add(1)],
             busiest: 0,
         };

@@ -106,6 +106,12 @@ impl Knocker {
 /// The birth of a knocker that is not there any more.
 const NOBODY: u32 = u32::MAX;
 
+/// Knockers in a bucket of the table when all prefixes are equally busy. A bucket that is hit loses
+/// its oldest one, so with only a few in each, one that has just come would go by bad luck. With 16,
+/// of a thousand knockers one is gone after forged first knocks from everywhere, 0.4 times as many as
+/// there is room for; with 4 it would be 79 of them (the tail of a Poisson distribution).
+const PER_BUCKET: usize = 16;
+
 /// When to look at a knocker again. Of each there is one that counts; it comes when the next door is
 /// late, or earlier if that door was lost or opened meanwhile. The births order what is due at the
 /// same moment, and tell the knocker from another one that had or has its number.
@@ -143,7 +149,9 @@ impl Knockers {
     pub(super) fn new(max: usize, width: usize, seed: u64) -> Self {
         let capacity = Self::capacity_for(max, width);
         let nobody = Key { source: [0; 16], group: 0 };
-        let table = Table::new(capacity, seed, nobody, Knocker::new(Instant::ORIGIN, 0));
+        let buckets = capacity / PER_BUCKET;
+        let unused = Knocker::new(Instant::ORIGIN, 0);
+        let table = Table::new(capacity, buckets, seed, nobody, unused);
         let mut knockers =
             Self { table, stages: Vec::new(), width, timer: BinaryHeap::new(), births: 0 };
         knockers.set_width(width);
@@ -293,4 +301,67 @@ impl Knockers {
 
 fn counts(table: &Table<Key, Knocker>, due: &Due) -> bool {
     table.value(due.number).is_some_and(|knocker| knocker.birth == due.birth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timer_is_bounded_and_knows_who_is_gone() {
+        let mut knockers = Knockers::new(8, 1, 3);
+        let key = |n: u8| Key { source: [n; 16], group: u32::from(n % 2) };
+        for round in 0..1_000u64 {
+            // Always the same moment, so that only births tell them apart.
+            let knocker = Knocker::new(Instant::ORIGIN, 0);
+            let birth = knockers.next_birth();
+            let number = knockers.insert(key(round as u8), knocker, birth).unwrap();
+            knockers.schedule(number, Instant::from_millis(round % 3));
+            if round % 5 == 0 {
+                knockers.remove(number);
+            }
+            assert!(knockers.len() <= 8);
+            assert!(knockers.timer.len() <= 16);
+            let counting = knockers.timer.iter().filter(|due| counts(&knockers.table, &due.0));
+            assert_eq!(counting.count(), knockers.len());
+        }
+        let mut taken = 0;
+        while let Some(due) = knockers.take_due(Instant::from_millis(1)) {
+            assert!(due.at <= Instant::from_millis(1));
+            knockers.remove(due.number);
+            taken += 1;
+        }
+        assert!(taken > 0);
+        knockers.tidy();
+        assert_eq!(knockers.next_due().map(|due| due.at), Some(Instant::from_millis(2)));
+    }
+
+    #[test]
+    fn births_are_even_and_nobody_has_none() {
+        let mut knockers = Knockers::new(1, 1, 3);
+        knockers.births = NOBODY / 2 - 3;
+        for _ in 0..5 {
+            let birth = knockers.next_birth();
+            assert_eq!(birth % 2, 0);
+            assert_ne!(birth | 1, NOBODY);
+        }
+    }
+
+    #[test]
+    fn a_knocker_is_not_larger_than_documented() {
+        let entry = size_of::<table::Entry<Key, Knocker>>();
+        assert_eq!((entry, size_of::<Due>()), (104, 16));
+    }
+
+    #[test]
+    fn long_stages_leave_room_for_fewer() {
+        let mut knockers = Knockers::new(100_000, 1, 3);
+        for (width, room) in [(1_000, MAX_STAGE_BYTES / 1_000), (2, 100_000), (600, 100_000)] {
+            knockers.reset(100_000, width, 3);
+            assert_eq!(knockers.table.capacity(), room);
+            assert_eq!(knockers.stages(room as u32 - 1).len(), width);
+            assert_eq!(knockers.stages_mut(room as u32).len(), 0);
+        }
+        assert_eq!(Knockers::new(0, MAX_STAGE_BYTES + 1, 3).table.capacity(), 1);
+    }
 }
