@@ -1,498 +1,85 @@
-//! What a knock means to the drop-in for knockd, as plainly as it can be written, with random doors
-//! and packets to try it on.
-//!
-//! Everybody who knocks is kept in a list, with the attempts that one packet began. Nothing is
-//! looked up, nothing is forgotten for want of room, and no timer is set.
+//! What a knock means to the drop-in for knockd: a model to compare it with, random doors and scripts.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use portcullis_core::knockd::{Door, Event, FlagFilter, Seen};
-use portcullis_core::policy::{Port, Protocol};
+use portcullis_core::knockd::{Door, Event, Matcher, Options};
 use portcullis_core::time::Instant;
-use portcullis_core::wire::{Packet, Segment, TcpFlags};
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::sample::{Index, select};
 
-/// The model: doors, and who knocks at them.
-#[derive(Debug)]
-pub struct Model {
-    doors: Vec<Door>,
-    /// Doors whose sequence opens once, and has.
-    shut: Vec<bool>,
-    local: Vec<IpAddr>,
+mod bytes;
+mod model;
+mod script;
+
+pub use bytes::from_bytes;
+pub use model::Model;
+pub use script::{ELSEWHERE, HOST, Happening, SOURCES, doors, host, packet, script};
+
+/// Lets the matcher and its model see the same things, and says where they first differ.
+///
+/// With `look_first` the time is looked at, and the events are fetched, before each of them.
+///
+/// # Errors
+/// What was expected, and what came instead.
+pub fn compare(
+    start: Vec<Door>,
+    script: &[(Duration, Happening)],
     allow_loopback: bool,
-    knockers: Vec<Knocker>,
-    packets: usize,
-}
-
-/// A source that knocks at the doors of one target.
-#[derive(Debug)]
-struct Knocker {
-    source: IpAddr,
-    target: Option<IpAddr>,
-    since: Instant,
-    /// By the how-manieth packet of all.
-    began: usize,
-    attempts: Vec<Attempt>,
-    counted: Vec<Segment>,
-    strays: Vec<(Protocol, u16)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Attempt {
-    door: usize,
-    stage: usize,
-}
-
-impl Model {
-    /// A model of these doors, on a host with these addresses.
-    pub fn new(doors: Vec<Door>, local: &[IpAddr], allow_loopback: bool) -> Self {
-        let shut = vec![false; doors.len()];
-        Self {
-            doors,
-            shut,
-            local: local.to_vec(),
-            allow_loopback,
-            knockers: Vec::new(),
-            packets: 0,
-        }
-    }
-
-    /// How many sources and targets have an attempt.
-    pub fn knockers(&self) -> usize {
-        self.knockers.len()
-    }
-
-    /// When the next attempt is late.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines().into_iter().map(|(deadline, _)| deadline).min()
-    }
-
-    /// Other addresses of the host.
-    pub fn set_local_addresses(&mut self, local: &[IpAddr]) {
-        self.local = local.to_vec();
-    }
-
-    /// Time has passed: whoever is late now.
-    pub fn look(&mut self, now: Instant) -> Vec<Event> {
-        let mut late = self.deadlines();
-        late.retain(|&(deadline, _)| deadline <= now);
-        // In the order of deadlines; then as the attempts began; then of the doors.
-        late.sort_by_key(|&(deadline, (began, door, ..))| (deadline, began, door));
-        for knocker in &mut self.knockers {
-            let doors = &self.doors;
-            let since = knocker.since;
-            knocker.attempts.retain(|attempt| since.after(doors[attempt.door].timeout) > now);
-        }
-        self.knockers.retain(|knocker| !knocker.attempts.is_empty());
-        let event = |(_, (_, door, source, stage))| Event::TimedOut { door, source, stage };
-        late.into_iter().map(event).collect()
-    }
-
-    /// Of each attempt: when it is late, and which packet began it, its door, source and stage.
-    fn deadlines(&self) -> Vec<(Instant, (usize, usize, IpAddr, u8))> {
-        let mut all = Vec::new();
-        for knocker in &self.knockers {
-            for attempt in &knocker.attempts {
-                let deadline = knocker.since.after(self.doors[attempt.door].timeout);
-                let stage = attempt.stage as u8;
-                all.push((deadline, (knocker.began, attempt.door, knocker.source, stage)));
-            }
-        }
-        all
-    }
-
-    /// A packet has come: what it is taken for, and what there is to tell.
-    pub fn packet(&mut self, packet: &Packet, now: Instant) -> (Seen, Vec<Event>) {
-        self.packets += 1;
-        let mut events = self.look(now);
-        let (seen, more) = self.judge(packet, now);
-        events.extend(more);
-        (seen, events)
-    }
-
-    fn judge(&mut self, packet: &Packet, now: Instant) -> (Seen, Vec<Event>) {
-        let nothing = (Seen::Ignored, Vec::new());
-        let Packet { source, destination, segment } = *packet;
-        let (protocol, number, flags) = match segment {
-            Segment::Tcp { destination_port, flags, .. } => {
-                (Protocol::Tcp, destination_port, Some(flags))
-            }
-            Segment::Udp { destination_port, .. } => (Protocol::Udp, destination_port, None),
-            _ => return nothing,
-        };
-        let nobody = match source {
-            IpAddr::V4(v4) => v4.is_broadcast(),
-            IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
-        };
-        let loopback = source.is_loopback() && !self.allow_loopback;
-        if nobody || loopback || source.is_unspecified() || source.is_multicast() {
-            return nothing;
-        }
-        let local = self.local.contains(&destination);
-        let for_target = |target: Option<IpAddr>| match target {
-            None => local,
-            Some(target) => target == destination,
-        };
-        let port = Port::new(protocol, number);
-        let sees = |door: &Door| flags.is_none_or(|flags| door.flags.admits(flags));
-        // A shut door, and one whose sequence is none, are as if they were not there.
-        let there = |index: usize, door: &Door| {
-            !self.shut[index] && (1..=32).contains(&door.sequence.len())
-        };
-        let candidates = || {
-            let all = self.doors.iter().enumerate();
-            all.filter(|&(index, door)| there(index, door) && for_target(door.target))
-        };
-        let mut with_port =
-            candidates().filter(|(_, door)| door.sequence.iter().any(|&p| Some(p) == port));
-        let is_stray = with_port.clone().next().is_none();
-        let visible = with_port.any(|(_, door)| sees(door));
-
-        let mine = |knocker: &Knocker| knocker.source == source && for_target(knocker.target);
-        if is_stray {
-            let mut seen = Seen::Ignored;
-            for knocker in self.knockers.iter_mut().filter(|knocker| mine(knocker)) {
-                if !knocker.strays.contains(&(protocol, number)) {
-                    knocker.strays.push((protocol, number));
-                }
-                if knocker.strays.len() > 4 {
-                    knocker.attempts.clear();
-                    seen = Seen::Wrong;
-                } else if seen == Seen::Ignored {
-                    seen = Seen::Stray;
-                }
-            }
-            self.knockers.retain(|knocker| !knocker.attempts.is_empty());
-            return (seen, Vec::new());
-        }
-        if !visible {
-            return nothing;
-        }
-
+    look_first: bool,
+) -> Result<(), String> {
+    let options = Options { max_knockers: 64, seed: 5, allow_loopback };
+    let mut matcher = Matcher::new(start.clone(), options);
+    matcher.set_local_addresses(&host(3));
+    let mut model = Model::new(start, &host(3), allow_loopback);
+    let mut now = Instant::from_millis(1_000);
+    for (nth, (after, happening)) in script.iter().enumerate() {
+        now = now.after(*after);
+        let mut expected = Vec::new();
         let mut events = Vec::new();
-        let (mut lost, mut repeated) = (false, false);
-        let mut used = Vec::new();
-        if self.knockers.iter().any(mine) {
-            let is_syn = flags.is_some_and(|flags| flags.contains(TcpFlags::SYN));
-            for knocker in self.knockers.iter_mut().filter(|knocker| mine(knocker)) {
-                if is_syn && knocker.counted.iter().rev().take(8).any(|&known| known == segment) {
-                    repeated = true;
-                    continue;
-                }
-                let mut counts = false;
-                knocker.attempts.retain_mut(|attempt| {
-                    let door = &self.doors[attempt.door];
-                    if !sees(door) {
-                        return true;
-                    }
-                    if door.sequence.get(attempt.stage).copied() != port {
-                        lost = true;
-                        return false;
-                    }
-                    attempt.stage += 1;
-                    counts = true;
-                    let opens = attempt.stage == door.sequence.len();
-                    events.push((attempt.door, attempt.stage, opens));
-                    !opens
-                });
-                if counts && is_syn {
-                    knocker.counted.push(segment);
-                }
-            }
-            self.knockers.retain(|knocker| !knocker.attempts.is_empty());
-        } else {
-            let mut targets = vec![None, Some(destination)];
-            targets.retain(|&target| for_target(target));
-            let begin = |door: &Door| door.sequence.first().copied() == port && sees(door);
-            let mut begun = Vec::new();
-            for target in targets {
-                let mut attempts = Vec::new();
-                for (index, door) in candidates().filter(|(_, door)| door.target == target) {
-                    if begin(door) {
-                        events.push((index, 1, door.sequence.len() == 1));
-                        if door.sequence.len() > 1 {
-                            attempts.push(Attempt { door: index, stage: 1 });
-                        }
-                    }
-                }
-                let (counted, strays) = (vec![segment], Vec::new());
-                let (since, began) = (now, self.packets);
-                begun.push(Knocker { source, target, since, began, attempts, counted, strays });
-            }
-            begun.retain(|knocker| !knocker.attempts.is_empty());
-            self.knockers.extend(begun);
+        if look_first || matches!(happening, Happening::Look) {
+            expected.extend(model.look(now));
+            matcher.handle_timeout(now);
+            events.extend(all_events(&mut matcher));
         }
-
-        events.sort();
-        let mut told = Vec::new();
-        for (door, stage, opens) in events {
-            told.push(Event::Stage { door, source, stage: stage as u8 });
-            if opens {
-                told.push(Event::Opened { door, source });
-                if self.doors[door].once {
-                    used.push(door);
-                }
+        let mut seen = None;
+        match happening {
+            Happening::Packet(packet) => {
+                let (means, told) = model.packet(packet, now);
+                expected.extend(told);
+                seen = Some((matcher.handle_packet(packet, now), means));
             }
-        }
-        for door in used {
-            self.shut[door] = true;
-            for knocker in &mut self.knockers {
-                knocker.attempts.retain(|attempt| attempt.door != door);
+            Happening::Doors(doors) => {
+                model.replace_doors(doors.clone());
+                matcher.replace_doors(doors.clone());
             }
-            self.knockers.retain(|knocker| !knocker.attempts.is_empty());
+            Happening::Host(count) => {
+                model.set_local_addresses(&host(*count));
+                matcher.set_local_addresses(&host(*count));
+            }
+            Happening::Look => {}
         }
-        let seen = match (told.is_empty(), lost, repeated) {
-            (false, ..) => Seen::Knock,
-            (true, true, _) => Seen::Wrong,
-            (true, false, true) => Seen::Repeated,
-            (true, false, false) => Seen::Ignored,
-        };
-        (seen, told)
+        events.extend(all_events(&mut matcher));
+        let wrong = |what: &str| Err(format!("{what} after no. {nth}, {happening:?} at {now:?}"));
+        if events != expected {
+            return wrong(&format!("{events:?} instead of {expected:?}"));
+        }
+        if let Some((seen, means)) = seen.filter(|(seen, means)| seen != means) {
+            return wrong(&format!("{seen:?} instead of {means:?}"));
+        }
+        if matcher.knockers() != model.knockers() {
+            return wrong(&format!(
+                "{} knockers instead of {}",
+                matcher.knockers(),
+                model.knockers()
+            ));
+        }
+        match (matcher.poll_timeout(), model.next_deadline()) {
+            (None, None) => {}
+            (Some(next), Some(deadline)) if next <= deadline => {}
+            (next, deadline) => return wrong(&format!("{next:?} instead of {deadline:?}")),
+        }
     }
-
-    /// Other doors: the attempts at those that are still there go on.
-    pub fn replace_doors(&mut self, doors: Vec<Door>) {
-        let how_many_before = |all: &[Door], index: usize| {
-            all[..index].iter().filter(|&door| *door == all[index]).count()
-        };
-        let was: Vec<Option<usize>> = (0..doors.len())
-            .map(|new| {
-                (0..self.doors.len()).find(|&old| {
-                    self.doors[old] == doors[new]
-                        && how_many_before(&self.doors, old) == how_many_before(&doors, new)
-                })
-            })
-            .collect();
-        let old = std::mem::replace(&mut self.doors, doors);
-        let old_shut = std::mem::take(&mut self.shut);
-        for (index, door) in self.doors.iter().enumerate() {
-            self.shut.push(match was[index] {
-                Some(was) => old_shut[was],
-                None => old.iter().zip(&old_shut).any(|(old, &shut)| {
-                    shut && door.once
-                        && (&old.sequence, old.target) == (&door.sequence, door.target)
-                }),
-            });
-        }
-        for knocker in &mut self.knockers {
-            let attempts = std::mem::take(&mut knocker.attempts);
-            knocker.attempts = (0..self.doors.len())
-                .filter_map(|door| {
-                    let known = attempts.iter().find(|attempt| was[door] == Some(attempt.door))?;
-                    Some(Attempt { door, stage: known.stage })
-                })
-                .collect();
-        }
-        self.knockers.retain(|knocker| !knocker.attempts.is_empty());
-    }
+    Ok(())
 }
 
-/// Who knocks; the last ones can be nobody.
-pub const SOURCES: [&str; 7] = [
-    "192.0.2.7",
-    "192.0.2.8",
-    "2001:db8::7",
-    "127.0.0.1",
-    "::ffff:192.0.2.7",
-    "255.255.255.255",
-    "ff02::1",
-];
-
-/// The addresses of the host. The first two are targets too; the last one only after a change.
-pub const HOST: [&str; 4] = ["198.51.100.1", "2001:db8::1", "198.51.100.2", "198.51.100.3"];
-
-/// A target that is no address of the host, and an address that is nothing.
-pub const ELSEWHERE: [&str; 2] = ["198.51.100.9", "198.51.100.10"];
-
-/// The addresses of the host: of the first so many of [`HOST`].
-pub fn host(count: usize) -> Vec<IpAddr> {
-    HOST.iter().take(count).map(|text| text.parse().expect("an address")).collect()
-}
-
-/// Something that happens.
-#[derive(Debug, Clone)]
-pub enum Happening {
-    /// A packet comes.
-    Packet(Packet),
-    /// The time is looked at.
-    Look,
-    /// There are other doors now.
-    Doors(Vec<Door>),
-    /// The host has so many addresses now.
-    Host(usize),
-}
-
-/// Doors that have much in common: few ports, shared beginnings, the same door twice.
-pub fn doors() -> impl Strategy<Value = Vec<Door>> {
-    vec((door(), any::<Index>(), 0usize..6), 1..7).prop_map(|drawn| {
-        let mut doors: Vec<Door> = Vec::new();
-        for (mut door, other, shared) in drawn {
-            if !doors.is_empty() && shared > 0 {
-                let other = other.get(&doors);
-                let beginning = other.sequence.iter().copied().take(shared);
-                door.sequence = beginning.chain(door.sequence).take(5).collect();
-                if shared == 5 {
-                    door = other.clone();
-                }
-            }
-            doors.push(door);
-        }
-        doors
-    })
-}
-
-fn door() -> impl Strategy<Value = Door> {
-    let filter = |set: u8, clear: u8| FlagFilter {
-        set: TcpFlags::from_bits(set),
-        clear: TcpFlags::from_bits(clear),
-    };
-    let flags = select(vec![
-        filter(0x02, 0),
-        filter(0x02, 0),
-        filter(0, 0),
-        filter(0x02, 0x10),
-        filter(0x10, 0),
-    ]);
-    let timeout = select(vec![0u64, 1_000, 1_000, 2_000, 2_000, 2_000, 5_000, u64::MAX]);
-    let target = prop_oneof![
-        4 => Just(None),
-        1 => select(vec![HOST[0], HOST[1], ELSEWHERE[0]]).prop_map(Some),
-    ];
-    let sequence = prop_oneof![30 => vec(port(), 1..4), 1 => vec(port(), 0), 1 => vec(port(), 33)];
-    let once = prop::bool::weighted(0.2);
-    (sequence, flags, timeout, target, once).prop_map(|(sequence, flags, millis, target, once)| {
-        let target = target.map(|text| text.parse().expect("an address"));
-        Door { sequence, flags, timeout: Duration::from_millis(millis), target, once }
-    })
-}
-
-fn port() -> impl Strategy<Value = Port> {
-    let tcp = (1u16..5).prop_map(|number| Port::tcp(number).expect("not 0"));
-    let udp = (1u16..3).prop_map(|number| Port::udp(number).expect("not 0"));
-    prop_oneof![3 => tcp, 1 => udp]
-}
-
-/// A script for these doors, with the time before each thing: much of it is honest knocking, with all
-/// sorts of things in between.
-pub fn script(doors: &[Door]) -> impl Strategy<Value = Vec<(Duration, Happening)>> + use<> {
-    let honest = (select(doors.to_vec()), syn(), source(), 0..HOST.len()).prop_map(
-        |(door, flags, source, at)| {
-            let destination = door.target.unwrap_or_else(|| HOST[at].parse().expect("an address"));
-            let knock = |(port, sequence): (&Port, u32)| {
-                let segment = segment(port.protocol, port.number.get(), sequence, flags);
-                Happening::Packet(Packet { source, destination, segment })
-            };
-            door.sequence.iter().zip(100..).map(knock).collect::<Vec<_>>()
-        },
-    );
-    let one = packet().prop_map(|packet| vec![Happening::Packet(packet)]);
-    // The same doors, but for one that goes, one that comes, and one that has another timeout.
-    let other = (vec(any::<Index>(), 0..6), doors_again(doors), any::<bool>());
-    let other = other.prop_map(|(places, mut doors, later)| {
-        for (place, nth) in places.iter().zip(0..) {
-            let at = place.index(doors.len());
-            match nth % 3 {
-                0 => doors.swap(0, at),
-                1 if doors.len() > 1 => drop(doors.remove(at)),
-                _ if later => doors[at].timeout += Duration::from_secs(1),
-                _ => doors.insert(at, doors[at].clone()),
-            }
-        }
-        vec![Happening::Doors(doors)]
-    });
-    let piece = prop_oneof![
-        8 => honest,
-        8 => one,
-        // One after the other from the same source, to the same address: a sweep.
-        1 => (packet(), vec(segments(), 3..9)).prop_map(|(packet, segments)| {
-            let packets = segments.into_iter().map(|segment| Packet { segment, ..packet });
-            packets.map(Happening::Packet).collect()
-        }),
-        1 => Just(vec![Happening::Look]),
-        1 => other,
-        1 => (0..=HOST.len()).prop_map(|count| vec![Happening::Host(count)]),
-    ];
-    // Mostly at once; now and then just before, at and after a deadline, or much later.
-    let after = prop_oneof![
-        12 => Just(0u64),
-        3 => Just(100),
-        4 => select(vec![500u64, 999, 1_000, 1_001, 1_500, 2_000, 4_999, 5_000, 30_000]),
-    ];
-    let twice = prop::bool::weighted(0.1);
-    let pieces = vec((piece, vec((after, twice), 12)), 1..25);
-    (pieces, any::<bool>()).prop_map(|(pieces, interleaved)| {
-        let mut lines: Vec<Vec<(Duration, Happening)>> = Vec::new();
-        for (piece, times) in pieces {
-            let mut line = Vec::new();
-            for (happening, (after, twice)) in piece.into_iter().zip(times) {
-                let after = Duration::from_millis(after);
-                if twice {
-                    line.push((Duration::ZERO, happening.clone()));
-                }
-                line.push((after, happening));
-            }
-            lines.push(line);
-        }
-        if !interleaved {
-            return lines.concat();
-        }
-        // Two at a time: one of each in turn.
-        let mut mixed = Vec::new();
-        for pair in lines.chunks(2) {
-            let longest = pair.iter().map(Vec::len).max().unwrap_or(0);
-            for at in 0..longest {
-                mixed.extend(pair.iter().filter_map(|line| line.get(at).cloned()));
-            }
-        }
-        mixed
-    })
-}
-
-/// The same doors, or others.
-fn doors_again(same: &[Door]) -> impl Strategy<Value = Vec<Door>> + use<> {
-    prop_oneof![4 => Just(same.to_vec()), 1 => doors()]
-}
-
-fn source() -> impl Strategy<Value = IpAddr> {
-    let index = prop_oneof![6 => Just(0usize), 3 => 1..3usize, 1 => 3..SOURCES.len()];
-    index.prop_map(|index| SOURCES[index].parse().expect("an address"))
-}
-
-fn syn() -> impl Strategy<Value = u8> {
-    select(vec![0x02u8, 0x02, 0x02, 0x12])
-}
-
-fn segment(protocol: Protocol, destination_port: u16, sequence: u32, flags: u8) -> Segment {
-    let source_port = 40_000;
-    match protocol {
-        Protocol::Tcp => {
-            let flags = TcpFlags::from_bits(flags);
-            Segment::Tcp { source_port, destination_port, sequence, flags }
-        }
-        Protocol::Udp => Segment::Udp { source_port, destination_port },
-    }
-}
-
-/// A packet to a port of some door, or to one of none.
-pub fn packet() -> impl Strategy<Value = Packet> {
-    let all = [&HOST[..], &ELSEWHERE].concat();
-    let destination = prop_oneof![3 => Just(HOST[0]), 2 => select(all)];
-    (source(), destination, segments()).prop_map(|(source, destination, segment)| {
-        let destination = destination.parse().expect("an address");
-        Packet { source, destination, segment }
-    })
-}
-
-fn segments() -> impl Strategy<Value = Segment> {
-    let protocol = || prop_oneof![3 => Just(Protocol::Tcp), 1 => Just(Protocol::Udp)];
-    let number = prop_oneof![5 => 1u16..6, 4 => 20u16..28, 1 => Just(0u16)];
-    let flags = prop_oneof![4 => syn(), 1 => select(vec![0x00u8, 0x04, 0x10, 0x18, 0x29])];
-    prop_oneof![
-        20 => (protocol(), number, 0u32..4, flags)
-            .prop_map(|(protocol, number, sequence, flags)| segment(protocol, number, sequence, flags)),
-        1 => select(vec![Segment::Fragment, Segment::Other(1)]),
-    ]
+fn all_events(matcher: &mut Matcher) -> Vec<Event> {
+    std::iter::from_fn(|| matcher.next_event()).collect()
 }

@@ -8,7 +8,7 @@ use portcullis_core::knockd::{Door, Event, FlagFilter, Matcher, Options};
 use portcullis_core::policy::Port;
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{Packet, Segment, TcpFlags};
-use portcullis_testkit::knockd::{self, Happening, Model};
+use portcullis_testkit::knockd;
 use proptest::prelude::*;
 
 proptest! {
@@ -23,42 +23,18 @@ proptest! {
         allow_loopback: bool,
         look_first: bool,
     ) {
-        let options = Options { max_knockers: 64, seed: 5, allow_loopback };
-        let mut matcher = Matcher::new(doors.clone(), options);
-        matcher.set_local_addresses(&knockd::host(3));
-        let mut model = Model::new(doors, &knockd::host(3), allow_loopback);
-        let mut now = Instant::from_millis(1_000);
-        for (after, happening) in script {
-            now = now.after(after);
-            let mut expected = Vec::new();
-            let mut events = Vec::new();
-            if look_first || matches!(happening, Happening::Look) {
-                expected.extend(model.look(now));
-                matcher.handle_timeout(now);
-                events.extend(all_events(&mut matcher));
-            }
-            match &happening {
-                Happening::Packet(packet) => {
-                    let (seen, told) = model.packet(packet, now);
-                    expected.extend(told);
-                    prop_assert_eq!(matcher.handle_packet(packet, now), seen, "{:?}", packet);
-                }
-                Happening::Doors(doors) => {
-                    model.replace_doors(doors.clone());
-                    matcher.replace_doors(doors.clone());
-                }
-                Happening::Host(count) => {
-                    model.set_local_addresses(&knockd::host(*count));
-                    matcher.set_local_addresses(&knockd::host(*count));
-                }
-                Happening::Look => {}
-            }
-            events.extend(all_events(&mut matcher));
-            prop_assert_eq!(events, expected, "{:?} at {:?}", happening, now);
-            prop_assert_eq!(matcher.knockers(), model.knockers());
-            match model.next_deadline() {
-                Some(deadline) => prop_assert!(matcher.poll_timeout().unwrap() <= deadline),
-                None => prop_assert_eq!(matcher.poll_timeout(), None),
+        if let Err(difference) = knockd::compare(doors.clone(), &script, allow_loopback, look_first) {
+            prop_assert!(false, "{}: {:#?}", difference, doors);
+        }
+    }
+
+    /// What a fuzzer would feed it.
+    #[test]
+    fn any_bytes_mean_the_same_to_both(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let (doors, script) = knockd::from_bytes(&bytes);
+        for look_first in [false, true] {
+            if let Err(difference) = knockd::compare(doors.clone(), &script, false, look_first) {
+                prop_assert!(false, "{}: {:#?}", difference, doors);
             }
         }
     }

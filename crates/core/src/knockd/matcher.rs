@@ -172,7 +172,6 @@ impl Matcher {
     pub fn handle_packet(&mut self, packet: &Packet, now: Instant) -> Seen {
         self.handle_timeout(now);
         while self.queue_late() {}
-        self.late_until = None;
         let Some(knock) = self.read(packet) else { return Seen::Ignored };
         match self.book.standing(knock.groups, knock.port, knock.flags) {
             Standing::Hidden => Seen::Ignored,

@@ -313,6 +313,13 @@ fn packets_are_for_whom_they_are_for() {
     script.run(">2 1").log();
     assert_eq!(script.run("+25000 .").log(), "0 @1 late at 1; 1 @1 late at 1; 2 @1 late at 1");
 
+    // Only what began together is told of together, even if half of it is gone.
+    let both = vec![door("1,2", SYN), at(OTHER, door("1,4", ANY)), door("1,3", SYN)];
+    let mut script = Script::new(both);
+    script.run("@1 >2 1 @2 >1 1 @1 >2 4/a").log();
+    let late = "0 @1 late at 1; 2 @1 late at 1; 0 @2 late at 1; 2 @2 late at 1";
+    assert_eq!(script.run("+25000 .").log(), late);
+
     // Without a word about the host's addresses, every address is one.
     let mut script = Script::new(doors(&["1"]));
     script.matcher.local = None;
