@@ -255,9 +255,7 @@ impl Knockers {
         if let Some(key) = self.key(number) {
             self.table.remove(&key);
         }
-        if self.table.len() == 0 {
-            self.timer.clear();
-        }
+        self.tidy();
     }
 
     /// Says when to look at a knocker again. It must not be scheduled already.

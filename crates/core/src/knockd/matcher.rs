@@ -267,7 +267,6 @@ impl Matcher {
                 Stray::Borne => Seen::Stray,
                 Stray::TooMany => {
                     self.knockers.remove(number);
-                    self.knockers.tidy();
                     Seen::Wrong
                 }
             };
@@ -348,7 +347,6 @@ impl Matcher {
         }
         if !alive {
             self.knockers.remove(number);
-            self.knockers.tidy();
         } else if seen == Seen::Knock {
             self.knockers.renew(number);
             if let Some(knocker) = self.knockers.get_mut(number) {

@@ -563,6 +563,20 @@ fn attempts_go_on_when_the_doors_change() {
 }
 
 #[test]
+fn whoever_knocked_last_is_evicted_last() {
+    let mut script = Script::new(doors(&["1,2,3"]));
+    script.matcher =
+        Matcher::new(doors(&["1,2,3"]), Options { max_knockers: 3, ..Options::default() });
+    script.run("@1 1 @2 1 @3 1 @1 2 @4 1");
+    assert_eq!(script.matcher.knockers(), 3);
+    assert_eq!(script.run("@1 3 @2 2 3 @3 2 3 @4 2 3").opened().len(), 3);
+    // The one that went is the one that had waited longest; nobody is told.
+    script.run("@1 1 @2 1 @3 1 @1 2 @4 1").log();
+    assert_eq!(script.run("@2 2").log(), "");
+    assert_eq!(script.run("+25000 .").log(), "0 @1 late at 2; 0 @3 late at 1; 0 @4 late at 1");
+}
+
+#[test]
 fn attempts_go_on_when_the_room_changes() {
     let many = |count: u16| -> Vec<Door> {
         (0..count).map(|last| door(&format!("7,{}", last + 10), SYN)).collect()
