@@ -6,8 +6,10 @@
 //! | [`policies`] | random policies that pass the check |
 //! | [`script`] | random packets from several sources, with the time between them |
 //! | [`frames`] | those packets as bytes |
+//! | [`knockd`] | the same for the drop-in for knockd: its model, random doors and scripts |
 
 pub mod frames;
+pub mod knockd;
 pub mod policies;
 pub mod reference;
 pub mod script;

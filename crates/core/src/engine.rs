@@ -312,7 +312,7 @@ impl Engine {
 
 /// Whether somebody can be reached at this address: the kernel drops the others as martians
 /// (`ip_route_input_slow` of net/ipv4/route.c; RFC 4291, section 2.5).
-fn can_be_a_source(source: IpAddr) -> bool {
+pub(crate) fn can_be_a_source(source: IpAddr) -> bool {
     let broadcast = matches!(source, IpAddr::V4(address) if address.is_broadcast());
     !(source.is_unspecified() || source.is_multicast() || source.is_loopback() || broadcast)
 }

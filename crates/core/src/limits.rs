@@ -76,3 +76,21 @@ pub const MAX_CONVERSATIONS: usize = 16_384;
 /// gives a conversation in both directions (`nf_conntrack_udp_timeout_stream`, 120 s by default;
 /// Documentation/networking/nf_conntrack-sysctl.rst).
 pub const CONVERSATION_LIFETIME: Duration = Duration::from_secs(120);
+
+/// Knockers that the recogniser of the drop-in for knockd remembers: a source counts once for the
+/// addresses of this host, and once for each `Target` that it knocks at. When full, the one whose
+/// last knock is the oldest in the busiest prefix goes: a flood hurts its own neighbourhood first.
+pub const MAX_KNOCKERS: usize = 262_144;
+
+/// Bytes for the stages of knockers: each has one for every door that begins with its first knock.
+/// Only when more than 256 doors begin with the same knock are there fewer than [`MAX_KNOCKERS`].
+pub const MAX_STAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Distinct ports of no door that an attempt at a door of `knockd.conf` bears. knockd bears any
+/// number, so that a sweep of all ports opens what has ascending knocks; at one more the attempt is
+/// lost. It hurts who uses more services of the host than this while knocking.
+pub const MAX_STRAYS: usize = 4;
+
+/// Segments of an attempt that are recognised when they are sent again. An older one counts as a
+/// wrong knock.
+pub const MAX_FINGERPRINTS: usize = 8;

@@ -8,7 +8,7 @@ use crate::policy::Port;
 use crate::wire::TcpFlags;
 
 /// One door, as far as its recogniser must know it. Its name and commands are somebody else's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Door {
     /// The knocks, in order: 1 to 32 (`limits::MAX_KNOCKS`). None for a door that cannot be opened,
     /// because its one-time sequences are used up.
@@ -25,7 +25,7 @@ pub struct Door {
 }
 
 /// Which TCP segments a door sees (`TCPFlags` of knockd(1)). Others are as if they had never come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct FlagFilter {
     /// These must all be there; others may be.
     pub set: TcpFlags,

@@ -5,6 +5,20 @@
 //! ports of no door do not, up to a point. `docs/knockd-compatibility.md` lists where it differs from
 //! knockd on purpose.
 
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `door` | what opens a door, as a value |
+//! | `book` | all doors, arranged by what is asked about them for each packet |
+//! | `knockers` | who is knocking: a bounded table with the stages and a timer |
+//! | `carry` | what of that stays when the doors change |
+//! | `matcher` | puts these together: a packet and the time in, events out |
+
+mod book;
+mod carry;
 mod door;
+mod knockers;
+mod matcher;
 
 pub use door::{Door, FlagFilter};
+pub use matcher::{Event, Matcher, Options, Seen};
