@@ -16,6 +16,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use portcullis::config::report::MAX_SHOWN;
 use portcullis::knockd::config::{Configuration, dump, load, parse_bytes};
+use portcullis::knockd::one_time;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
             theirs("each_rule_of_the_grammar_is_theirs", grammar),
             theirs("each_deviation_is_one", deviations),
             theirs("what_we_take_theirs_takes_too", random),
+            theirs("theirs_goes_on_where_our_marks_end", one_time),
         ]
     })
 }
@@ -112,12 +114,17 @@ struct Theirs {
     lines: Vec<String>,
 }
 
+/// What the real knockd makes of a configuration, with a file of one-time sequences beside it.
+fn theirs(text: &[u8]) -> Theirs {
+    theirs_with(text, " 5,6,7\n")
+}
+
 /// Lets the real knockd read a configuration, for an interface that does not exist: so it ends by
 /// itself, and whether it came to look for the interface says whether it took the configuration.
-fn theirs(text: &[u8]) -> Theirs {
+fn theirs_with(text: &[u8], sequences: &str) -> Theirs {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("knockd.conf"), text).unwrap();
-    fs::write(folder.path().join("sequences.txt"), " 5,6,7\n").unwrap();
+    fs::write(folder.path().join("sequences.txt"), sequences).unwrap();
     let output = Command::new(KNOCKD)
         .args(["-D", "-i", "no-such-link", "-c", "knockd.conf"])
         .current_dir(folder.path())
@@ -306,6 +313,28 @@ fn deviations() {
     let target = parse_bytes("x", text.as_bytes()).unwrap().doors[0].target;
     assert_eq!(target, Some("2001:db8::1".parse().unwrap()));
     assert!(theirs(text.as_bytes()).lines.contains(&"config: A: target: 2001:DB8:0::1".to_owned()));
+}
+
+/// One program can take over the file of the other: both agree on which sequence is next.
+fn one_time() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("sequences.txt");
+    let all = "# used by both\n\n 1,2\n3:udp , 4\r\n\t5\n6:tcp,7:UDP";
+    fs::write(&path, all).unwrap();
+    let mut ours = one_time::load(&path).unwrap();
+    let text = b"[A]\none_time_sequences = sequences.txt\n";
+    let mut left = 4;
+    while let Some(sequence) = ours.current().map(<[_]>::to_vec) {
+        let theirs = theirs_with(text, &fs::read_to_string(&path).unwrap());
+        let names: Vec<_> =
+            sequence.iter().map(|port| format!("{}:{}", port.number, port.protocol)).collect();
+        let line = format!("config: A: sequence: {}", names.join(","));
+        assert!(theirs.lines.contains(&line), "{line} is not in {theirs:?}");
+        assert!(ours.use_up(&sequence).unwrap().was_there);
+        left -= 1;
+    }
+    assert_eq!(left, 0);
+    assert!(!theirs_with(text, &fs::read_to_string(&path).unwrap()).takes);
 }
 
 /// Lines that may be right or wrong, in any order.
