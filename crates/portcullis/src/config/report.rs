@@ -261,7 +261,7 @@ impl std::error::Error for Report {}
 
 /// Whether a terminal might do something else with it than show it: control characters of both
 /// sets, line and paragraph separators, and what changes the direction of writing or has no width.
-fn is_armed(c: char) -> bool {
+pub(crate) fn is_armed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')

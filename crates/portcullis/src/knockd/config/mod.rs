@@ -68,10 +68,20 @@ pub struct Options {
 pub struct Located {
     /// What it says.
     pub configuration: Configuration,
-    /// Where the interface is named.
-    pub interface: Option<Span>,
+    /// Where the options stand.
+    pub options: OptionPlaces,
     /// As many as there are doors.
     pub doors: Vec<DoorPlaces>,
+}
+
+/// Where the options stand: their values, and the word `UseSyslog`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "each is the place of the field of `Options` with this name")]
+pub struct OptionPlaces {
+    pub use_syslog: Option<Span>,
+    pub log_file: Option<Span>,
+    pub pid_file: Option<Span>,
+    pub interface: Option<Span>,
 }
 
 /// Where the parts of a door stand: their values, without the names of the directives.
@@ -99,16 +109,20 @@ pub fn parse_bytes(path: &str, text: &[u8]) -> Result<Configuration, Report> {
     parse_located(path, text).map(|located| located.configuration)
 }
 
-/// As [`parse_bytes`], with the places.
+/// As [`parse_bytes`], with the places, which count from behind a byte order mark.
 ///
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse_located(path: &str, text: &[u8]) -> Result<Located, Report> {
-    // Some editors begin a file with a byte order mark, which is no part of the first line.
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let text = without_mark(text);
     let mut found = Vec::new();
     let located = read::read(text, &mut found);
     if found.is_empty() { Ok(located) } else { Err(Report::of_bytes(path, text, found)) }
+}
+
+/// Without the byte order mark with which some editors begin a file; it is no part of the first line.
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// Reads a file, or standard input if the path is `-`.

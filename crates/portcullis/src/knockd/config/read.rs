@@ -5,7 +5,7 @@ use portcullis_core::limits::MAX_DOORS;
 use super::directives::{KEYS as DOOR_KEYS, NEARLY_OPTIONS, Reading, is_nearly_options, path};
 use super::door::Name;
 use super::lines::{Kind, Line, lines, shown};
-use super::{Configuration, Located};
+use super::{Configuration, Located, OptionPlaces};
 use crate::config::report::{Diagnostic, Span};
 use crate::config::{error, suggest};
 
@@ -23,7 +23,7 @@ pub fn read(text: &[u8], found: &mut Vec<Diagnostic>) -> Located {
     let mut reader = Reader {
         located: Located {
             configuration: Configuration::default(),
-            interface: None,
+            options: OptionPlaces::default(),
             doors: Vec::new(),
         },
         section: Section::None,
@@ -104,6 +104,7 @@ impl Reader<'_> {
         let word = String::from_utf8_lossy(line.text).to_ascii_lowercase();
         if word == SYSLOG_KEY {
             self.located.configuration.options.use_syslog = true;
+            self.located.options.use_syslog = Some(line.span.clone());
             return;
         }
         let diagnostic = error("syntax", line.span.clone(), "expected `key = value`");
@@ -147,13 +148,14 @@ impl Reader<'_> {
 
     fn option(&mut self, key: &str, value: &[u8], at: Span) {
         let options = &mut self.located.configuration.options;
+        let places = &mut self.located.options;
         match key {
-            "logfile" => options.log_file = path(value),
-            "pidfile" => options.pid_file = path(value),
+            "logfile" => (options.log_file, places.log_file) = (path(value), Some(at)),
+            "pidfile" => (options.pid_file, places.pid_file) = (path(value), Some(at)),
             _ => match std::str::from_utf8(value) {
                 Ok(name) => {
                     options.interface = (!name.is_empty()).then(|| name.into());
-                    self.located.interface = Some(at);
+                    places.interface = Some(at);
                 }
                 Err(_) => {
                     let message = "no interface has such a name";

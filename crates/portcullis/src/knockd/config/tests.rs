@@ -134,7 +134,7 @@ fn places_are_those_of_the_values() {
     assert_eq!(&text[places.start_command.clone().unwrap()], b"x");
     assert_eq!(&text[places.knocks.clone()], b"1");
     assert_eq!(&text[places.seq_timeout.clone().unwrap()], b"5");
-    assert_eq!(&text[located.interface.unwrap()], b"eth0");
+    assert_eq!(&text[located.options.interface.unwrap()], b"eth0");
 }
 
 #[test]
