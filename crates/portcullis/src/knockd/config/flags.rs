@@ -17,12 +17,18 @@ pub const FLAGS: [(&str, TcpFlags); 6] = [
     ("urg", TcpFlags::URG),
 ];
 
+/// What is wrong with one list beyond this is not looked at.
+const MAX_FOUND: usize = 32;
+
 /// Adds what a list says to a filter; a later word on a flag replaces an earlier one. The spans of
 /// what is wrong count from the beginning of `text`.
 pub fn add(text: &[u8], filter: &mut FlagFilter) -> Result<(), Vec<Diagnostic>> {
     let mut found = Vec::new();
     let mut at = 0usize;
     for field in text.split(|byte| *byte == b',') {
+        if found.len() >= MAX_FOUND {
+            break;
+        }
         let start = at;
         at = at.saturating_add(field.len()).saturating_add(1);
         let (item, span) = trim(field, start);

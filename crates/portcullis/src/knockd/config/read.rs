@@ -15,6 +15,9 @@ const OPTION_KEYS: [&str; 3] = ["logfile", "pidfile", "interface"];
 /// The only key without a value; it may stand in any section.
 const SYSLOG_KEY: &str = "usesyslog";
 
+/// Nobody wants to know more than this of one file, which is hardly a `knockd.conf` then.
+const MAX_FOUND: usize = 10_000;
+
 /// Advice on unknown words is given so many times.
 const MAX_ADVICE: usize = 1_000;
 
@@ -30,6 +33,9 @@ pub fn read(text: &[u8], found: &mut Vec<Diagnostic>) -> Located {
         found,
     };
     for line in lines(text) {
+        if reader.found.len() >= MAX_FOUND {
+            break;
+        }
         reader.line(&line);
     }
     reader.finish_section();

@@ -150,3 +150,11 @@ fn too_many_doors_are_one_error() {
     let report = parse_bytes("x", text.as_bytes()).unwrap_err();
     assert_eq!((report.errors(), report.findings()[0].code), (1, "too-many-doors"));
 }
+
+#[test]
+fn what_is_no_knockd_conf_at_all_is_given_up_in_time() {
+    let lists = format!("[A]\ntcpflags = {}\n", ",".repeat(1 << 20));
+    assert!(parse_bytes("x", lists.as_bytes()).unwrap_err().errors() < 50);
+    let lines = "[A]\n".to_owned() + &"x\n".repeat(1 << 19);
+    assert!(parse_bytes("x", lines.as_bytes()).unwrap_err().errors() <= 10_001);
+}
