@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use crate::run::{root, say, succeeds};
 
-const TARGETS: [&str; 2] = ["packet", "config"];
+const TARGETS: [&str; 3] = ["packet", "config", "knockd_conf"];
 
 /// Runs each target for so many seconds; whether none found anything.
 pub fn run(seconds: &str) -> bool {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{apply, check, compile, demo, explain, knock, remove, run};
+use crate::commands::{apply, check, compile, demo, explain, import, knock, remove, run};
 use crate::exit::Exit;
 
 /// A gate in front of chosen ports: they do not exist for the internet, until somebody knocks
@@ -26,6 +26,8 @@ enum Command {
     Apply(apply::Args),
     /// Take the rules out of the kernel: guarded ports are open again
     Remove(remove::Args),
+    /// Print a configuration made from that of knockd
+    Import(import::Args),
     /// Run the daemon in the foreground
     Run(run::Args),
     /// Knock at a host
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Compile(args) => compile::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::Remove(args) => remove::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Knock(args) => knock::run(&args),
         Command::Explain(args) => explain::run(&args),

@@ -7,6 +7,7 @@
 //! | [`config`] | the native configuration: TOML to policy, with located errors |
 //! | [`daemon`] | `run`: one process reads packets, another keeps the firewall |
 //! | [`demo`] | the story that `portcullis demo` tells |
+//! | [`import`] | a native configuration from a `knockd.conf` |
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`netlink`] | the kernel, spoken to directly: nf_tables and rtnetlink |
@@ -20,6 +21,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod exit;
+pub mod import;
 pub mod knockd;
 pub mod lab;
 pub mod netlink;

@@ -1,10 +1,12 @@
-//! The fuzz target's seeds, replayed by the ordinary tests.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! The fuzz targets' seeds, replayed by the ordinary tests.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;
 
 use portcullis::config::parse_str;
+use portcullis::import::import;
+use portcullis::knockd::config::parse_bytes;
 
 #[test]
 fn no_seed_does_any_harm() {
@@ -25,4 +27,31 @@ fn no_seed_does_any_harm() {
         }
     }
     assert!(good > 0 && bad > 100);
+}
+
+#[test]
+fn no_seed_of_knockd_does_any_harm() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/knockd_conf");
+    let (mut good, mut bad) = (0, 0);
+    for seed in fs::read_dir(seeds).unwrap() {
+        let text = fs::read(seed.unwrap().path()).unwrap();
+        for end in 0..=text.len() {
+            match parse_bytes("seed.conf", &text[..end]) {
+                Ok(configuration) => {
+                    good += 1;
+                    // To look for orders of knocks takes its time.
+                    if end % 64 == 0 || end == text.len() {
+                        let imported = import("seed.conf", &text[..end]).unwrap();
+                        assert!(imported.doors <= configuration.doors.len());
+                    }
+                }
+                Err(report) => {
+                    assert!(report.errors() > 0);
+                    assert!(report.render(false).contains("seed.conf:"));
+                    bad += 1;
+                }
+            }
+        }
+    }
+    assert!(good > 100 && bad > 100);
 }

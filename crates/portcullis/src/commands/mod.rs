@@ -6,6 +6,7 @@ pub mod compile;
 pub mod demo;
 pub mod explain;
 mod explain_packet;
+pub mod import;
 pub mod knock;
 pub mod remove;
 pub mod run;

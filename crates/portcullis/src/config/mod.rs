@@ -20,7 +20,7 @@ mod meaning;
 pub mod read;
 mod reader;
 pub mod report;
-mod suggest;
+pub(crate) mod suggest;
 mod syntax;
 
 #[cfg(test)]
@@ -104,7 +104,11 @@ pub fn load_for(path: Option<&Path>) -> Result<Loaded, Failure> {
 }
 
 /// An error in the configuration.
-fn error(code: &'static str, span: report::Span, message: impl Into<String>) -> Diagnostic {
+pub(crate) fn error(
+    code: &'static str,
+    span: report::Span,
+    message: impl Into<String>,
+) -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,
         code,

@@ -48,23 +48,8 @@ pub(super) struct Source {
 
 /// Reads a file, or standard input for `-`.
 pub(super) fn read(path: &Path) -> Result<Source, LoadError> {
-    let stdin = path == Path::new("-");
-    let name = if stdin { "<stdin>".into() } else { plain(&path.to_string_lossy()) };
-    let mut bytes = Vec::new();
-    let mut warnings = Vec::new();
-    let result = if stdin {
-        take(io::stdin().lock(), &mut bytes)
-    } else {
-        File::open(path).and_then(|file| {
-            warnings.extend(too_open(&file, &name)?);
-            take(file, &mut bytes)
-        })
-    };
-    result.map_err(|error| LoadError::Unreadable(failure(path, &name, &error)))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        let message = format!("`{name}` is larger than {} MiB", MAX_BYTES >> 20);
-        return Err(LoadError::Unreadable(Failure::could_not(message)));
-    }
+    let Bytes { name, bytes, warnings } =
+        read_bytes(path, MAX_BYTES).map_err(LoadError::Unreadable)?;
     let (text, bad_utf8) = match String::from_utf8(bytes) {
         Ok(text) => (text, None),
         Err(error) => {
@@ -78,9 +63,40 @@ pub(super) fn read(path: &Path) -> Result<Source, LoadError> {
     Ok(Source { name, text, bad_utf8, warnings })
 }
 
+/// Bytes and where they are from.
+pub(crate) struct Bytes {
+    /// What messages call it.
+    pub name: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+    /// What is to be said of the file itself.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads a file, or standard input for `-`, of so many bytes at most (some mebibytes).
+pub(crate) fn read_bytes(path: &Path, most: u64) -> Result<Bytes, Failure> {
+    let stdin = path == Path::new("-");
+    let name = if stdin { "<stdin>".into() } else { plain(&path.to_string_lossy()) };
+    let mut bytes = Vec::new();
+    let mut warnings = Vec::new();
+    let result = if stdin {
+        take(io::stdin().lock(), most, &mut bytes)
+    } else {
+        File::open(path).and_then(|file| {
+            warnings.extend(too_open(&file, &name)?);
+            take(file, most, &mut bytes)
+        })
+    };
+    result.map_err(|error| failure(path, &name, &error))?;
+    if bytes.len() as u64 > most {
+        return Err(Failure::could_not(format!("`{name}` is larger than {} MiB", most >> 20)));
+    }
+    Ok(Bytes { name, bytes, warnings })
+}
+
 /// Reads one byte more than is allowed, so that too much can be told from just enough.
-fn take(from: impl Read, into: &mut Vec<u8>) -> io::Result<()> {
-    from.take(MAX_BYTES.saturating_add(1)).read_to_end(into).map(|_| ())
+fn take(from: impl Read, most: u64, into: &mut Vec<u8>) -> io::Result<()> {
+    from.take(most.saturating_add(1)).read_to_end(into).map(|_| ())
 }
 
 /// The file holds the knocks: whoever can read it can open the doors, and whoever can write it can

@@ -76,6 +76,18 @@ impl Report {
         report
     }
 
+    /// What was found in bytes that need not be UTF-8. What is none of a character counts as one,
+    /// and is shown as `?`.
+    pub fn of_bytes(path: &str, bytes: &[u8], found: Vec<Diagnostic>) -> Self {
+        let mut text = String::with_capacity(bytes.len());
+        for chunk in bytes.utf8_chunks() {
+            text.push_str(chunk.valid());
+            // As many as there were, so that all that follows stays where it was.
+            text.extend(std::iter::repeat_n('?', chunk.invalid().len()));
+        }
+        Self::new(path, &text, found)
+    }
+
     /// Adds what was found elsewhere.
     pub fn extend(&mut self, found: Vec<Diagnostic>) {
         self.found.extend(found);
@@ -249,7 +261,7 @@ impl std::error::Error for Report {}
 
 /// Whether a terminal might do something else with it than show it: control characters of both
 /// sets, line and paragraph separators, and what changes the direction of writing or has no width.
-fn is_armed(c: char) -> bool {
+pub(crate) fn is_armed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')

@@ -1,1 +1,0 @@
-//! Files of one-time sequences: one sequence per line, each opens its door once.
