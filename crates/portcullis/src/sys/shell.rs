@@ -10,6 +10,12 @@ use std::process::{Child, Command, Stdio};
 /// The first descriptor that is not standard input, output or error.
 const FIRST: libc::c_uint = 3;
 
+/// How many signals the kernel has; their sets have a bit for each.
+const SIGNALS: usize = 64;
+
+/// The kernel's `struct sigaction`, and more: handler, flags, restorer, mask (rt_sigaction(2)).
+const DEFAULT: [usize; 8] = [0; 8];
+
 /// Makes sure that no program executed from here on is given a descriptor that this process has now,
 /// and that ended children can be asked how they ended. To be called once at the start of a daemon;
 /// what is opened later must be closed on exec by itself.
@@ -64,10 +70,20 @@ pub fn spawn(line: &OsStr, sign: Option<&File>) -> io::Result<Child> {
 fn prepare(sign: Option<RawFd>) -> io::Result<()> {
     // SAFETY: no pointers.
     check(unsafe { libc::setsid() })?;
-    for signal in 1..=libc::SIGRTMAX() {
-        // Fails for the two that cannot be changed, and for the two of the C library.
-        // SAFETY: no handler is installed that could run at a bad moment.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    for signal in 1..=SIGNALS {
+        // Not by the C library, which does not touch the two that it uses itself. Fails for the two
+        // that nobody can change.
+        // SAFETY: the kernel reads its `struct sigaction`, which is no longer than this and lives
+        // through the call; all zero it means the default, so that no handler is installed.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                std::ptr::null_mut::<usize>(),
+                SIGNALS / 8,
+            )
+        };
     }
     if let Some(fd) = sign {
         // Without it the line is run all the same: a full disk must not keep a door open.

@@ -35,7 +35,8 @@ pub struct Options {
     /// Most start commands that run at once, and, in places of their own, most stop commands. At
     /// least 1.
     pub at_once: usize,
-    /// Most openings that wait for a free place. More are refused.
+    /// Most openings that wait for a free place. More are refused. Beside these, each open door may
+    /// remember one knock until its stop command has ended.
     pub waiting: usize,
     /// Most openings with a stop command: waiting, being opened, open, or being closed. More are
     /// refused; those that an earlier daemon left behind count, and are never refused.

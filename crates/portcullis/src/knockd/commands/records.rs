@@ -3,11 +3,11 @@
 //! ```text
 //! /var/lib/portcullis/knockd/    0700, ours alone: what is in it is executed
 //!   lock                         held for a moment, by whoever looks for the dead
-//!   daemon-812-5f3a…/            one daemon
+//!   daemon-812-0/                one daemon
 //!     lock                       held while that daemon lives; its process id
 //!     17.record                  one pending stop; 17.new while it is being written
 //!     17.sign                    which process runs a command of it
-//!   daemon-…-17.record.damaged   what could not be understood, and was not executed
+//!   daemon-811-0-9.record.damaged  what could not be understood, and was not executed
 //! ```
 //!
 //! A record is there before its start command runs and until its stop command has ended. It says when
@@ -291,7 +291,7 @@ impl Store {
         for name in names(&self.dir)? {
             let path = self.dir.join(&name);
             let is_folder = fs::symlink_metadata(&path).is_ok_and(|file| file.is_dir());
-            if !is_folder || !name.starts_with(FOLDER) || own.as_ref() == Some(&path) {
+            if !is_folder || !is_of_a_daemon(&name) || own.as_ref() == Some(&path) {
                 continue;
             }
             match Folder::lock(path.clone()) {
@@ -402,7 +402,7 @@ impl Folder {
 
 /// Makes the folder and those above it.
 fn make(dir: &Path) -> Result<(), Failure> {
-    if dir.is_dir() {
+    if dir.exists() {
         return Ok(());
     }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
@@ -495,6 +495,12 @@ fn alive(path: &Path) -> Alive {
         open.extend(record.flatten().map(|(record, _)| record));
     }
     Alive { pid, open }
+}
+
+/// Whether it is the name of such a folder, and not of something that was set aside.
+fn is_of_a_daemon(name: &str) -> bool {
+    let numbers = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    name.strip_prefix(FOLDER).is_some_and(numbers)
 }
 
 /// What is in a folder, oldest number first.
