@@ -29,9 +29,11 @@ pub fn inherit_nothing() -> io::Result<()> {
     if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) } == libc::SIG_ERR {
         return Err(io::Error::last_os_error());
     }
-    if close_on_exec() {
-        return Ok(());
-    }
+    if close_on_exec() { Ok(()) } else { close_on_exec_one_by_one() }
+}
+
+/// As `close_on_exec`, for older kernels.
+fn close_on_exec_one_by_one() -> io::Result<()> {
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let name = entry?.file_name();
         let number = name.to_str().and_then(|name| name.parse::<RawFd>().ok());
@@ -150,4 +152,47 @@ fn boot_nanos() -> io::Result<u64> {
 
 fn check(result: impl Into<i64>) -> io::Result<()> {
     if result.into() < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::unistd::dup;
+
+    use super::*;
+
+    fn flags(fd: impl AsFd) -> i32 {
+        fcntl(fd, FcntlArg::F_GETFD).unwrap()
+    }
+
+    /// One test, because what is tested changes descriptors of all threads.
+    #[test]
+    fn nothing_is_inherited_in_either_way() {
+        let file = tempfile::tempfile().unwrap();
+        let leaking = dup(&file).unwrap();
+        assert_eq!(flags(&leaking), 0, "it would be inherited");
+        let line =
+            format!("test -e /proc/$$/fd/0 && ! test -e /proc/$$/fd/{}", leaking.as_raw_fd());
+        assert!(spawn(line.as_ref(), None).unwrap().wait().unwrap().success());
+
+        inherit_nothing().unwrap();
+        assert_eq!(flags(&leaking), libc::FD_CLOEXEC);
+        let leaking = dup(&file).unwrap();
+        assert_eq!(flags(&leaking), 0);
+        close_on_exec_one_by_one().unwrap();
+        assert_eq!(flags(&leaking), libc::FD_CLOEXEC);
+        for standard in
+            [flags(std::io::stdin()), flags(std::io::stdout()), flags(std::io::stderr())]
+        {
+            assert_eq!(standard, 0);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_run_has_not_begun() {
+        assert!(spawn("a\0b".as_ref(), None).is_err());
+        assert!(pidfd(u32::MAX).is_err());
+    }
 }

@@ -56,7 +56,6 @@ fn began(stat: &str) -> Option<u64> {
 mod tests {
     use std::io::Read;
     use std::os::unix::fs::FileExt;
-    use std::process::Command;
 
     use super::*;
 
@@ -81,7 +80,7 @@ mod tests {
 
     #[test]
     fn another_process_of_the_same_number_is_not_taken_for_it() {
-        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        let mut child = shell::spawn("exec sleep 600".as_ref(), None).unwrap();
         let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
         let began = began(&stat).unwrap();
         assert!(Orphan::find(&sign(child.id(), began)).is_some());

@@ -26,9 +26,12 @@ use std::time::Duration;
 
 use portcullis_core::time::Instant;
 
+use self::entry::{Entry, Phase};
 use super::job::{
     Action, AtExit, Began, Ended, Job, JobId, Line, Opening, Options, Record, Refusal, Which,
 };
+
+mod entry;
 
 /// The first pause before a stop command is tried again that could not begin. Each further one is
 /// twice as long, up to 64 seconds.
@@ -56,75 +59,6 @@ pub struct Scheduler {
     timers: BTreeSet<(Instant, JobId)>,
     actions: VecDeque<Action>,
     end: Option<AtExit>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    door: Vec<u8>,
-    address: IpAddr,
-    /// Unknown of a stop that was left behind.
-    start: Option<OsString>,
-    stop: Option<OsString>,
-    open_for: Duration,
-    phase: Phase,
-    began: Began,
-    recorded: bool,
-    /// What to open when the stop command has ended.
-    again: Option<Job>,
-    /// How often the stop command could not begin.
-    tries: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// The start command waits for a place. `due`: it has failed before, and then its stop is due.
-    Queued { due: Option<Instant> },
-    /// It has its place, but the record is not on disk yet.
-    Recording,
-    /// It runs.
-    Starting,
-    /// It has ended.
-    Open { due: Instant },
-    /// A command of an earlier daemon still runs.
-    Held { due: Instant },
-    /// The stop command waits for a place.
-    Due,
-    /// It runs.
-    Stopping,
-}
-
-impl Entry {
-    fn of(job: Job) -> Self {
-        Self {
-            door: job.door,
-            address: job.address,
-            start: job.start,
-            stop: job.stop,
-            open_for: job.open_for,
-            phase: Phase::Queued { due: None },
-            began: Began::Unknown,
-            recorded: false,
-            again: None,
-            tries: 0,
-        }
-    }
-
-    fn timer(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Queued { due } => due,
-            Phase::Open { due } => Some(due),
-            _ => None,
-        }
-    }
-
-    fn is_same(&self, job: &Job) -> bool {
-        self.stop == job.stop && (self.start.is_none() || self.start == job.start)
-    }
-
-    fn record(&self, id: JobId, began: Began, due: Option<Instant>) -> Option<Record> {
-        let stop = self.stop.clone()?;
-        Some(Record { id, door: self.door.clone(), address: self.address, stop, began, due })
-    }
 }
 
 impl Scheduler {
@@ -587,15 +521,6 @@ impl Scheduler {
 
     fn trouble(&mut self, text: String) {
         self.actions.push_back(Action::Log(Line::Trouble(text)));
-    }
-}
-
-impl Entry {
-    /// The knock that is waiting.
-    fn job(&self) -> Option<Job> {
-        let (door, stop) = (self.door.clone(), self.stop.clone());
-        let start = Some(self.start.clone()?);
-        Some(Job { door, address: self.address, start, stop, open_for: self.open_for })
     }
 }
 

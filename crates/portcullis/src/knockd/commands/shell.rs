@@ -16,12 +16,12 @@ use crate::sys::shell;
 #[derive(Debug)]
 pub struct Running {
     ends: Epoll,
-    commands: Vec<Command>,
+    commands: Vec<Process>,
     orphans: Vec<(JobId, Orphan)>,
 }
 
 #[derive(Debug)]
-struct Command {
+struct Process {
     id: JobId,
     child: Child,
     /// Only to be told by `ends`; without it SIGCHLD tells.
@@ -50,7 +50,7 @@ impl Running {
         if let Some(end) = &end {
             self.watch(end.as_fd());
         }
-        self.commands.push(Command { id, child, _end: end });
+        self.commands.push(Process { id, child, _end: end });
         Ok(())
     }
 
