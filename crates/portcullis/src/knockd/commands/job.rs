@@ -78,7 +78,14 @@ pub enum Refusal {
     TooManyOpen,
     /// A command holds a NUL, which no shell can be given.
     NulInCommand,
+    /// A command is longer than the kernel takes ([`LONGEST_COMMAND`]). A door whose stop command
+    /// could never run is not opened.
+    CommandTooLong,
 }
+
+/// Longest command, in bytes (`MAX_ARG_STRLEN` of linux/binfmts.h for the smallest pages, less the
+/// final NUL).
+pub const LONGEST_COMMAND: usize = 131_071;
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,6 +94,7 @@ impl fmt::Display for Refusal {
             Self::TooManyWaiting => "too many start commands wait already",
             Self::TooManyOpen => "too many doors are open already",
             Self::NulInCommand => "a command holds a NUL, which no shell can be given",
+            Self::CommandTooLong => "a command is longer than the kernel takes",
         })
     }
 }

@@ -33,7 +33,8 @@ pub use self::job::{AtExit, Ended, Job, JobId, Line, Opening, Options, Refusal, 
 
 /// The commands of one daemon. Whoever owns it polls [`as_fd`](AsFd::as_fd), calls `handle_children`
 /// when that is ready (or on SIGCHLD) and `handle_timeout` when [`poll_timeout`](Self::poll_timeout)
-/// says, and takes the lines after each call.
+/// says, and takes the lines after each call. The time is that of CLOCK_BOOTTIME, which records hold
+/// too.
 ///
 /// Dropping it ends no command, and leaves every pending stop to the next daemon.
 #[derive(Debug)]
@@ -59,7 +60,8 @@ impl Commands {
     }
 
     /// Keeps records in this folder from now on, and takes over what dead daemons have left in it: it
-    /// is closed at once, or when it is due. A second time it does nothing.
+    /// is closed at once, or when it is due. Those that die later are left to whoever starts next. A
+    /// second time it does nothing.
     ///
     /// # Errors
     ///

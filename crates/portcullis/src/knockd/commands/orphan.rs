@@ -53,11 +53,29 @@ fn began(stat: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::fs::File;
     use std::io::Read;
     use std::os::unix::fs::FileExt;
+    use std::process::Child;
 
     use super::*;
+
+    /// A command that does not end by itself.
+    pub(crate) struct Sleeper(pub(crate) Child);
+
+    impl Sleeper {
+        pub(crate) fn new(sign: Option<&File>) -> Self {
+            Self(shell::spawn("exec sleep 600".as_ref(), sign).unwrap())
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
 
     fn sign(pid: u32, at: u64) -> Vec<u8> {
         format!("{pid:>10} {at:>20}\n").into_bytes()
@@ -66,21 +84,21 @@ mod tests {
     #[test]
     fn the_one_who_signed_is_found_while_it_runs() {
         let mut file = tempfile::tempfile().unwrap();
-        let mut child = shell::spawn("exec sleep 600".as_ref(), Some(&file)).unwrap();
+        let sleeper = Sleeper::new(Some(&file));
         let mut text = Vec::new();
         file.read_to_end(&mut text).unwrap();
-        assert_eq!(shell::read_sign(&text).map(|(pid, _)| pid), Some(child.id()));
+        assert_eq!(shell::read_sign(&text).map(|(pid, _)| pid), Some(sleeper.0.id()));
         let orphan = Orphan::find(&text).unwrap();
         assert!(!orphan.has_ended());
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(sleeper);
         assert!(orphan.has_ended());
         assert!(Orphan::find(&text).is_none());
     }
 
     #[test]
     fn another_process_of_the_same_number_is_not_taken_for_it() {
-        let mut child = shell::spawn("exec sleep 600".as_ref(), None).unwrap();
+        let mut sleeper = Sleeper::new(None);
+        let child = &mut sleeper.0;
         let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
         let began = began(&stat).unwrap();
         assert!(Orphan::find(&sign(child.id(), began)).is_some());
@@ -90,7 +108,6 @@ mod tests {
         let orphan = Orphan { fd: shell::pidfd(child.id()).unwrap() };
         poll(&mut [PollFd::new(orphan.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).unwrap();
         assert!(Orphan::find(&sign(child.id(), u64::MAX)).is_none());
-        child.wait().unwrap();
     }
 
     #[test]

@@ -10,9 +10,9 @@
 //!   daemon-811-0-9.record.damaged  what could not be understood, and was not executed
 //! ```
 //!
-//! A record is there before its start command runs and until its stop command has ended. It says when
-//! to close only after an orderly end: a daemon that finds one of a crash, a kill or an earlier boot
-//! closes at once. So a knock that extends an opening writes nothing.
+//! A record is there before its start command runs and until its stop command has ended. When to close
+//! is written only by an orderly end that hands over; of a crash, a kill or an earlier boot nothing is
+//! known, and whoever finds the record closes at once. So a knock that extends an opening writes nothing.
 //!
 //! A new daemon takes the locks of the dead ones, and keeps them until it has done what they left
 //! behind. Nothing is copied or moved: when it is killed in the middle, the next one finds the same.
@@ -264,7 +264,6 @@ impl Store {
                 Err(error) => return Err(error),
                 Ok(()) => {
                     let folder = Folder::lock(path)?.ok_or(io::ErrorKind::ResourceBusy)?;
-                    folder.lock.write_all_at(format!("{pid}\n").as_bytes(), 0)?;
                     sync(&folder.handle)?;
                     sync(&File::open(&self.dir)?)?;
                     self.folders.push(folder);

@@ -19,7 +19,7 @@
 //! many openings are forged, closing waits for nothing but other closing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -28,7 +28,8 @@ use portcullis_core::time::Instant;
 
 use self::entry::{Entry, Phase};
 use super::job::{
-    Action, AtExit, Began, Ended, Job, JobId, Line, Opening, Options, Record, Refusal, Which,
+    Action, AtExit, Began, Ended, Job, JobId, LONGEST_COMMAND, Line, Opening, Options, Record,
+    Refusal, Which,
 };
 
 mod entry;
@@ -86,8 +87,13 @@ impl Scheduler {
         if self.end.is_some() {
             return Opening::Refused(Refusal::ShuttingDown);
         }
-        if has_nul(start) || job.stop.as_deref().is_some_and(has_nul) {
-            return Opening::Refused(Refusal::NulInCommand);
+        for line in [Some(start), job.stop.as_ref()].into_iter().flatten() {
+            if line.as_bytes().contains(&0) {
+                return Opening::Refused(Refusal::NulInCommand);
+            }
+            if line.len() > LONGEST_COMMAND {
+                return Opening::Refused(Refusal::CommandTooLong);
+            }
         }
         let key = (job.door, job.address);
         let known = self.keys.get(&key).copied();
@@ -522,10 +528,6 @@ impl Scheduler {
     fn trouble(&mut self, text: String) {
         self.actions.push_back(Action::Log(Line::Trouble(text)));
     }
-}
-
-fn has_nul(line: &OsStr) -> bool {
-    line.as_bytes().contains(&0)
 }
 
 #[cfg(test)]

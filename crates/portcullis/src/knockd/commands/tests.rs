@@ -1,17 +1,45 @@
 //! Real commands, in real processes.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{SigSet, Signal};
 use tempfile::TempDir;
 
 use super::*;
 use crate::exit::Exit;
+
+/// After that long a test has failed.
+const PATIENCE: u16 = 60_000;
+
+/// Where a command waits, with `read go < go`, until it may go on.
+struct Gate(PathBuf);
+
+impl Gate {
+    fn new(bench: &Bench) -> Self {
+        let path = bench.file("go");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        Self(path)
+    }
+
+    fn pass(&self) {
+        fs::write(&self.0, "go\n").unwrap();
+    }
+}
+
+impl Drop for Gate {
+    /// A test that has failed leaves nobody behind.
+    fn drop(&mut self) {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).custom_flags(libc::O_NONBLOCK);
+        let _ = options.open(&self.0).and_then(|mut gate| gate.write_all(b"go\ngo\n"));
+    }
+}
 
 struct Bench {
     commands: Commands,
@@ -72,7 +100,7 @@ impl Bench {
     /// Waits until a command has ended, and does what follows.
     fn step(&mut self) {
         let mut fds = [PollFd::new(self.commands.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::NONE).unwrap();
+        assert_eq!(poll(&mut fds, PATIENCE), Ok(1), "no command ends");
         self.commands.handle_children(self.now);
         self.look();
     }
@@ -267,7 +295,7 @@ fn after_a_crash_the_next_daemon_closes() {
 #[test]
 fn a_stop_does_not_overtake_the_start_of_a_killed_daemon() {
     let mut bench = Bench::new(Options::default());
-    nix::unistd::mkfifo(&bench.file("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let gate = Gate::new(&bench);
     let job = bench.job(
         "SSH",
         1,
@@ -275,16 +303,15 @@ fn a_stop_does_not_overtake_the_start_of_a_killed_daemon() {
         Some("echo off >> log"),
     );
     bench.open(job.clone());
-    // The pipe can be opened when the command has come to it.
     let mut next = bench.crash();
     assert_eq!((next.commands.running(), next.records()), (0, 1));
     // Nor does another start: it waits for the stop.
     assert_eq!(next.open(job), Opening::Waiting);
-    fs::write(next.file("go"), "go\n").unwrap();
+    gate.pass();
     next.step();
     next.step();
     assert_eq!(next.read("log"), "on\noff\n");
-    fs::write(next.file("go"), "go\n").unwrap();
+    gate.pass();
     next.run_out();
     assert_eq!(next.read("log"), "on\noff\non\n");
 }
@@ -292,7 +319,7 @@ fn a_stop_does_not_overtake_the_start_of_a_killed_daemon() {
 #[test]
 fn a_crash_while_a_stop_runs_runs_it_once_more_and_not_beside_it() {
     let mut bench = Bench::new(Options::default());
-    nix::unistd::mkfifo(&bench.file("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let gate = Gate::new(&bench);
     let stop = "echo begin >> log; read go < go; echo end >> log";
     let job = bench.job("SSH", 1, "true", Some(stop));
     bench.open(job);
@@ -301,10 +328,10 @@ fn a_crash_while_a_stop_runs_runs_it_once_more_and_not_beside_it() {
     assert_eq!(bench.commands.running(), 1);
     let mut next = bench.crash();
     assert_eq!(next.commands.running(), 0);
-    fs::write(next.file("go"), "go\n").unwrap();
+    gate.pass();
     next.step();
     assert_eq!(next.commands.running(), 1);
-    fs::write(next.file("go"), "go\n").unwrap();
+    gate.pass();
     next.run_out();
     assert_eq!(next.read("log"), "begin\nend\nbegin\nend\n");
     assert_eq!(next.records(), 0);
@@ -339,7 +366,6 @@ fn an_end_hands_over_and_the_next_daemon_closes_when_due() {
     let mut next = bench.crash();
     assert_eq!(next.commands.poll_timeout(), Some(Instant::from_millis(15_000)));
     assert_eq!(next.open(job), Opening::Extended { until: Some(Instant::from_millis(19_000)) });
-    // A crash after that closes at once; whether due or not was true once.
     next.at(19_000);
     next.run_out();
     assert_eq!(next.read("log"), "off\n");

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -17,7 +17,7 @@ use crate::exit::Failure;
 pub(super) struct Folder {
     pub(super) path: PathBuf,
     pub(super) handle: File,
-    pub(super) lock: Flock<File>,
+    _lock: Flock<File>,
     pub(super) records: usize,
 }
 
@@ -30,8 +30,12 @@ impl Folder {
             Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
             Err((_, errno)) => return Err(errno.into()),
         };
+        // Only for people: who holds it now.
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0));
         let handle = File::open(&path)?;
-        Ok(Some(Self { path, handle, lock, records: 0 }))
+        Ok(Some(Self { path, handle, _lock: lock, records: 0 }))
     }
 
     /// Removes the folder when nothing is pending in it. Whatever else is there was being written when

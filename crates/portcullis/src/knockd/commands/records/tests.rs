@@ -3,7 +3,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use super::*;
 use crate::exit::Exit;
 use crate::knockd::commands::job::Began;
-use crate::sys::shell;
+use crate::knockd::commands::orphan::tests::Sleeper;
 
 fn record(id: u64) -> Record {
     Record {
@@ -103,12 +103,18 @@ fn daemons_do_not_disturb_each_other() {
     let open_there = vec![Record { id: JobId(0), ..record(1) }];
     assert_eq!(found.alive, [Alive { pid: Some(std::process::id()), open: open_there }]);
     second.write(&record(2)).unwrap();
+    let lock = first.own().unwrap().path.join(LOCK);
     drop(first);
+    // As if it had been another process.
+    fs::write(lock, "1234567\n").unwrap();
     let (third, found) = open(dir.path());
     assert_eq!(stops(&found), ["close 1"]);
     assert_eq!(found.alive.len(), 1);
     // Taken over, it is no longer anybody else's.
-    assert!(open(dir.path()).1.leftovers.is_empty());
+    let found = open(dir.path()).1;
+    assert!(found.leftovers.is_empty());
+    let pids: Vec<_> = found.alive.iter().map(|daemon| daemon.pid).collect();
+    assert_eq!(pids, [Some(std::process::id()); 3]);
     drop((second, third));
     assert_eq!(stops(&open(dir.path()).1), ["close 1", "close 2"]);
 }
@@ -304,7 +310,7 @@ fn a_command_that_outlives_its_daemon_is_known() {
         store.write(&record(id)).unwrap();
     }
     let sign = store.sign(JobId(1)).unwrap();
-    let mut child = shell::spawn("exec sleep 600".as_ref(), Some(&sign)).unwrap();
+    let sleeper = Sleeper::new(Some(&sign));
     store.sign(JobId(2)).unwrap();
     drop((store, sign));
 
@@ -317,7 +323,6 @@ fn a_command_that_outlives_its_daemon_is_known() {
         let orphans: Vec<bool> = found.leftovers.iter().map(|left| left.orphan.is_some()).collect();
         assert_eq!(orphans, [known, false]);
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(sleeper);
     assert!(open(dir.path()).1.leftovers.iter().all(|left| left.orphan.is_none()));
 }

@@ -462,6 +462,88 @@ fn a_nul_is_for_no_shell() {
 }
 
 #[test]
+fn what_could_never_be_closed_is_not_opened() {
+    let mut bench = Bench::new(Options::default());
+    let job = |length| Job { stop: Some("x".repeat(length).into()), ..job("SSH", 1) };
+    let refused = Opening::Refused(Refusal::CommandTooLong);
+    assert_eq!(bench.open(job(LONGEST_COMMAND + 1)), refused);
+    bench.is_empty();
+    assert_eq!(bench.open(job(LONGEST_COMMAND)), Opening::Started);
+}
+
+#[test]
+fn the_last_of_several_remembered_knocks_counts() {
+    let mut bench = Bench::new(one_place());
+    bench.scheduler.adopt(record(5, 9, Began::Unknown), seconds(100), false);
+    bench.at(100);
+    bench.expect(&[
+        "203.0.113.9: SSH: command timeout",
+        "SSH: running command: off 9",
+        "run stop command of 5: off 9",
+    ]);
+    bench.open(job("SSH", 1));
+    bench.expect(&[
+        "record 6: SSH 203.0.113.1 off 1",
+        "SSH: running command: on 1",
+        "run start command of 6: on 1",
+    ]);
+    bench.ends(6, Ended::Code(0));
+    // The door must be closed for the other stop command, and stays to be closed when the first one
+    // comes back: it is not open any more for whoever looks.
+    assert_eq!(bench.open(other_stop("SSH", 1)), Opening::Waiting);
+    assert_eq!(bench.open(job("SSH", 1)), Opening::Waiting);
+    bench.ends(5, Ended::Code(0));
+    bench.expect(&[
+        "forget 5",
+        "203.0.113.1: SSH: command timeout",
+        "SSH: running command: off 1",
+        "run stop command of 6: off 1",
+    ]);
+    bench.ends(6, Ended::Code(0));
+    bench.expect(&[
+        "forget 6",
+        "record 7: SSH 203.0.113.1 off 1",
+        "SSH: running command: on 1",
+        "run start command of 7: on 1",
+    ]);
+}
+
+#[test]
+fn a_failed_start_that_waits_to_be_repeated_gives_way_to_other_commands() {
+    let mut bench = Bench::new(one_place());
+    bench.opened(1);
+    bench.open(without_stop("slow", 9));
+    bench.expect(&["slow: running command: on 9", "run start command of 1: on 9, without record"]);
+    assert_eq!(bench.open(job("SSH", 1)), Opening::Waiting);
+    assert_eq!(bench.open(other_stop("SSH", 1)), Opening::Waiting);
+    bench.expect(&CLOSING);
+    bench.ends(1, Ended::Code(0));
+    bench.expect(&[]);
+    bench.ends(0, Ended::Code(0));
+    bench.expect(&[
+        "forget 0",
+        "record 2: SSH 203.0.113.1 other 1",
+        "SSH: running command: on 1",
+        "run start command of 2: on 1",
+    ]);
+}
+
+#[test]
+fn what_is_recorded_only_when_the_daemon_ends_is_not_opened() {
+    for how in [AtExit::RunStops, AtExit::HandOver] {
+        let mut bench = Bench::new(Options::default());
+        bench.open(job("SSH", 1));
+        assert!(matches!(bench.scheduler.next_action(), Some(Action::Record(_))));
+        bench.scheduler.shut_down(how, bench.now);
+        bench.expect(&[]);
+        bench.scheduler.handle_recorded(JobId(0), Ok(()));
+        bench.expect(&["forget 0"]);
+        assert!(bench.scheduler.is_done());
+        bench.is_empty();
+    }
+}
+
+#[test]
 fn a_start_that_cannot_begin_leaves_nothing_to_stop() {
     let mut bench = Bench::new(Options::default());
     bench.open(job("SSH", 1));
@@ -574,9 +656,17 @@ fn two_of_one_door_and_address_that_were_left_behind_are_both_closed() {
     expected.push("run stop command of 1: off 1");
     bench.expect(&expected);
     bench.ends(1, Ended::Code(0));
+    bench.expect(&["forget 1"]);
+    // The first is still being closed, and that is what a knock waits for.
+    assert_eq!(bench.open(job("SSH", 1)), Opening::Waiting);
+    bench.expect(&[]);
     bench.ends(0, Ended::Code(0));
-    bench.expect(&["forget 1", "forget 0"]);
-    bench.is_empty();
+    bench.expect(&[
+        "forget 0",
+        "record 2: SSH 203.0.113.1 off 1",
+        "SSH: running command: on 1",
+        "run start command of 2: on 1",
+    ]);
 }
 
 /// One that is open, one that is being opened, one that is being closed, one whose start failed and
