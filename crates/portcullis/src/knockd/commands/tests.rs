@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,27 +17,20 @@ use crate::exit::Exit;
 /// After that long a test has failed.
 const PATIENCE: u16 = 60_000;
 
-/// Where a command waits, with `read go < go`, until it may go on.
-struct Gate(PathBuf);
+/// Where a command waits, with `read go < go`, until it may go on, or this test has ended somehow.
+struct Gate(fs::File);
 
 impl Gate {
     fn new(bench: &Bench) -> Self {
         let path = bench.file("go");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        Self(path)
+        // Held at both ends, so that nobody waits for anybody to open it.
+        Self(fs::OpenOptions::new().read(true).write(true).open(path).unwrap())
     }
 
-    fn pass(&self) {
-        fs::write(&self.0, "go\n").unwrap();
-    }
-}
-
-impl Drop for Gate {
-    /// A test that has failed leaves nobody behind.
-    fn drop(&mut self) {
-        let mut options = fs::OpenOptions::new();
-        options.read(true).write(true).custom_flags(libc::O_NONBLOCK);
-        let _ = options.open(&self.0).and_then(|mut gate| gate.write_all(b"go\ngo\n"));
+    /// Lets one command pass, whether it has come already or not.
+    fn pass(&mut self) {
+        self.0.write_all(b"go\n").unwrap();
     }
 }
 
@@ -295,7 +288,7 @@ fn after_a_crash_the_next_daemon_closes() {
 #[test]
 fn a_stop_does_not_overtake_the_start_of_a_killed_daemon() {
     let mut bench = Bench::new(Options::default());
-    let gate = Gate::new(&bench);
+    let mut gate = Gate::new(&bench);
     let job = bench.job(
         "SSH",
         1,
@@ -319,7 +312,7 @@ fn a_stop_does_not_overtake_the_start_of_a_killed_daemon() {
 #[test]
 fn a_crash_while_a_stop_runs_runs_it_once_more_and_not_beside_it() {
     let mut bench = Bench::new(Options::default());
-    let gate = Gate::new(&bench);
+    let mut gate = Gate::new(&bench);
     let stop = "echo begin >> log; read go < go; echo end >> log";
     let job = bench.job("SSH", 1, "true", Some(stop));
     bench.open(job);
