@@ -7,7 +7,7 @@
 //! | [`records`] | the pending stops on disk |
 //! | [`shell`] | the commands that are running |
 //! | [`orphan`] | commands of a daemon that is no more |
-//! | [`close_all`] | `--close-all`: closes what dead daemons have left open |
+//! | [`mod@close_all`] | `--close-all`: closes what dead daemons have left open |
 
 pub mod close_all;
 pub mod job;

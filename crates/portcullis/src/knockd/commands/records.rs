@@ -393,5 +393,4 @@ fn cannot_read(path: &Path, error: &io::Error) -> String {
 }
 
 #[cfg(test)]
-#[path = "records/tests.rs"]
 mod tests;

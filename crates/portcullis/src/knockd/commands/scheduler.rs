@@ -531,8 +531,6 @@ impl Scheduler {
 }
 
 #[cfg(test)]
-#[path = "scheduler/properties.rs"]
 mod properties;
 #[cfg(test)]
-#[path = "scheduler/tests.rs"]
 mod tests;
