@@ -25,7 +25,7 @@ struct Process {
     id: JobId,
     child: Child,
     /// Only to be told by `ends`; without it SIGCHLD tells.
-    _end: Option<OwnedFd>,
+    end: Option<OwnedFd>,
 }
 
 impl Running {
@@ -50,7 +50,7 @@ impl Running {
         if let Some(end) = &end {
             self.watch(end.as_fd());
         }
-        self.commands.push(Process { id, child, _end: end });
+        self.commands.push(Process { id, child, end });
         Ok(())
     }
 
@@ -75,6 +75,9 @@ impl Running {
                 // Somebody else has waited for it: it has ended, nobody knows how.
                 Err(_) => Ended::Signal,
             };
+            if let Some(end) = &command.end {
+                let _ = self.ends.delete(end);
+            }
             ended.push((command.id, how));
             false
         });
@@ -83,16 +86,21 @@ impl Running {
 
     /// Which commands of earlier daemons have ended since the last time.
     pub fn ended_orphans(&mut self) -> Vec<JobId> {
-        self.orphans.extract_if(.., |(_, orphan)| orphan.has_ended()).map(|(id, _)| id).collect()
-    }
-
-    /// Whether commands of earlier daemons still run.
-    pub fn has_orphans(&self) -> bool {
-        !self.orphans.is_empty()
+        let mut ended = Vec::new();
+        self.orphans.retain(|(id, orphan)| {
+            if !orphan.has_ended() {
+                return true;
+            }
+            let _ = self.ends.delete(orphan);
+            ended.push(*id);
+            false
+        });
+        ended
     }
 
     fn watch(&self, fd: BorrowedFd<'_>) {
-        // It leaves the set by itself when it is closed. If there is no room, SIGCHLD tells.
+        // It would leave the set by itself when it is closed, but not while a process that has just
+        // been forked has it too. If there is no room, SIGCHLD tells.
         let _ = self.ends.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0));
     }
 }
