@@ -1,0 +1,143 @@
+//! The folders that records are in, and who holds them.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
+
+use super::{FOLDER, LOCK, NEW, SIGN};
+use crate::exit::Failure;
+
+/// The folder of one daemon, locked by us.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    pub(super) handle: File,
+    _lock: Flock<File>,
+    pub(super) records: usize,
+}
+
+impl Folder {
+    /// Nothing when a living daemon holds it.
+    pub(super) fn lock(path: PathBuf) -> io::Result<Option<Self>> {
+        let file = ours(OpenOptions::new().write(true).create(true)).open(path.join(LOCK))?;
+        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, errno)) => return Err(errno.into()),
+        };
+        // Only for people: who holds it now.
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0));
+        let handle = File::open(&path)?;
+        Ok(Some(Self { path, handle, _lock: lock, records: 0 }))
+    }
+
+    /// Removes the folder when nothing is pending in it. Whatever else is there was being written when
+    /// its daemon died: nothing has been done on account of it.
+    pub(super) fn remove_if_empty(&mut self) {
+        if self.records > 0 {
+            return;
+        }
+        for name in names(&self.path).unwrap_or_default() {
+            if [NEW, SIGN].iter().any(|kind| name.ends_with(&format!(".{kind}"))) {
+                let _ = fs::remove_file(self.path.join(name));
+            }
+        }
+        let _ = fs::remove_file(self.path.join(LOCK));
+        // If it does not go, the next daemon tries again.
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// Makes the folder and those above it.
+pub(super) fn make(dir: &Path) -> Result<(), Failure> {
+    if dir.exists() {
+        return Ok(());
+    }
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| {
+        Failure::could_not(format!("cannot make the folder {}: {error}", dir.display()))
+            .hint("it holds the pending stop commands; `--state-dir` names another one")
+    })?;
+    // Where the folder above is not ours to read, the system writes it out by itself some time.
+    if let Some(above) = dir.parent() {
+        let _ = File::open(above).and_then(|above| above.sync_all());
+    }
+    Ok(())
+}
+
+/// The folder must be ours alone: what is in it is executed by us.
+pub(super) fn check(dir: &Path) -> Result<(), Failure> {
+    let shown = dir.display();
+    let about = fs::metadata(dir)
+        .map_err(|error| Failure::could_not(format!("cannot look at {shown}: {error}")))?;
+    let refuse = |what: &str, hint: String| {
+        Err(Failure::could_not(format!("{shown} {what}, and its content is executed")).hint(hint))
+    };
+    if !about.is_dir() {
+        return Err(Failure::could_not(format!("{shown} is not a folder"))
+            .hint("`--state-dir` names the folder for pending stop commands"));
+    }
+    let user = geteuid();
+    if about.uid() != user.as_raw() {
+        return refuse(
+            "belongs to another user",
+            format!("chown {user} {shown}, after a look at what is in it"),
+        );
+    }
+    if about.permissions().mode() & 0o022 != 0 {
+        return refuse(
+            "can be changed by others",
+            format!("chmod 700 {shown}, after a look at what is in it"),
+        );
+    }
+    Ok(())
+}
+
+/// While this is held, nobody makes a folder or looks for the dead.
+pub(super) fn lock_all(dir: &Path) -> io::Result<Flock<File>> {
+    let file = ours(OpenOptions::new().write(true).create(true)).open(dir.join(LOCK))?;
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
+}
+
+/// A file for us alone, and never one that a link leads to.
+pub(super) fn ours(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600).custom_flags(libc::O_NOFOLLOW)
+}
+
+pub(super) fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = ours(OpenOptions::new().write(true).create(true)).truncate(true).open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+/// Some file systems cannot do it for folders.
+pub(super) fn sync(folder: &File) -> io::Result<()> {
+    match folder.sync_all() {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether it is the name of such a folder, and not of something that was set aside.
+pub(super) fn is_of_a_daemon(name: &str) -> bool {
+    let numbers = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    name.strip_prefix(FOLDER).is_some_and(numbers)
+}
+
+/// What is in a folder, oldest number first.
+pub(super) fn names(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        // Others are not ours.
+        names.extend(entry?.file_name().into_string());
+    }
+    names.sort_by_key(|name| (name.len(), name.clone()));
+    Ok(names)
+}
