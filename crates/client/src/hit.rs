@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
+use socket2::{Domain, Socket, Type};
 
 use crate::target::unspecified;
 
@@ -53,19 +54,50 @@ pub fn hit(host: SocketAddr, port: Port, wait: Duration) -> io::Result<Answer> {
     }
 }
 
+/// Sends one packet and does not look for an answer. A TCP connection attempt is given up as soon as
+/// its SYN has left, so that it is never repeated.
+pub fn send(host: SocketAddr, port: Port) -> io::Result<()> {
+    let mut destination = host;
+    destination.set_port(port.number.get());
+    match port.protocol {
+        Protocol::Tcp => abandon(destination),
+        Protocol::Udp => datagram(destination).map(drop),
+    }
+}
+
+/// Begins to connect, and closes the socket. The library for it is there because the standard one
+/// waits for a connection, and what says "it has begun" has another number on each system.
+fn abandon(destination: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(destination), Type::STREAM, None)?;
+    match socket.connect_timeout(&destination.into(), Duration::ZERO) {
+        // It has begun; or the answer was faster than we.
+        Err(error)
+            if !matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::ConnectionRefused) =>
+        {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The SYN leaves when the connection attempt begins; closing the socket ends the attempt.
 fn tcp(destination: SocketAddr, wait: Duration) -> io::Result<()> {
     let wait = wait.clamp(SHORTEST_WAIT, LONGEST_ATTEMPT);
     TcpStream::connect_timeout(&destination, wait).map(drop)
 }
 
-/// One byte: some networks drop empty datagrams.
 fn udp(destination: SocketAddr, wait: Duration) -> io::Result<()> {
+    let socket = datagram(destination)?;
+    socket.set_read_timeout(Some(wait.max(SHORTEST_WAIT)))?;
+    socket.recv(&mut [0]).map(drop)
+}
+
+/// One byte: some networks drop empty datagrams.
+fn datagram(destination: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(unspecified(destination))?;
     socket.connect(destination)?;
     socket.send(&[0])?;
-    socket.set_read_timeout(Some(wait.max(SHORTEST_WAIT)))?;
-    socket.recv(&mut [0]).map(drop)
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -95,5 +127,25 @@ mod tests {
         let address = receiver.local_addr().unwrap();
         assert_eq!(at(address, Protocol::Udp), Answer::None);
         assert_eq!(receiver.recv_from(&mut [0; 9]).unwrap().0, 1);
+    }
+
+    #[test]
+    fn what_waits_for_nothing_has_been_sent_all_the_same() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let port = |protocol, at: SocketAddr| Port::new(protocol, at.port()).unwrap();
+        // That a SYN arrives, and one only, is seen in `crates/portcullis/tests/knock.rs`.
+        send(address, port(Protocol::Tcp, address)).unwrap();
+        drop(listener);
+        send(address, port(Protocol::Tcp, address)).unwrap();
+        let nowhere = (Ipv4Addr::BROADCAST, 9).into();
+        assert!(send(nowhere, port(Protocol::Tcp, nowhere)).is_err());
+
+        let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = receiver.local_addr().unwrap();
+        send(address, port(Protocol::Udp, address)).unwrap();
+        let mut buffer = [7; 9];
+        let (length, _) = receiver.recv_from(&mut buffer).unwrap();
+        assert_eq!(buffer[..length], [0]);
     }
 }

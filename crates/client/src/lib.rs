@@ -15,8 +15,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod cli;
 mod error;
 mod hit;
+mod service;
 mod target;
 
 use std::net::IpAddr;

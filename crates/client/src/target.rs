@@ -12,7 +12,8 @@ const NO_PORT: u16 = 9;
 /// Which kind of address to knock at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Family {
-    /// IPv6 if the host has such an address and there is a way to it, otherwise IPv4.
+    /// What the operating system prefers (RFC 6724; IPv6 as a rule), of the addresses that there is a
+    /// way to.
     #[default]
     Any,
     /// IPv4 only.
@@ -60,13 +61,8 @@ impl Target {
         let found = (bare, NO_PORT)
             .to_socket_addrs()
             .map_err(|source| KnockError::Unresolved { host: host.clone(), source })?;
-        let mut addresses: Vec<SocketAddr> =
-            found.filter(|address| family.includes(address)).collect();
-        // IPv6 first; among themselves in the order of the resolver, which knows this host's routes
-        // (RFC 6724).
-        addresses.sort_by_key(SocketAddr::is_ipv4);
         let mut result = Err(KnockError::NoAddress { host: host.clone(), family });
-        for address in addresses {
+        for address in found.filter(|address| family.includes(address)) {
             match route(address) {
                 Ok(()) => return Ok(address),
                 Err(source) => {

@@ -73,7 +73,7 @@ pub fn run(settings: Settings) -> Outcome {
         epoch: 0,
         watching: Vec::new(),
         reload_again: false,
-        pace: Pace::new(LINES_PER_SECOND),
+        pace: Pace::new(LINES_PER_SECOND, LINES_PER_SECOND),
         watchdog: notify::watchdog(),
     };
     keeper.order(configuration)?;

@@ -4,32 +4,48 @@ use std::time::Duration;
 
 use portcullis_core::time::Instant;
 
-/// Lets so many things pass in each second, and counts the others.
+/// What one thing costs, so that fractions of it can come back in nanoseconds.
+const ONE: u64 = 1_000_000_000;
+
+/// Lets a burst of things pass and then so many in each second, and counts the others: a token
+/// bucket.
 #[derive(Debug)]
 pub struct Pace {
+    /// What fits into the bucket; a thing takes [`ONE`].
+    full: u64,
     per_second: u32,
-    since: Instant,
-    passed: u32,
+    left: u64,
+    /// When `left` was right.
+    at: Instant,
     held: u32,
+    /// When the first of `held` was.
+    since: Instant,
 }
 
 impl Pace {
-    /// One that lets this many pass.
-    pub const fn new(per_second: u32) -> Self {
-        Self { per_second, since: Instant::ORIGIN, passed: 0, held: 0 }
+    /// One that lets `burst` pass at once, and after that `per_second` in the long run.
+    pub const fn new(burst: u32, per_second: u32) -> Self {
+        // The largest burst fits: 2^32 times 10^9 is less than 2^64.
+        let full = (burst as u64).saturating_mul(ONE);
+        let (at, since) = (Instant::ORIGIN, Instant::ORIGIN);
+        Self { full, per_second, left: full, at, held: 0, since }
     }
 
     /// Whether one more may pass now.
     pub fn admits(&mut self, now: Instant) -> bool {
-        if self.passed >= self.per_second && now.since(self.since) < Duration::from_secs(1) {
-            self.held = self.held.saturating_add(1);
-            return false;
+        let passed = now.as_nanos().saturating_sub(self.at.as_nanos());
+        let returned = passed.saturating_mul(u64::from(self.per_second));
+        self.left = self.left.saturating_add(returned).min(self.full);
+        self.at = self.at.max(now);
+        if let Some(left) = self.left.checked_sub(ONE) {
+            self.left = left;
+            return true;
         }
-        if now.since(self.since) >= Duration::from_secs(1) {
-            (self.since, self.passed) = (now, 0);
+        if self.held == 0 {
+            self.since = now;
         }
-        self.passed = self.passed.saturating_add(1);
-        true
+        self.held = self.held.saturating_add(1);
+        false
     }
 
     /// Whether some are held back, so that [`take_held`](Self::take_held) must be asked later.
@@ -37,7 +53,8 @@ impl Pace {
         self.held > 0
     }
 
-    /// How many were held back in the second that has ended; 0 while it has not.
+    /// How many were held back, a second after the first of them; 0 before, so that an attacker does
+    /// not make us write about what we do not write.
     pub fn take_held(&mut self, now: Instant) -> u32 {
         if now.since(self.since) < Duration::from_secs(1) {
             return 0;
@@ -50,19 +67,43 @@ impl Pace {
 mod tests {
     use super::*;
 
+    fn admitted(pace: &mut Pace, ms: u64) -> usize {
+        (0..10).filter(|_| pace.admits(Instant::from_millis(ms))).count()
+    }
+
     #[test]
     fn so_many_a_second_and_the_rest_is_counted() {
-        let mut pace = Pace::new(3);
+        let mut pace = Pace::new(3, 3);
         let start = 5_000;
-        let admitted =
-            |pace: &mut Pace, ms| (0..10).filter(|_| pace.admits(Instant::from_millis(ms))).count();
         assert_eq!(admitted(&mut pace, start), 3);
         assert_eq!(pace.take_held(Instant::from_millis(start + 999)), 0);
         assert!(pace.holds());
         assert_eq!(pace.take_held(Instant::from_millis(start + 1000)), 7);
         assert!(!pace.holds());
         assert_eq!(admitted(&mut pace, start + 1000), 3);
-        assert_eq!(admitted(&mut pace, start + 1500), 0);
-        assert_eq!(pace.take_held(Instant::from_millis(start + 2000)), 17);
+        assert_eq!(admitted(&mut pace, start + 1333), 0);
+        assert_eq!(admitted(&mut pace, start + 1334), 1);
+        assert_eq!(pace.take_held(Instant::from_millis(start + 1999)), 0);
+        assert_eq!(pace.take_held(Instant::from_millis(start + 2000)), 7 + 10 + 9);
+    }
+
+    #[test]
+    fn a_burst_comes_back_slowly_and_never_grows() {
+        let mut pace = Pace::new(8, 2);
+        assert_eq!(admitted(&mut pace, 0), 8);
+        assert_eq!(admitted(&mut pace, 500), 1);
+        assert_eq!(admitted(&mut pace, 2_500), 4);
+        assert_eq!(admitted(&mut pace, 1_000_000_000), 8);
+        // A clock that is asked out of order gives nothing away.
+        assert_eq!(admitted(&mut pace, 999_999_000), 0);
+        assert_eq!(admitted(&mut pace, 1_000_000_500), 1);
+    }
+
+    #[test]
+    fn the_largest_numbers_do_not_overflow() {
+        let mut pace = Pace::new(u32::MAX, u32::MAX);
+        assert_eq!(admitted(&mut pace, 0), 10);
+        assert_eq!(admitted(&mut pace, u64::MAX), 10);
+        assert_eq!(admitted(&mut Pace::new(0, 0), u64::MAX), 0);
     }
 }

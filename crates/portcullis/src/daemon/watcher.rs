@@ -182,7 +182,7 @@ impl<R: Recogniser> Watcher<R> {
         // The monitor first: no change between the first look and the first event is missed.
         let monitor = AddressMonitor::open().map_err(errno)?;
         let route = Route::open().map_err(errno)?;
-        let pace = Pace::new(STAGES_PER_SECOND);
+        let pace = Pace::new(STAGES_PER_SECOND, STAGES_PER_SECOND);
         Ok(Self {
             keeper,
             route,

@@ -6,3 +6,4 @@ pub mod netlink;
 pub mod packet;
 pub mod process;
 pub mod shell;
+pub mod time;

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use nix::poll::{PollFd, PollFlags, poll};
 use portcullis::config::parse_str;
-use portcullis::daemon::capture::Capture;
+use portcullis::daemon::capture::{Capture, Interfaces};
+use portcullis::daemon::filter;
 use portcullis::lab::packet::{ACK, Extension, Packet, SYN};
 use portcullis::lab::{Family, Lab};
 use portcullis::netlink::route::Route;
@@ -135,7 +136,8 @@ fn a_burst_is_captured_exactly() {
     let client = lab.peer("client", 1).unwrap();
     let policy = parse_str("test", DOOR).unwrap().policy;
     let mut route = Route::open().unwrap();
-    let mut capture = Capture::open(&policy, &mut route).unwrap();
+    let mut capture =
+        Capture::open(Interfaces::AllButLoopback, filter::program(&policy), &mut route).unwrap();
     let wire = client.sender().unwrap();
     let mut expected = 0;
     let mut packets = Vec::new();

@@ -4,7 +4,7 @@
 //! the other stopped. The mark is on the disk before the door opens: a sequence that was heard on the
 //! way is worth nothing, whatever happens to the daemon or the machine. Where knockd writes over one
 //! byte in place, and over the wrong line if there was one that it could not read, this writes a new
-//! file beside the old one and puts it in its place; see [`replace`](mod@replace).
+//! file beside the old one and puts it in its place; see the module `replace`.
 //!
 //! A sequence that stands on several lines is used with the first of them, and all are marked.
 
