@@ -79,15 +79,36 @@ impl Capture {
         filter: Vec<Instruction>,
         route: &mut Route,
     ) -> Result<Self, Unwatchable> {
-        let mut capture = Self { interfaces, filter, watched: Vec::new() };
-        let existing = route.interfaces().map_err(|error| Unwatchable::System(errno(&error)))?;
+        let existing = existing(route)?;
         let missing = |name: &&InterfaceName| existing.iter().all(|i| i.name != name.as_str());
-        if let Interfaces::Named(names) = &capture.interfaces
+        if let Interfaces::Named(names) = &interfaces
             && let Some(name) = names.iter().find(missing)
         {
             return Err(Unwatchable::Missing(name.clone()));
         }
-        for interface in &existing {
+        Self::of(interfaces, filter, &existing)
+    }
+
+    /// The same, but a named interface may come later.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses. Nothing is left open then.
+    pub fn open_what_is_there(
+        interfaces: Interfaces,
+        filter: Vec<Instruction>,
+        route: &mut Route,
+    ) -> Result<Self, Unwatchable> {
+        Self::of(interfaces, filter, &existing(route)?)
+    }
+
+    fn of(
+        interfaces: Interfaces,
+        filter: Vec<Instruction>,
+        existing: &[Interface],
+    ) -> Result<Self, Unwatchable> {
+        let mut capture = Self { interfaces, filter, watched: Vec::new() };
+        for interface in existing {
             if capture.wants(interface) {
                 capture.watch(interface).map_err(Unwatchable::System)?;
             }
@@ -213,6 +234,10 @@ impl Capture {
 pub fn addresses(route: &mut Route) -> Result<Vec<IpAddr>, Errno> {
     let addresses = route.addresses().map_err(|error| errno(&error))?;
     Ok(addresses.into_iter().map(|(_, address)| address).collect())
+}
+
+fn existing(route: &mut Route) -> Result<Vec<Interface>, Unwatchable> {
+    route.interfaces().map_err(|error| Unwatchable::System(errno(&error)))
 }
 
 fn errno(error: &netlink::Error) -> Errno {

@@ -23,6 +23,7 @@ use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
 use super::gate::Gate;
 use super::message::{self, Epoch, Message, Order};
 use super::pace::Pace;
+use super::parts::{self, system};
 use super::{clock, may_have_grants, notify};
 use crate::config::duration;
 use crate::exit::{Exit, Failure, Outcome};
@@ -58,8 +59,8 @@ pub fn run(settings: Settings) -> Outcome {
     let configuration = Configuration::read(&settings)?;
     start::need_privileges()?;
     let lock = start::lock()?;
-    let signals = start::signals()?;
-    let (watcher, socket) = start::watcher()?;
+    let signals = parts::signals()?;
+    let (watcher, socket) = parts::watcher(&["run-process", "watcher"], false)?;
     give_up_all_but_the_firewall()?;
 
     let mut keeper = Keeper {
@@ -108,7 +109,7 @@ impl Keeper {
         loop {
             let (signalled, spoken) = self.wait()?;
             if signalled {
-                while let Some(signal) = self.take_signal()? {
+                while let Some(signal) = parts::take_signal(&self.signals)? {
                     match signal {
                         Signal::SIGHUP => self.reload()?,
                         Signal::SIGCHLD => self.look_after_watcher()?,
@@ -146,11 +147,6 @@ impl Keeper {
         Ok((signals, socket))
     }
 
-    fn take_signal(&mut self) -> Result<Option<Signal>, Failure> {
-        let signal = self.signals.read_signal().map_err(|errno| system("take a signal", errno))?;
-        Ok(signal.and_then(|info| Signal::try_from(info.ssi_signo.cast_signed()).ok()))
-    }
-
     /// Hears what the watcher has said; signals must not wait for a watcher that never ends.
     fn listen(&mut self) -> Result<(), Failure> {
         for _ in 0..AT_ONCE {
@@ -158,10 +154,7 @@ impl Keeper {
                 Ok(Some(message)) => self.hear(message)?,
                 Ok(None) => return Err(self.watcher_ended()),
                 Err(Errno::EAGAIN) => return Ok(()),
-                Err(Errno::EBADMSG) => {
-                    return Err(Failure::could_not("the watcher says what it never should")
-                        .hint("both processes are ended; please report this"));
-                }
+                Err(Errno::EBADMSG) => return Err(what_it_never_should()),
                 Err(errno) => return Err(system("hear the watcher", errno)),
             }
         }
@@ -178,6 +171,8 @@ impl Keeper {
                     say(format_args!("{address}: {name}: stage {stage}"));
                 }
             }
+            // The watcher of native doors does not tell of this.
+            Message::TimedOut { .. } => return Err(what_it_never_should()),
             Message::Suppressed(count) => say(format_args!("suppressed {count} lines")),
             Message::Lost(name, count) => warn(format_args!(
                 "{name}: {count} packets came faster than they could be read; knocks among them \
@@ -381,16 +376,17 @@ impl Keeper {
     }
 }
 
+fn what_it_never_should() -> Failure {
+    Failure::could_not("the watcher says what it never should")
+        .hint("both processes are ended; please report this")
+}
+
 fn end(signal: Signal) -> Exit {
     say(format_args!(
         "ended by {signal}: the rules stay in the kernel and guarded ports stay guarded; \
          `portcullis remove` opens them"
     ));
     Exit::Done
-}
-
-fn system(doing: &str, errno: Errno) -> Failure {
-    Failure::could_not(format!("cannot {doing}: {}", errno.desc()))
 }
 
 /// One line of what happens. If nobody reads it, the gate is kept all the same.

@@ -75,6 +75,17 @@ pub enum Message {
     Missing(Epoch, InterfaceName),
     /// A configuration is not: the system call that it needs fails with this number.
     Failed(Epoch, i32),
+    /// Somebody has made some knocks, and not the next one in time.
+    TimedOut {
+        /// Which configuration.
+        epoch: Epoch,
+        /// Its door.
+        door: DoorId,
+        /// Who.
+        address: IpAddr,
+        /// How many had been made.
+        stage: u8,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -118,6 +129,13 @@ impl Message {
                 number: errno.cast_unsigned(),
                 ..Fields::default()
             },
+            Self::TimedOut { epoch, door, address, stage } => Fields {
+                kind: 10,
+                epoch: *epoch,
+                door: door.0,
+                stage: *stage,
+                ..Fields::address(*address)
+            },
         };
         fields.encode()
     }
@@ -140,6 +158,7 @@ impl Message {
             7 => Self::Ready(epoch),
             8 => Self::Missing(epoch, fields.to_name()?),
             9 => Self::Failed(epoch, number.cast_signed()),
+            10 => Self::TimedOut { epoch, door, address: fields.to_address()?, stage },
             _ => return None,
         };
         // One spelling: whatever was not looked at must be zero.

@@ -22,6 +22,7 @@
 //! | [`message`] | what the two say to each other |
 //! | [`pace`] | how many lines an attacker can make us write |
 //! | [`notify`] | what systemd is told |
+//! | [`parts`] | what every keeper begins with |
 //!
 //! Either ends when the other does. The rules and the living grants stay in the kernel then, which
 //! ends each grant by itself.
@@ -33,6 +34,7 @@ pub mod keeper;
 pub mod message;
 pub mod notify;
 pub mod pace;
+pub mod parts;
 pub mod watcher;
 
 use std::net::IpAddr;
@@ -41,7 +43,7 @@ use nix::time::{ClockId, clock_gettime};
 use portcullis_core::time::Instant;
 
 /// The time, on a clock that nobody sets and that goes on while the machine sleeps.
-fn clock() -> Instant {
+pub fn clock() -> Instant {
     let Ok(time) = clock_gettime(ClockId::CLOCK_BOOTTIME) else { return Instant::ORIGIN };
     let (seconds, nanos) = (time.tv_sec().unsigned_abs(), time.tv_nsec().unsigned_abs());
     Instant::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
@@ -50,7 +52,7 @@ fn clock() -> Instant {
 /// Whether a grant to this address means anything: it is of somebody, and of one alone. Both
 /// processes ask: the watcher, so that it never asks in vain, and the keeper, because it does not
 /// trust the watcher.
-fn may_have_grants(address: IpAddr) -> bool {
+pub fn may_have_grants(address: IpAddr) -> bool {
     let several = match address {
         IpAddr::V4(v4) => v4.is_broadcast(),
         IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),

@@ -40,9 +40,6 @@ const BATCH: usize = 4096;
 /// Packets for which one look at the clock is enough.
 const SAME_TIME: u32 = 64;
 
-/// Stages told in a second.
-const STAGES_PER_SECOND: u32 = 50;
-
 /// Gives everything up. The order matters: the bounding set can only be cut by a process that still
 /// has capabilities, and the kernel forgets the death signal when the user changes.
 fn give_up_everything() -> io::Result<()> {
@@ -55,6 +52,9 @@ fn give_up_everything() -> io::Result<()> {
 
 /// What a watcher does with packets.
 pub trait Recogniser: Sized {
+    /// How much it may tell that nobody has to hear: so much at once, and so much in each second.
+    const PACE: (u32, u32);
+
     /// Follows an order: puts what it asks for in place of what is in force, or changes that.
     ///
     /// # Errors
@@ -105,6 +105,14 @@ impl Teller<'_> {
         self.result = self.result.and_then(|()| message.send(self.keeper, true));
     }
 
+    /// Says what somebody should hear, if not too much has been said already. Waits while the keeper
+    /// is behind, which is not for long.
+    pub fn should(&mut self, message: &Message, now: Instant) {
+        if self.pace.admits(now) {
+            self.must(message);
+        }
+    }
+
     /// Says what nobody has to hear, if not too much of it has been said already. It is left out
     /// while the keeper is behind.
     pub fn may(&mut self, message: &Message, now: Instant) {
@@ -124,7 +132,7 @@ pub fn run<R: Recogniser>() -> Outcome {
         Failure::could_not(format!("the watcher cannot give up its privileges: {error}"))
     })?;
     let keeper = keeper().ok_or_else(|| {
-        Failure::wrong_use("this is a part of the daemon").hint("start it with `portcullis run`")
+        Failure::wrong_use("this is a part of the daemon").hint("start the daemon instead")
     })?;
     match Watcher::<R>::new(keeper).map_err(failed)?.watch() {
         Ok(()) | Err(Stop::KeeperEnded) => Ok(Exit::Done),
@@ -182,7 +190,8 @@ impl<R: Recogniser> Watcher<R> {
         // The monitor first: no change between the first look and the first event is missed.
         let monitor = AddressMonitor::open().map_err(errno)?;
         let route = Route::open().map_err(errno)?;
-        let pace = Pace::new(STAGES_PER_SECOND, STAGES_PER_SECOND);
+        let (burst, per_second) = R::PACE;
+        let pace = Pace::new(burst, per_second);
         Ok(Self {
             keeper,
             route,

@@ -1,16 +1,10 @@
 //! What has to be had before anything is given up.
 
-use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-use super::system;
 use crate::exit::Failure;
 use crate::sys::process;
 
@@ -43,36 +37,6 @@ pub(super) fn lock() -> Result<UnixDatagram, Failure> {
         }
         _ => Failure::could_not(format!("cannot bind the lock of `portcullis run`: {error}")),
     })
-}
-
-/// From now on these signals wait to be asked for.
-pub(super) fn signals() -> Result<SignalFd, Failure> {
-    let mut set = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
-        set.add(signal);
-    }
-    set.thread_block().map_err(|errno| system("block signals", errno))?;
-    SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
-        .map_err(|errno| system("wait for signals", errno))
-}
-
-/// Starts the watcher: this program anew, so that the two share no secrets of their memory. The
-/// socket between them is its standard input.
-pub(super) fn watcher() -> Result<(Child, OwnedFd), Failure> {
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
-        .map_err(|errno| system("make a pair of sockets", errno))?;
-    let child = Command::new("/proc/self/exe")
-        .args(["run-process", "watcher"])
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(theirs))
-        .spawn()
-        .map_err(|error| {
-            Failure::could_not(format!("cannot start the process that reads packets: {error}"))
-                .hint("it is this program itself, found through /proc, which must be mounted")
-        })?;
-    Ok((child, ours))
 }
 
 /// Packets cannot be read.

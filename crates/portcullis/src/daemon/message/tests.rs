@@ -13,12 +13,16 @@ fn message() -> impl Strategy<Value = Message> {
     let door = any::<u32>().prop_map(DoorId);
     let open = (any::<u32>(), door.clone(), any::<IpAddr>(), any::<u32>());
     let stage = (any::<u32>(), door, any::<IpAddr>(), any::<u8>());
+    let timed_out = stage.clone();
     prop_oneof![
         open.prop_map(|(epoch, door, address, ms)| {
             Message::Open { epoch, door, address, open_for: Duration::from_millis(ms.into()) }
         }),
         stage.prop_map(|(epoch, door, address, stage)| {
             Message::Stage { epoch, door, address, stage }
+        }),
+        timed_out.prop_map(|(epoch, door, address, stage)| {
+            Message::TimedOut { epoch, door, address, stage }
         }),
         any::<u32>().prop_map(Message::Suppressed),
         name().prop_map(Message::Watching),

@@ -23,6 +23,8 @@ pub struct Native {
 }
 
 impl Recogniser for Native {
+    const PACE: (u32, u32) = (50, 50);
+
     fn obey(
         order: &Order,
         route: &mut Route,

@@ -8,12 +8,11 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::time::{ClockId, clock_gettime};
-use portcullis_core::time::Instant;
 
 use super::Commands;
 use super::job::{AtExit, Ended, JobId, Line, Options};
 use super::records::{Alive, Store};
+use crate::daemon::clock;
 use crate::exit::{Exit, Failure, Outcome};
 
 /// How often to look at what no descriptor tells of, in milliseconds.
@@ -114,11 +113,4 @@ fn wait(commands: &Commands) -> Result<(), Failure> {
 
 fn name(door: &[u8], address: IpAddr) -> String {
     format!("{} for {address}", String::from_utf8_lossy(door))
-}
-
-/// The clock of records: it goes on while the machine sleeps, and nobody sets it.
-fn clock() -> Instant {
-    let Ok(time) = clock_gettime(ClockId::CLOCK_BOOTTIME) else { return Instant::ORIGIN };
-    let (seconds, nanos) = (time.tv_sec().unsigned_abs(), time.tv_nsec().unsigned_abs());
-    Instant::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
