@@ -103,6 +103,16 @@ impl Log {
     pub fn record(&mut self, at: SystemTime, message: &[u8]) {
         let message = message.get(..LONGEST).unwrap_or(message);
         self.write(at, message);
+        self.tell_syslog(message);
+    }
+
+    /// A line for syslog and (with `-v`) stdout, but not for the file, which is just being changed.
+    pub fn aside(&mut self, message: &[u8]) {
+        self.tell_syslog(message);
+        self.say(message);
+    }
+
+    fn tell_syslog(&self, message: &[u8]) {
         if self.syslog {
             // A zero byte would be the end of the message to C, and is the only possible error.
             let shown = |byte: &u8| if *byte == 0 { b'?' } else { *byte };

@@ -1,0 +1,111 @@
+//! The watcher as the keeper sees it: its process, and what is still to be sent to it.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Child;
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+
+use crate::daemon::message::{self, Message, Order};
+use crate::daemon::parts::{self, system};
+use crate::exit::Failure;
+use crate::knockd::cli::WATCHER;
+
+/// A watcher that runs. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Link {
+    process: Child,
+    socket: OwnedFd,
+    /// Packets of an order for which there was no room yet.
+    unsent: VecDeque<Vec<u8>>,
+}
+
+/// What the watcher has said.
+pub enum Word {
+    /// This.
+    Said(Message),
+    /// Nothing more for now.
+    Nothing,
+    /// It has ended, or has said what it never should.
+    Ended(String),
+}
+
+impl Link {
+    /// Starts one.
+    ///
+    /// # Errors
+    ///
+    /// As [`parts::watcher`].
+    pub fn start(silent: bool) -> Result<Self, Failure> {
+        let (process, socket) = parts::watcher(&[WATCHER], silent)?;
+        Ok(Self { process, socket, unsent: VecDeque::new() })
+    }
+
+    /// Gives it an order, of which it need not take anything at once.
+    ///
+    /// # Errors
+    ///
+    /// The order is too long.
+    pub fn send(&mut self, order: &Order) -> Result<(), Failure> {
+        let packets =
+            order.packets().map_err(|errno| system("tell the watcher its doors", errno))?;
+        self.unsent.extend(packets);
+        self.flush();
+        Ok(())
+    }
+
+    /// Sends what there is room for. That it has ended is heard, not sent.
+    pub fn flush(&mut self) {
+        while let Some(packet) = self.unsent.front() {
+            if message::send(self.socket.as_fd(), packet, false).is_err() {
+                return;
+            }
+            self.unsent.pop_front();
+        }
+    }
+
+    /// Its next word.
+    pub fn hear(&mut self) -> Word {
+        match Message::receive(self.socket.as_fd(), false) {
+            Ok(Some(message)) => Word::Said(message),
+            Err(Errno::EAGAIN) => Word::Nothing,
+            Ok(None) => Word::Ended(self.how_it_ended()),
+            Err(Errno::EBADMSG) => Word::Ended("said what it never should".to_owned()),
+            Err(errno) => Word::Ended(format!("cannot be heard: {}", errno.desc())),
+        }
+    }
+
+    /// What to wait for.
+    pub fn events(&self) -> PollFlags {
+        if self.unsent.is_empty() {
+            PollFlags::POLLIN
+        } else {
+            PollFlags::POLLIN | PollFlags::POLLOUT
+        }
+    }
+
+    /// It has closed its socket, which it does only by ending.
+    fn how_it_ended(&mut self) -> String {
+        // Should it go on without its socket, this makes an end of it.
+        let _ = self.process.kill();
+        match self.process.wait() {
+            Ok(status) => format!("has ended ({status})"),
+            Err(error) => format!("has ended ({error})"),
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill, and nothing to wait for.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
