@@ -40,18 +40,18 @@ fn main() -> ExitCode {
 
 fn random(part: usize) {
     let only: Option<usize> = std::env::var("CASE").ok().and_then(|case| case.parse().ok());
+    let house = House::new();
     let mut opened = 0;
     for number in (part..CASES).step_by(PARTS).filter(|number| only.is_none_or(|o| o == *number)) {
-        opened += one(number as u64);
+        opened += one(&house, number as u64);
     }
     OPENED.fetch_add(opened, Ordering::Relaxed);
     assert!(only.is_some() || opened > CASES / PARTS, "only {opened} doors opened");
 }
 
 /// How many doors were opened in this case.
-fn one(number: u64) -> usize {
+fn one(house: &House, number: u64) -> usize {
     let case = case(number);
-    let house = House::new();
     let mut setup = Setup::new(&case.config);
     if let Some(once) = &case.once {
         setup = setup.file("once", once);

@@ -77,7 +77,7 @@ struct Door {
 /// The case of this number.
 pub fn case(seed: u64) -> Case {
     let random = &mut Random::new(seed);
-    let with_once = random.percent(12);
+    let with_once = random.percent(6);
     let mut config = String::new();
     let mut doors = Vec::new();
     let mut stopping = Vec::new();
@@ -92,7 +92,7 @@ pub fn case(seed: u64) -> Case {
         format!("# used ones are marked like this\n\n{}", lines.collect::<String>())
     });
     let mut scripts = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..if with_once { 6 } else { 12 } {
         scripts.push(script(random, &doors, with_once));
     }
     Case { config, once, scripts, one_by_one: with_once || random.percent(30), stopping }
@@ -107,7 +107,7 @@ fn door(
 ) -> Door {
     writeln!(config, "[{name}]").unwrap();
     // One more than there are scripts: theirs does not survive the last.
-    let sequences = if once { 14 } else { 1 };
+    let sequences = if once { 8 } else { 1 };
     let sequences: Vec<Vec<Port>> = (0..sequences).map(|_| sequence(random)).collect();
     if once {
         writeln!(config, "one_time_sequences = DIR/once").unwrap();
@@ -140,7 +140,8 @@ fn door(
     command(random, "Start", 70);
     if random.percent(30) {
         command(random, "Stop", 100);
-        writeln!(config, "cmd_timeout = {}", random.below(2)).unwrap();
+        // Each second is one that the test waits.
+        writeln!(config, "cmd_timeout = {}", usize::from(random.percent(8))).unwrap();
         stopping.push(name.to_owned());
     }
     Door { sequences, flags, target }
