@@ -214,6 +214,8 @@ impl Daemon {
             return Ok(());
         }
         let status = self.wait().unwrap();
+        // What it has said comes through a pipe, later than its end.
+        wait_until(Instant::now() + PATIENCE / 20, || !self.said().is_empty());
         Err(Refused { status, said: self.said() })
     }
 

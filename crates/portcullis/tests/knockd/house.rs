@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use portcullis::lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
 use portcullis::lab::wire::Wire;
@@ -103,10 +103,17 @@ impl House {
     /// | `7000@203.0.113.77` | the same, to this address |
     /// | `=` | the last packet, byte for byte |
     /// | `wait:200` | none; so many milliseconds pass |
+    /// | `second` | none; the next second of the clock begins, theirs counting whole ones |
     pub fn play(&self, from: IpAddr, script: &str) {
         for word in script.split_whitespace() {
             if let Some(millis) = word.strip_prefix("wait:") {
                 thread::sleep(Duration::from_millis(millis.parse().unwrap()));
+                continue;
+            }
+            if word == "second" {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+                let left = Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into());
+                thread::sleep(left + Duration::from_millis(5));
                 continue;
             }
             let packet = self.packet(from, word);

@@ -95,14 +95,17 @@ fn compare(text: &mut String, what: &str, one: &[String], two: &[String]) {
 ///
 /// A line has no timestamp, or none of the right shape.
 pub fn lines(log: &str) -> impl Iterator<Item = String> {
+    // A line may be read while it is written, where it crosses a page of memory.
+    let whole = log.rfind('\n').map_or("", |end| &log[..=end]);
     let mut lines: Vec<String> = Vec::new();
-    for line in log.lines() {
+    for line in whole.lines() {
         if line.is_empty() {
             lines.last_mut().expect("an empty line before all others").push(EMPTY_LINE_AFTER);
             continue;
         }
         let (time, message) = line.split_once("] ").unwrap_or_else(|| panic!("no time: {line}"));
-        let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        let shape: String =
+            time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
         assert_eq!(shape, "[0000-00-00 00:00", "{line}");
         lines.push(message.to_owned());
     }
