@@ -48,6 +48,8 @@ pub struct Setup {
     pub with_helpers: bool,
     /// Files in its directory: name and text.
     pub files: Vec<(String, String)>,
+    /// What `-c` is given.
+    pub config_argument: String,
     /// Shell commands to be run before it, in a mount namespace of its own.
     pub mounts: Option<String>,
 }
@@ -61,6 +63,7 @@ impl Setup {
             interface: "client".to_owned(),
             with_helpers: true,
             files: Vec::new(),
+            config_argument: "DIR/knockd.conf".to_owned(),
             mounts: None,
         }
     }
@@ -175,7 +178,7 @@ impl Daemon {
         if !self.setup.interface.is_empty() {
             arguments.extend(["-i".to_owned(), self.setup.interface.clone()]);
         }
-        arguments.extend(["-c".to_owned(), "DIR/knockd.conf".to_owned()]);
+        arguments.extend(["-c".to_owned(), self.setup.config_argument.clone()]);
         arguments.extend(self.setup.arguments.iter().cloned());
         if self.which.is_ours() {
             arguments.extend(["--state-dir".to_owned(), "DIR/state".to_owned()]);

@@ -103,17 +103,19 @@ impl House {
     /// | `7000@203.0.113.77` | the same, to this address |
     /// | `=` | the last packet, byte for byte |
     /// | `wait:200` | none; so many milliseconds pass |
-    /// | `second` | none; the next second of the clock begins, theirs counting whole ones |
+    /// | `at:100` | none; until so many milliseconds of a second of the clock, as theirs counts whole ones |
     pub fn play(&self, from: IpAddr, script: &str) {
         for word in script.split_whitespace() {
             if let Some(millis) = word.strip_prefix("wait:") {
                 thread::sleep(Duration::from_millis(millis.parse().unwrap()));
                 continue;
             }
-            if word == "second" {
+            if let Some(millis) = word.strip_prefix("at:") {
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-                let left = Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into());
-                thread::sleep(left + Duration::from_millis(5));
+                let wanted = Duration::from_millis(millis.parse().unwrap());
+                let now = Duration::from_nanos(now.subsec_nanos().into());
+                let left = wanted + Duration::from_secs(1) - now;
+                thread::sleep(left.checked_sub(Duration::from_secs(1)).unwrap_or(left));
                 continue;
             }
             let packet = self.packet(from, word);

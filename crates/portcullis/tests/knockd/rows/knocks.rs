@@ -161,7 +161,7 @@ pub const ROWS: &[Row] = &[
         "the time runs from the first knock",
         "[A]\n sequence = 7000,8000,9000\n seq_timeout = 4\n",
         &[v4(
-            "second 7000 wait:1500 8000 wait:3000 9000",
+            "at:50 7000 wait:1500 8000 wait:3000 9000",
             "A 1; A 2; A: sequence timeout (stage 2)⏎",
         )],
     ),
