@@ -11,7 +11,7 @@ struct Peer {
     why: &'static str,
 }
 
-const PEERS: [Peer; 2] = [
+const PEERS: [Peer; 9] = [
     Peer {
         program: "nft",
         packages: &["nftables"],
@@ -21,6 +21,41 @@ const PEERS: [Peer; 2] = [
         program: "nmap",
         packages: &["nmap"],
         why: "a guarded host must look like one with nothing there",
+    },
+    Peer {
+        program: "knockd",
+        packages: &["knockd"],
+        why: "the drop-in must do what it does, less its faults",
+    },
+    Peer {
+        program: "iptables",
+        packages: &["iptables"],
+        why: "the commands in other people's knockd.conf call it",
+    },
+    Peer {
+        program: "sshd",
+        packages: &["openssh-server"],
+        why: "a real service stands behind the doors of the drop-in",
+    },
+    Peer {
+        program: "ssh",
+        packages: &["openssh-client"],
+        why: "a real client goes through the doors of the drop-in",
+    },
+    Peer {
+        program: "nc",
+        packages: &["netcat-openbsd"],
+        why: "people knock with it",
+    },
+    Peer {
+        program: "ip",
+        packages: &["iproute2"],
+        why: "an interface must be able to disappear under the drop-in",
+    },
+    Peer {
+        program: "unshare",
+        packages: &["util-linux"],
+        why: "the drop-in must find other files than this machine's in some places",
     },
 ];
 

@@ -48,6 +48,8 @@ pub struct Setup {
     pub with_helpers: bool,
     /// Files in its directory: name and text.
     pub files: Vec<(String, String)>,
+    /// The name of its log, in its directory.
+    pub log: String,
     /// What `-c` is given.
     pub config_argument: String,
     /// Shell commands to be run before it, in a mount namespace of its own.
@@ -63,6 +65,7 @@ impl Setup {
             interface: "client".to_owned(),
             with_helpers: true,
             files: Vec::new(),
+            log: "log".to_owned(),
             config_argument: "DIR/knockd.conf".to_owned(),
             mounts: None,
         }
@@ -247,7 +250,7 @@ impl Daemon {
     /// The log without its timestamps; a line that is followed by an empty one ends in `⏎`.
     pub fn log(&self) -> Vec<String> {
         let folder = self.folder.path().to_str().unwrap();
-        lines(&self.read("log")).map(|line| line.replace(folder, "DIR")).collect()
+        lines(&self.read(&self.setup.log)).map(|line| line.replace(folder, "DIR")).collect()
     }
 
     /// What the commands have written to `ran`.

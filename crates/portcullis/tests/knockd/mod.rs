@@ -101,9 +101,18 @@ pub fn trial(
 /// Runs the trials, each in networks of its own. Most of their time they wait: for a timeout, for
 /// the end of a capture's block; so more run at once than there are processors.
 pub fn main(at_once: usize, trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
-    let mut arguments = Arguments::from_args();
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    arguments.test_threads.get_or_insert(processors.saturating_mul(at_once));
+    run(processors.saturating_mul(at_once), trials)
+}
+
+/// The same, one after the other.
+pub fn main_in_order(trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
+    run(1, trials)
+}
+
+fn run(at_once: usize, trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(at_once);
     if let Err(failure) = lab::enter() {
         eprintln!("{failure}");
         return ExitCode::FAILURE;

@@ -28,7 +28,6 @@ fn exact(which: Which) {
     let daemon = house.start(which, &Setup::new(A));
     for _ in 0..10 {
         let source = house.new_source(Family::V4);
-        let begun = Instant::now();
         house.play(source, "at:900 7000");
         let first = Instant::now();
         house.play(source, "wait:200 8000");
@@ -43,7 +42,6 @@ fn exact(which: Which) {
             assert!(!which.is_ours());
             return;
         }
-        drop(begun);
     }
     panic!("{which} never did what is expected of it: {:?}", daemon.log());
 }
