@@ -42,11 +42,7 @@ const PEERS: [Peer; 9] = [
         packages: &["openssh-client"],
         why: "a real client goes through the doors of the drop-in",
     },
-    Peer {
-        program: "nc",
-        packages: &["netcat-openbsd"],
-        why: "people knock with it",
-    },
+    Peer { program: "nc", packages: &["netcat-openbsd"], why: "people knock with it" },
     Peer {
         program: "ip",
         packages: &["iproute2"],

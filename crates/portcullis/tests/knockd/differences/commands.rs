@@ -92,7 +92,9 @@ fn descriptors(which: Which) {
     let fds = daemon.read("fds");
     let more: Vec<&str> = fds
         .lines()
-        .filter(|name| *name != "/dev/null" && !name.starts_with("pipe:") && !name.ends_with("/fds"))
+        .filter(|name| {
+            *name != "/dev/null" && !name.starts_with("pipe:") && !name.ends_with("/fds")
+        })
         .collect();
     if which.is_ours() {
         assert_eq!(more, [""; 0]);

@@ -12,11 +12,5 @@ use super::knockd::Which;
 /// A name, the programs that it needs beside the daemon, and what each side is to show.
 pub type Test = (&'static str, &'static [&'static str], fn(Which));
 
-pub const TESTS: &[&[Test]] = &[
-    knocks::TESTS,
-    time::TESTS,
-    once::TESTS,
-    reload::TESTS,
-    interfaces::TESTS,
-    commands::TESTS,
-];
+pub const TESTS: &[&[Test]] =
+    &[knocks::TESTS, time::TESTS, once::TESTS, reload::TESTS, interfaces::TESTS, commands::TESTS];

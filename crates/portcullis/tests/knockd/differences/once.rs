@@ -16,8 +16,7 @@ pub const TESTS: &[Test] = &[
     ("a_file_that_is_gone_ends_the_door_and_not_the_daemon", &[], gone),
 ];
 
-const DOORS: &str =
-    "[A]\none_time_sequences = DIR/once\nstart_command = echo A %IP% >> ran\n[B]\nsequence = 7000\n";
+const DOORS: &str = "[A]\none_time_sequences = DIR/once\nstart_command = echo A %IP% >> ran\n[B]\nsequence = 7000\n";
 
 fn last(which: Which) {
     let house = House::new();

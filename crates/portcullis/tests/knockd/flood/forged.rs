@@ -15,7 +15,8 @@ use crate::knockd::house::House;
 use crate::knockd::{PATIENCE, SIDES, Which};
 use crate::world::made_up;
 
-const DOOR: &str = "[A]\nsequence = 7000,8000,9000\ntcpflags = syn\nstart_command = echo A %IP% >> ran\n";
+const DOOR: &str =
+    "[A]\nsequence = 7000,8000,9000\ntcpflags = syn\nstart_command = echo A %IP% >> ran\n";
 
 /// Those who know the knocks.
 const GENUINE: usize = 20;

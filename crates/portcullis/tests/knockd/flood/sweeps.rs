@@ -69,7 +69,8 @@ fn one(which: Which) -> usize {
         };
         play(&client, &wire, &daemons, sweep, &ports);
     }
-    let opened = |daemon: &&Daemon| daemon.log().iter().any(|line| line.ends_with(": A: OPEN SESAME"));
+    let opened =
+        |daemon: &&Daemon| daemon.log().iter().any(|line| line.ends_with(": A: OPEN SESAME"));
     daemons.iter().filter(opened).count()
 }
 

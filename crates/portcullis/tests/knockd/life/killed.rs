@@ -19,9 +19,7 @@ const FILE: &str = "[A]\nsequence = 7000,8000\nstart_command = touch DIR/open/%I
 const RULE: &str = "[A]\nsequence = 7000,8000\nstart_command = /sbin/iptables -A INPUT -s %IP% -p tcp --dport 22 -j ACCEPT\nstop_command = /sbin/iptables -D INPUT -s %IP% -p tcp --dport 22 -j ACCEPT\ncmd_timeout = 600\n";
 
 pub fn files() {
-    killed(75, FILE, |daemon| {
-        fs::read_dir(daemon.folder().join("open")).unwrap().count()
-    });
+    killed(75, FILE, |daemon| fs::read_dir(daemon.folder().join("open")).unwrap().count());
 }
 
 pub fn rules() {

@@ -19,7 +19,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 pub fn storm() {
     let house = House::new();
-    let config = "[A]\nsequence = 7000,8000,9000\ntcpflags = syn\nstart_command = echo A %IP% >> ran\n";
+    let config =
+        "[A]\nsequence = 7000,8000,9000\ntcpflags = syn\nstart_command = echo A %IP% >> ran\n";
     let daemon = house.start(Which::Ours, &Setup::new(config));
     let done = AtomicBool::new(false);
     let id = Pid::from_raw(i32::try_from(daemon.id()).unwrap());

@@ -21,14 +21,17 @@ const REPEATING: &str = "nc, without hurry";
 const CLIENTS: &[(&str, &str)] = &[
     ("knock", "knock HOST 7000 8000 9000"),
     ("our knock", "OURS HOST 7000 8000 9000"),
-    ("nc", "for port in 7000 8000 9000; do nc -z -w 1 HOST $port; done"),
+    ("nc", "for port in 7000 8000 9000; do timeout 0.5 nc -z HOST $port; done"),
     // Long enough for the first repetition, which is the same segment.
     (REPEATING, "for port in 7000 8000 9000; do timeout 2 nc -z HOST $port; done"),
-    ("nmap, port by port", "for port in 7000 8000 9000; do nmap -n -Pn --max-retries 0 -p $port HOST; done"),
+    (
+        "nmap, port by port",
+        "for port in 7000 8000 9000; do nmap -n -Pn --max-retries 0 -p $port HOST; done",
+    ),
     ("nmap, in one go", "nmap -n -Pn -r --max-retries 0 -p 7000,8000,9000 HOST"),
     (
         "bash",
-        "for port in 7000 8000 9000; do timeout 1 bash -c \"echo > /dev/tcp/HOST/$port\"; done",
+        "for port in 7000 8000 9000; do timeout 0.5 bash -c \"echo > /dev/tcp/HOST/$port\"; done",
     ),
 ];
 
