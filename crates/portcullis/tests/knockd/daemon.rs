@@ -96,7 +96,7 @@ impl Setup {
     }
 
     /// With the configuration as it is.
-    pub fn as_it_is(mut self) -> Self {
+    pub fn verbatim(mut self) -> Self {
         self.with_helpers = false;
         self
     }

@@ -61,7 +61,7 @@ fn bad(which: Which) {
     for bad in ["[A]\nsequence = 7000,8000\ntcpflag = syn\n", "nonsense\n", "[A]\n"] {
         let house = House::new();
         let daemon = house.start(which, &Setup::new(A));
-        daemon.write_config(&Setup::new(bad).as_it_is());
+        daemon.write_config(&Setup::new(bad).verbatim());
         let before = daemon.log().len() + daemon.said().len();
         daemon.signal(Signal::SIGHUP);
         if which.is_ours() {

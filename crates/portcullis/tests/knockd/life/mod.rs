@@ -4,7 +4,9 @@ mod killed;
 mod reloaded;
 
 /// A name, the programs that it needs, and the test.
-pub const TESTS: &[(&str, &[&str], fn())] = &[
+type Test = (&'static str, &'static [&'static str], fn());
+
+pub const TESTS: &[Test] = &[
     ("killed_at_any_moment_it_leaves_no_file", &[], killed::files),
     ("killed_at_any_moment_it_leaves_no_rule", &["iptables"], killed::rules),
     ("close_all_closes_what_the_dead_left_open", &[], killed::close_all),

@@ -38,7 +38,7 @@ impl Castle {
     }
 
     fn start(&self, which: Which, setup: &Setup) -> Daemon {
-        Daemon::start(which, &setup.clone().interface("").as_it_is())
+        Daemon::start(which, &setup.clone().interface("").verbatim())
     }
 
     fn is_open(&self, port: u16) -> bool {

@@ -124,7 +124,7 @@ pub fn play_at(house: &House, setup: &Setup, scripts: &[Script]) -> [Daemon; 2] 
 pub fn refuse(config: &str) {
     let _house = House::new();
     for which in SIDES {
-        let setup = Setup::new(config).as_it_is().arg("-g").arg("DIR/log");
+        let setup = Setup::new(config).verbatim().arg("-g").arg("DIR/log");
         let refused = Daemon::refused(which, &setup);
         assert_eq!(refused.status.code(), Some(1), "{which}: {refused:?}");
         assert!(!refused.said.is_empty(), "{which} says nothing");
