@@ -4,6 +4,7 @@
 //! that repeat a SYN byte for byte, more than four different stray ports in one script, IPv6 beside
 //! one-time sequences, waiting.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use portcullis::lab::Family;
@@ -45,6 +46,9 @@ impl Random {
 /// One knock, or one packet: port, and whether it is UDP.
 type Port = (u16, bool);
 
+/// Most different ports of no door in one script: one more, and ours forgets what was knocked.
+const MAX_STRAYS: usize = 4;
+
 /// A configuration, and what happens to it.
 #[derive(Debug, Clone)]
 pub struct Case {
@@ -66,7 +70,6 @@ const FLAGS: [&str; 13] = [
 const SENT: [&str; 10] =
     ["syn", "ack", "fin", "rst", "syn+ack", "fin+psh+urg", "none", "psh+ack", "syn+fin", "urg"];
 const TARGETS: [&str; 2] = ["203.0.113.77", "2001:db8:7::7"];
-const STRAYS: [&str; 4] = ["2001", "2002/udp", "2003", "2004/ack"];
 
 struct Door {
     sequences: Vec<Vec<Port>>,
@@ -107,8 +110,16 @@ fn door(
 ) -> Door {
     writeln!(config, "[{name}]").unwrap();
     // One more than there are scripts: theirs does not survive the last.
-    let sequences = if once { 8 } else { 1 };
-    let sequences: Vec<Vec<Port>> = (0..sequences).map(|_| sequence(random)).collect();
+    let sequences: usize = if once { 8 } else { 1 };
+    // All as long as the first: of a longer one, theirs takes the beginning for knocked already.
+    let length = 1 + random.below(4);
+    let mut sequences = vec![Vec::new(); sequences];
+    for index in 0..sequences.len() {
+        // And none like the one before, which would be that one used again.
+        while sequences[index].is_empty() || index > 0 && sequences[index] == sequences[index - 1] {
+            sequences[index] = (0..length).map(|_| port(random)).collect::<Vec<Port>>();
+        }
+    }
     if once {
         writeln!(config, "one_time_sequences = DIR/once").unwrap();
     } else {
@@ -147,12 +158,13 @@ fn door(
     Door { sequences, flags, target }
 }
 
-fn sequence(random: &mut Random) -> Vec<Port> {
-    (0..1 + random.below(4)).map(|_| port(random)).collect()
-}
-
 fn port(random: &mut Random) -> Port {
     (1001 + random.below(6) as u16, random.percent(25))
+}
+
+/// Never a knock.
+fn stray(random: &mut Random) -> Port {
+    (2001 + random.below(4) as u16, random.percent(50))
 }
 
 fn text(sequence: &[Port]) -> String {
@@ -175,27 +187,29 @@ fn script(random: &mut Random, doors: &[Door], only_v4: bool) -> (Family, String
         None => Family::V6,
     };
     let at = target.map(|target| format!("@{target}")).unwrap_or_default();
+    // One sequence in each script: the knocks of another one-time sequence would be strays.
+    let sequence = &door.sequences[random.below(door.sequences.len())];
+    let mut strays = BTreeSet::new();
+    let mut bearable = |port: Port| {
+        sequence.contains(&port)
+            || strays.contains(&port)
+            || strays.len() < MAX_STRAYS && strays.insert(port)
+    };
     let mut words: Vec<String> = Vec::new();
     for _ in 0..1 + random.below(3) {
-        let sequence = &door.sequences[random.below(door.sequences.len())];
         for &knock in sequence {
             let right = if random.percent(93) { knock } else { port(random) };
+            let right = if bearable(right) { right } else { knock };
             words.push(word(random, right, door.flags, &at));
             if random.percent(15) {
-                let noise = match random.below(4) {
-                    0 => format!("{}{at}", random.pick(&STRAYS)),
-                    1 => {
-                        let wrong = port(random);
-                        word(random, wrong, None, &at)
-                    }
-                    2 => {
-                        let flags = random.pick(&SENT);
-                        format!("{}/{flags}{at}", port(random).0)
-                    }
+                let noise = if random.percent(25) { stray(random) } else { port(random) };
+                let noise = if bearable(noise) { noise } else { knock };
+                words.push(match random.below(3) {
+                    0 => word(random, noise, None, &at),
+                    1 if !noise.1 => format!("{}/{}{at}", noise.0, random.pick(&SENT)),
                     // The same once more, but not byte for byte.
                     _ => words.last().unwrap().clone(),
-                };
-                words.push(noise);
+                });
             }
         }
     }

@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     ("the_last_sequence_is_not_the_last_of_the_daemon", &[], last),
     ("sequences_after_the_first_work_over_ipv6", &[], ipv6),
     ("a_used_sequence_cannot_be_used_again", &[], replay),
+    ("a_sequence_is_knocked_from_its_beginning", &[], beginning),
     ("a_file_that_is_gone_ends_the_door_and_not_the_daemon", &[], gone),
 ];
 
@@ -76,6 +77,20 @@ fn replay(which: Which) {
         opened.push(daemon.about(source).contains(&"A: OPEN SESAME".to_owned()));
     }
     assert_eq!(opened, [true, !which.is_ours()], "{:?} {}", daemon.log(), daemon.read("once"));
+}
+
+/// Where the next sequence is longer than the one that was used, theirs takes its beginning for
+/// knocked already.
+fn beginning(which: Which) {
+    let house = House::new();
+    let lines = " 1000,1001\n 2000,2001,2002\n 3000,3001\n";
+    let daemon = house.start(which, &Setup::new(DOORS).file("once", lines));
+    let source = house.knock("1000 1001");
+    house.settle(&[&daemon]);
+    house.play(source, "2002");
+    house.settle(&[&daemon]);
+    let openings = daemon.about(source).iter().filter(|line| *line == "A: OPEN SESAME").count();
+    assert_eq!(openings, if which.is_ours() { 1 } else { 2 }, "{:?}", daemon.log());
 }
 
 fn gone(which: Which) {
