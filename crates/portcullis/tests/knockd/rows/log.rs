@@ -43,7 +43,6 @@ pub const ROWS: &[Row] = &[
 
 pub const TESTS: &[(&str, fn())] = &[
     ("of_the_beginning_and_the_end", whole_life),
-    ("a_long_line_is_cut", long_line),
     ("a_long_command_is_not_run", long_command),
     ("names_of_hosts", names),
     ("to_the_system_log", system_log),
@@ -86,35 +85,6 @@ fn whole_life() {
         );
         assert!(daemon.read("log").ends_with("] shutting down\n"), "{which}");
     }
-}
-
-/// 1023 bytes of a message are kept, and of the newlines at its end what fits.
-fn long_line() {
-    let house = House::new();
-    let mut config = String::new();
-    for (index, length) in [900, 985, 986, 987, 988, 989, 990, 1100, 3000].into_iter().enumerate() {
-        let begin = format!("echo D{index} %IP% >> ran #");
-        config += &format!(
-            "[D{index}]\nsequence = {}\ncommand = {begin}{}\n",
-            7000 + index,
-            "x".repeat(length - begin.len())
-        );
-    }
-    let daemons = house.start_both(&Setup::new(&config));
-    for index in 0..9 {
-        let source = house.knock(&format!("{}", 7000 + index));
-        for daemon in &daemons {
-            let line = format!("D{index} {source}");
-            daemon.wait_until("run", || daemon.ran().contains(&line));
-        }
-    }
-    let longest = |daemon: &Daemon| -> Vec<usize> {
-        daemon.read("log").lines().map(str::len).filter(|length| *length > 800).collect()
-    };
-    let [theirs, ours] = &daemons;
-    assert_eq!(longest(theirs).len(), 9);
-    assert_eq!(longest(theirs), longest(ours));
-    house.same(&daemons, |_| {});
 }
 
 /// 4096 bytes and more, after the addresses have been filled in.

@@ -57,16 +57,16 @@ fn comments() {
 }
 
 fn first_byte() {
-    let setup = Setup::new(DOOR).file("once", "110,210\n\t120,220\n130,230\n");
+    let setup = Setup::new(DOOR).file("once", " 110,210\n\t120,220\n   130,230\n 140,240");
     used(
         &House::new(),
         &setup,
         &[
             v4("110 210", "A 1; A 2; A !").ran(&["A %IP%"]),
-            v4("10 210", ""),
             v4("120 220", "A 1; A 2; A !").ran(&["A %IP%"]),
+            v4("130 230", "A 1; A 2; A !").ran(&["A %IP%"]),
         ],
-        "#10,210\n#120,220\n130,230\n",
+        "#110,210\n#120,220\n#  130,230\n 140,240",
     );
 }
 
