@@ -1,0 +1,16 @@
+//! What must hold whatever becomes of the daemon.
+
+mod killed;
+mod reloaded;
+
+/// A name, the programs that it needs, and the test.
+type Test = (&'static str, &'static [&'static str], fn());
+
+pub const TESTS: &[Test] = &[
+    ("killed_at_any_moment_it_leaves_no_file", &[], killed::files),
+    ("killed_at_any_moment_it_leaves_no_rule", &["iptables"], killed::rules),
+    ("close_all_closes_what_the_dead_left_open", &[], killed::close_all),
+    ("doors_are_handed_over", &[], killed::hand_over),
+    ("reloaded_fifty_times_a_second_it_loses_no_knock", &[], reloaded::storm),
+    ("doors_open_across_a_reload_are_closed", &[], reloaded::open_doors),
+];
