@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{apply, check, compile, demo, explain, import, knock, remove, run};
+use crate::commands::{
+    apply, boot, check, compile, confirm, demo, explain, import, knock, remove, rollback, run,
+};
 use crate::exit::Exit;
 
 /// A gate in front of chosen ports: they do not exist for the internet, until somebody knocks
@@ -24,7 +26,13 @@ enum Command {
     Compile(compile::Args),
     /// Load the rules into the kernel
     Apply(apply::Args),
-    /// Take the rules out of the kernel: guarded ports are open again
+    /// Keep rules that were applied on trial; to be run over a new SSH session
+    Confirm(confirm::Args),
+    /// Take back rules that were applied on trial, at once
+    Rollback(rollback::Args),
+    /// Load the rules that were confirmed last, as at boot
+    Boot(boot::Args),
+    /// Take the rules out of the kernel, also at boot: guarded ports are open again
     Remove(remove::Args),
     /// Print a configuration made from that of knockd
     Import(import::Args),
@@ -36,7 +44,7 @@ enum Command {
     Explain(explain::Args),
     /// Show the whole story with real packets, in a private network; needs no root
     Demo(demo::Args),
-    /// One of the daemon's processes; started by `run`
+    /// A process that `run` or `apply` starts
     #[command(name = "run-process", hide = true)]
     RunProcess(run::ProcessArgs),
 }
@@ -56,6 +64,9 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Compile(args) => compile::run(&args),
         Command::Apply(args) => apply::run(&args),
+        Command::Confirm(args) => confirm::run(&args),
+        Command::Rollback(args) => rollback::run(&args),
+        Command::Boot(args) => boot::run(&args),
         Command::Remove(args) => remove::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Run(args) => run::run(&args),

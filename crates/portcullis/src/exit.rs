@@ -50,6 +50,11 @@ impl Failure {
         Self { exit: Exit::No, message: String::new(), hint: None }
     }
 
+    /// The answer is no, for this reason.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { exit: Exit::No, message: message.into(), hint: None }
+    }
+
     /// With advice.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

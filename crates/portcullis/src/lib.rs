@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`cli`] | the command line: one definition |
 //! | [`commands`] | one file per command |
+//! | [`apply`] | rules into the kernel, and back out of it unless somebody confirms them |
 //! | [`config`] | the native configuration: TOML to policy, with located errors |
 //! | [`daemon`] | `run`: one process reads packets, another keeps the firewall |
 //! | [`demo`] | the story that `portcullis demo` tells |
@@ -15,14 +16,17 @@
 //! | [`exit`] | exit codes and failures, decided in one place |
 #![deny(unsafe_code)]
 
+pub mod apply;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod exit;
+mod files;
 pub mod import;
 pub mod knockd;
 pub mod lab;
 pub mod netlink;
+mod proc;
 pub mod sys;

@@ -2,14 +2,14 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portcullis_core::policy::Policy;
 
-use super::compile::ruleset;
-use crate::config;
+use super::state_dir::StateDir;
+use crate::apply::{self, Configured};
+use crate::config::{self, duration};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::netlink::nftables::Gate;
 use crate::netlink::route::Route;
 
 /// Arguments of `apply`.
@@ -17,29 +17,60 @@ use crate::netlink::route::Route;
 pub struct Args {
     /// The configuration; `-` is standard input [default: /etc/portcullis/portcullis.toml]
     file: Option<PathBuf>,
+    /// Roll back after this time (1s to 24h) unless `portcullis confirm` comes over a new SSH session
+    /// [default: confirmed at once]
+    #[arg(long, value_name = "DURATION", value_parser = within)]
+    confirm_within: Option<Duration>,
+    /// Even if this SSH session could not be opened anew
+    #[arg(long)]
+    allow_lockout: bool,
+    #[command(flatten)]
+    state_dir: StateDir,
 }
+
+/// Shortest and longest time of a trial.
+const WITHIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(24 * 3600)];
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let policy = config::load_for(args.file.as_deref())?.policy;
+    let configured = Configured::new(config::load_for(args.file.as_deref())?)?;
     let start = Instant::now();
-    interfaces_exist(&policy)?;
-    let ruleset = ruleset(&policy)?;
-    let loaded = Gate::open()?.load(&ruleset)?;
+    interfaces_exist(&configured.policy)?;
+    let doors = configured.policy.doors.len();
+    let loaded =
+        apply::apply(&args.state_dir.path, configured, args.confirm_within, args.allow_lockout)?;
     let carried = match loaded.grants {
         0 => String::new(),
         grants => format!(", {} still open", count(grants, "grant")),
     };
     // Nothing can be done when there is nobody to tell.
+    let mut out = anstream::stderr();
     let _ = writeln!(
-        anstream::stderr(),
+        out,
         "{} guarded by {} and {}{carried}; loaded and read back in {} ms",
-        count(policy.doors.len(), "door"),
+        count(doors, "door"),
         count(loaded.rules, "rule"),
         count(loaded.elements, "element"),
         start.elapsed().as_millis(),
     );
+    if let Some(within) = args.confirm_within {
+        let _ = writeln!(
+            out,
+            "on trial: rolled back in {}, unless `portcullis confirm` is run over a new SSH session",
+            duration::format(within)
+        );
+    }
     Ok(Exit::Done)
+}
+
+fn within(text: &str) -> Result<Duration, String> {
+    let [shortest, longest] = WITHIN;
+    let within = duration::parse(text).map_err(|error| error.to_string())?;
+    if (shortest..=longest).contains(&within) {
+        Ok(within)
+    } else {
+        Err("a trial takes 1s to 24h".to_owned())
+    }
 }
 
 /// A gate on an interface that does not exist guards nothing: most likely the name is wrong.
@@ -64,6 +95,6 @@ fn interfaces_exist(policy: &Policy) -> Result<(), Failure> {
 }
 
 /// "1 rule", "2 rules".
-fn count(number: usize, thing: &str) -> String {
+pub(super) fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }

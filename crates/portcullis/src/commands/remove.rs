@@ -1,19 +1,23 @@
-//! `portcullis remove`: the rules out of the kernel.
+//! `portcullis remove`: the rules out of the kernel, and no longer loaded at boot.
 
 use std::io::Write;
 
 use portcullis_firewall::ruleset::TABLE;
 
+use super::state_dir::StateDir;
+use crate::apply;
 use crate::exit::{Exit, Outcome};
-use crate::netlink::nftables::Gate;
 
 /// Arguments of `remove`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    state_dir: StateDir,
+}
 
 /// Runs the command.
-pub fn run(_args: &Args) -> Outcome {
-    let said = if Gate::open()?.remove()? {
+pub fn run(args: &Args) -> Outcome {
+    let said = if apply::remove(&args.state_dir.path)? {
         "removed: guarded ports are open again"
     } else {
         "not there: nothing to remove"

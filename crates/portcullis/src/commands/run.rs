@@ -1,7 +1,9 @@
-//! `portcullis run`, and the processes that it starts.
+//! `portcullis run`, and the processes that it and `portcullis apply` start.
 
 use std::path::PathBuf;
 
+use super::state_dir::StateDir;
+use crate::apply::timer;
 use crate::config;
 use crate::daemon::watcher::native::Native;
 use crate::daemon::{keeper, watcher};
@@ -26,19 +28,28 @@ pub fn run(args: &Args) -> Outcome {
 /// Arguments of `run-process`.
 #[derive(Debug, clap::Args)]
 pub struct ProcessArgs {
-    /// Which process to be
+    #[command(subcommand)]
     role: Role,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(Debug, clap::Subcommand)]
 enum Role {
     /// The one that reads packets
     Watcher,
+    /// The one that rolls back
+    RollbackTimer {
+        /// The trial that it belongs to
+        #[arg(long)]
+        id: u64,
+        #[command(flatten)]
+        state_dir: StateDir,
+    },
 }
 
-/// Runs one of the daemon's processes.
+/// Runs such a process.
 pub fn process(args: &ProcessArgs) -> Outcome {
-    match args.role {
+    match &args.role {
         Role::Watcher => watcher::run::<Native>(),
+        Role::RollbackTimer { id, state_dir } => timer::run(&state_dir.path, *id),
     }
 }

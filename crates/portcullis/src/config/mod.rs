@@ -44,6 +44,8 @@ pub struct Loaded {
     pub policy: Policy,
     /// What could be better. Holds no errors.
     pub warnings: Report,
+    /// What was read.
+    pub text: String,
 }
 
 /// Reads a configuration that is in memory already. `path` is what messages call it.
@@ -62,7 +64,11 @@ pub fn parse_str(path: &str, text: &str) -> Result<Loaded, Report> {
         policy = meaning.policy;
     }
     let report = Report::new(path, text, found);
-    if report.errors() == 0 { Ok(Loaded { policy, warnings: report }) } else { Err(report) }
+    if report.errors() == 0 {
+        Ok(Loaded { policy, warnings: report, text: text.to_owned() })
+    } else {
+        Err(report)
+    }
 }
 
 /// Reads a file, or standard input if the path is `-`.

@@ -4,12 +4,11 @@
 //! would be opened after it has been closed. So each recorded command leaves a sign (which process it
 //! is), and whoever finds the record waits for that process first.
 
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{SysconfVar, sysconf};
 
+use crate::proc::{began, stat};
 use crate::sys::shell;
 
 /// The shell of such a command.
@@ -25,7 +24,7 @@ impl Orphan {
         // First the descriptor, then the look at who it is: the number cannot get to another process
         // without our noticing.
         let orphan = Self { fd: shell::pidfd(pid).ok()? };
-        let began = began(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
+        let began = began(&stat(pid)?)?;
         // Who has that number now, and had it already when the sign was written, has written it.
         (began <= at && !orphan.has_ended()).then_some(orphan)
     }
@@ -43,18 +42,9 @@ impl AsFd for Orphan {
     }
 }
 
-/// When a process began, in nanoseconds of CLOCK_BOOTTIME, from its line in `/proc` (proc(5): the 22nd
-/// field, in clock ticks, rounded down).
-fn began(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(") ")?;
-    let ticks: u64 = after_name.split(' ').nth(19)?.parse().ok()?;
-    let per_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
-    ticks.checked_mul(1_000_000_000)?.checked_div(per_second)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use std::fs::File;
+    use std::fs::{self, File};
     use std::io::Read;
     use std::os::unix::fs::FileExt;
     use std::process::Child;

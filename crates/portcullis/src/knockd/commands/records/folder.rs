@@ -1,8 +1,8 @@
 //! The folders that records are in, and who holds them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -11,6 +11,7 @@ use nix::unistd::geteuid;
 
 use super::{FOLDER, LOCK, NEW, SIGN};
 use crate::exit::Failure;
+pub(super) use crate::files::{ours, sync, write_new};
 
 /// The folder of one daemon, locked by us.
 #[derive(Debug)]
@@ -104,25 +105,6 @@ pub(super) fn check(dir: &Path) -> Result<(), Failure> {
 pub(super) fn lock_all(dir: &Path) -> io::Result<Flock<File>> {
     let file = ours(OpenOptions::new().write(true).create(true)).open(dir.join(LOCK))?;
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
-}
-
-/// A file for us alone, and never one that a link leads to.
-pub(super) fn ours(options: &mut OpenOptions) -> &mut OpenOptions {
-    options.mode(0o600).custom_flags(libc::O_NOFOLLOW)
-}
-
-pub(super) fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = ours(OpenOptions::new().write(true).create(true)).truncate(true).open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
-}
-
-/// Some file systems cannot do it for folders.
-pub(super) fn sync(folder: &File) -> io::Result<()> {
-    match folder.sync_all() {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
-        other => other,
-    }
 }
 
 /// Whether it is the name of such a folder, and not of something that was set aside.

@@ -1,0 +1,346 @@
+//! Rules into the kernel, and back out of it unless somebody confirms them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`state`] | what is confirmed and what is on trial, on disk |
+//! | [`session`] | the SSH session that a command is run from |
+//! | [`lockout`] | whether rules would lock out that session |
+//! | `prepared` | a configuration with its rules, and what comes back |
+//! | [`timer`] | the process that rolls back |
+//!
+//! A trial goes like this. What comes back is made ready and compared with what the kernel holds now;
+//! the trial is recorded; the timer is started, and prepares everything that it will need; only then the
+//! rules are loaded. However the program ends from there on, the timer rolls back. Nothing of a trial
+//! is loaded at boot, so a reboot rolls back too.
+
+pub mod lockout;
+mod prepared;
+pub mod session;
+pub mod state;
+pub mod timer;
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use portcullis_core::policy::Policy;
+use portcullis_firewall::ruleset::Ruleset;
+
+pub use self::prepared::{Configured, Prepared};
+use self::session::Session;
+use self::state::{Here, Pending, Standing, State, Store};
+use crate::config;
+use crate::daemon::clock;
+use crate::exit::Failure;
+use crate::netlink::nftables::{Error, Gate, Loaded};
+use crate::sys::process;
+
+/// Where the state is when nobody says otherwise.
+pub const DEFAULT_FOLDER: &str = "/var/lib/portcullis/apply";
+
+/// Loads rules. With `within` on trial for so long, without for good.
+///
+/// # Errors
+///
+/// Then the kernel holds what it held.
+pub fn apply(
+    folder: &Path,
+    configured: Configured,
+    within: Option<Duration>,
+    allow_lockout: bool,
+) -> Result<Loaded, Failure> {
+    let mut gate = Gate::open()?;
+    may_change_rules()?;
+    let folder = std::path::absolute(folder)
+        .map_err(|error| Failure::could_not(format!("cannot find the current folder: {error}")))?;
+    let mut store = Store::open(&folder)?;
+    settle(&mut store, &mut gate)?;
+    let session = Session::current();
+    if let Some(session) = session.as_ref().filter(|_| !allow_lockout) {
+        lockout::check(&configured.policy, &configured.ruleset, session, &mut gate)?;
+    }
+    match within {
+        None => for_good(&mut store, &mut gate, configured),
+        Some(within) => on_trial(&mut store, &mut gate, configured, session, within),
+    }
+}
+
+fn for_good(
+    store: &mut Store,
+    gate: &mut Gate,
+    Configured { text, ruleset, .. }: Configured,
+) -> Result<Loaded, Failure> {
+    // What can go wrong with the disk goes wrong before anything has changed.
+    let staged = store.stage(State::with_confirmed(text))?;
+    let loaded = gate.load(&ruleset)?;
+    store.commit(staged)?;
+    Ok(loaded)
+}
+
+fn on_trial(
+    store: &mut Store,
+    gate: &mut Gate,
+    configured: Configured,
+    session: Option<Session>,
+    within: Duration,
+) -> Result<Loaded, Failure> {
+    let before = before(&store.state, gate, &configured)?;
+    let prepared = Prepared::new(before.as_deref())?;
+    let now = clock();
+    let mut pending = Pending {
+        id: now.as_nanos(),
+        here: Here::now(),
+        deadline: now.after(within).as_nanos(),
+        loaded: None,
+        session: session.map(|session| session.connection),
+        before,
+        new: configured.text,
+    };
+    store.save(store.state.with_pending(Some(pending.clone())))?;
+    let loaded = timer::arm(store.folder(), &pending, within)
+        .and_then(|()| Ok(gate.load(&configured.ruleset)?))
+        .and_then(|loaded| {
+            // A connection that began later than this began under the new rules.
+            pending.loaded = Some(clock().as_nanos());
+            store.save(store.state.with_pending(Some(pending))).map(|()| loaded)
+        });
+    loaded.map_err(|failure| {
+        // Mostly there is nothing to restore.
+        match finish_rollback(store, gate, &prepared) {
+            Ok(()) => failure,
+            Err(second) => failure.hint(format!(
+                "it could not be taken back at once ({}); the timer does it in {}",
+                second.message,
+                shown(within)
+            )),
+        }
+    })
+}
+
+/// What is in force now, as something that can be loaded again: whatever configuration is known of
+/// which the kernel holds exactly the rules. Nothing when there is no gate.
+fn before(state: &State, gate: &mut Gate, new: &Configured) -> Result<Option<String>, Failure> {
+    if gate.table()?.is_none() {
+        return Ok(None);
+    }
+    let mut holds = |ruleset: &Ruleset| match gate.verify(ruleset) {
+        Ok(()) => Ok(true),
+        Err(Error::Mismatch(_)) => Ok(false),
+        Err(error) => Err(Failure::from(error)),
+    };
+    if holds(&new.ruleset)? {
+        return Ok(Some(new.text.clone()));
+    }
+    let usual = config::load(Path::new(config::DEFAULT_PATH)).ok().map(|usual| usual.text);
+    for text in [state.confirmed.clone(), usual].into_iter().flatten() {
+        let Ok(loaded) = config::parse_str("", &text) else { continue };
+        if holds(&Configured::new(loaded)?.ruleset)? {
+            return Ok(Some(text));
+        }
+    }
+    Err(Failure::could_not(
+        "there would be no way back: the rules in force are from a configuration that is not known here; \
+         nothing was changed",
+    )
+    .hint("apply the configuration in force without `--confirm-within` first, which changes nothing but makes it known"))
+}
+
+/// Sees to it that nothing is on trial, or says what is.
+fn settle(store: &mut Store, gate: &mut Gate) -> Result<(), Failure> {
+    match standing(&store.state)? {
+        None => Ok(()),
+        Some((_, Standing::Waiting(left))) => Err(Failure::could_not(format!(
+            "another configuration is on trial for {} more; nothing was changed",
+            shown(left)
+        ))
+        .hint("`portcullis confirm` keeps it, `portcullis rollback` takes it back")),
+        Some((pending, Standing::Overdue)) => {
+            let prepared = roll_back(store, gate, &pending)?;
+            say(format_args!("an earlier configuration was not confirmed in time: {prepared}"));
+            Ok(())
+        }
+        Some(_) => store.save(store.state.with_pending(None)),
+    }
+}
+
+/// What is on trial, and how that stands.
+fn standing(state: &State) -> Result<Option<(Pending, Standing)>, Failure> {
+    let Some(pending) = state.pending.clone() else { return Ok(None) };
+    match pending.standing(&Here::now(), clock()) {
+        Standing::Elsewhere => Err(Failure::could_not(
+            "a configuration is on trial in another network namespace; nothing was changed",
+        )
+        .hint("keep the state of each namespace in a folder of its own, with `--state-dir`")),
+        standing => Ok(Some((pending, standing))),
+    }
+}
+
+/// Keeps what is on trial, from now on at boot too. `yes` is needed where there is no SSH session.
+///
+/// # Errors
+///
+/// With [`Exit::No`](crate::exit::Exit::No) when nothing is on trial, its time is over, or this session
+/// proves nothing.
+pub fn confirm(folder: &Path, yes: bool) -> Result<(), Failure> {
+    may_change_rules()?;
+    let mut gate = Gate::open()?;
+    let Some(mut store) = Store::open_existing(folder)? else { return Err(nothing_on_trial()) };
+    let (pending, left) = match standing(&store.state)? {
+        Some((pending, Standing::Waiting(left))) => (pending, left),
+        Some((pending, Standing::Overdue)) => {
+            let prepared = roll_back(&mut store, &mut gate, &pending)?;
+            return Err(Failure::refused(format!("too late: {prepared}")));
+        }
+        _ => return Err(nothing_on_trial()),
+    };
+    let Some(loaded) = pending.loaded else {
+        return Err(Failure::refused("the `apply` of what is on trial has not come to its end")
+            .hint("it is rolled back by itself; `portcullis rollback` does it now"));
+    };
+    proves_access(&pending, loaded, Session::current().as_ref(), yes).map_err(|failure| {
+        let hint = failure.hint.clone().unwrap_or_default();
+        failure.hint(format!("{hint} ({} left)", shown(left)))
+    })?;
+    let new = Configured::again("the configuration on trial", &pending.new)?;
+    match gate.verify(&new.ruleset) {
+        Ok(()) => {}
+        Err(Error::Mismatch(difference)) => {
+            let message =
+                format!("what is in the kernel is no longer what was applied ({difference})");
+            return Err(Failure::refused(message)
+                .hint("`portcullis rollback` restores what was there before; then apply again"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    store.save(State::with_confirmed(pending.new))
+}
+
+/// A session that stood before the rules did proves nothing: connections made live on under any rules.
+fn proves_access(
+    pending: &Pending,
+    loaded: u64,
+    session: Option<&Session>,
+    yes: bool,
+) -> Result<(), Failure> {
+    match session {
+        None if yes => Ok(()),
+        None => Err(Failure::refused("this is no SSH session, so it proves no access over the network")
+            .hint("run `portcullis confirm` over a new SSH session, or with `--yes` if you sit at the console")),
+        Some(session) if pending.session.as_ref() == Some(&session.connection) => {
+            Err(Failure::refused("this is the SSH session that the rules were applied from, which lives on under any rules")
+                .hint("open a new one (not a shared one: `ssh -S none`), and run `portcullis confirm` there"))
+        }
+        Some(session) if session.began.is_none_or(|began| began <= loaded) => {
+            Err(Failure::refused("this SSH session is older than the rules, so it does not prove that a new one gets through")
+                .hint("open a new one (not a shared one: `ssh -S none`; not inside an old tmux or screen), and run `portcullis confirm` there"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Takes back what is on trial, at once.
+///
+/// # Errors
+///
+/// With [`Exit::No`](crate::exit::Exit::No) when nothing is; or the kernel refuses.
+pub fn rollback(folder: &Path) -> Result<Prepared, Failure> {
+    may_change_rules()?;
+    let mut gate = Gate::open()?;
+    let Some(mut store) = Store::open_existing(folder)? else { return Err(nothing_on_trial()) };
+    match standing(&store.state)? {
+        Some((pending, Standing::Waiting(_) | Standing::Overdue)) => {
+            roll_back(&mut store, &mut gate, &pending)
+        }
+        _ => Err(nothing_on_trial()),
+    }
+}
+
+/// Loads what is confirmed, as at boot; nothing if nothing is. What is on trial is forgotten.
+///
+/// # Errors
+///
+/// Then the kernel holds what it held.
+pub fn boot(folder: &Path) -> Result<Option<(Policy, Loaded)>, Failure> {
+    may_change_rules()?;
+    let mut gate = Gate::open()?;
+    let Some(mut store) = Store::open_existing(folder)? else { return Ok(None) };
+    let Some(text) = store.state.confirmed.clone() else {
+        if let Some((pending, Standing::Waiting(_) | Standing::Overdue)) = standing(&store.state)? {
+            roll_back(&mut store, &mut gate, &pending)?;
+        }
+        return Ok(None);
+    };
+    let Configured { policy, ruleset, .. } = Configured::again("what was confirmed", &text)?;
+    let loaded = gate.load(&ruleset)?;
+    if store.state.pending.is_some()
+        && let Err(failure) = store.save(store.state.with_pending(None))
+    {
+        // The disk may not be ready to be written to. What is left there is of another boot.
+        say(format_args!("warning: what was on trial stays recorded: {}", failure.message));
+    }
+    Ok(Some((policy, loaded)))
+}
+
+/// Takes the rules out of the kernel, and what is loaded at boot with them; whether there were any.
+///
+/// # Errors
+///
+/// When the state cannot be changed, the rules are taken out all the same, and this says so.
+pub fn remove(folder: &Path) -> Result<bool, Failure> {
+    may_change_rules()?;
+    let mut gate = Gate::open()?;
+    // The lock is held until the end: no timer can come in between.
+    let forgotten = Store::open_existing(folder).and_then(|store| {
+        let Some(mut store) = store else { return Ok(None) };
+        if store.state != State::default() {
+            store.save(State::default())?;
+        }
+        Ok(Some(store))
+    });
+    let removed = gate.remove()?;
+    match forgotten {
+        Ok(_) => Ok(removed),
+        Err(failure) => {
+            let message = format!(
+                "the rules are gone, but what is loaded at boot could not be cleared: {}",
+                failure.message
+            );
+            Err(Failure { message, ..failure })
+        }
+    }
+}
+
+fn roll_back(store: &mut Store, gate: &mut Gate, pending: &Pending) -> Result<Prepared, Failure> {
+    let prepared = Prepared::new(pending.before.as_deref())?;
+    finish_rollback(store, gate, &prepared)?;
+    Ok(prepared)
+}
+
+/// First the kernel, then the record: whoever is killed in between leaves the record to the timer.
+fn finish_rollback(store: &mut Store, gate: &mut Gate, prepared: &Prepared) -> Result<(), Failure> {
+    prepared.restore(gate)?;
+    store.save(store.state.with_pending(None))
+}
+
+/// Says at once what would fail later.
+fn may_change_rules() -> Result<(), Failure> {
+    if process::can(process::NET_ADMIN) { Ok(()) } else { Err(Error::NotPermitted.into()) }
+}
+
+fn nothing_on_trial() -> Failure {
+    Failure::refused("nothing is on trial")
+        .hint("what is not confirmed in time has been rolled back; `portcullis apply --confirm-within 60s` begins a trial")
+}
+
+/// In whole seconds, if there are any.
+fn shown(left: Duration) -> String {
+    let seconds = Duration::from_secs(left.as_secs());
+    config::duration::format(if seconds.is_zero() { left } else { seconds })
+}
+
+/// One line on stderr.
+fn say(line: fmt::Arguments<'_>) {
+    use std::io::Write;
+    // Nothing can be done when there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "{line}");
+}

@@ -1,0 +1,88 @@
+//! A configuration with its rules, and what comes back.
+
+use std::fmt;
+
+use portcullis_core::policy::Policy;
+use portcullis_firewall::compile::compile;
+use portcullis_firewall::ruleset::Ruleset;
+
+use crate::config;
+use crate::exit::Failure;
+use crate::netlink::nftables::{Error, Gate};
+
+/// A configuration and the rules that it means.
+#[derive(Debug)]
+pub struct Configured {
+    /// What was read.
+    pub text: String,
+    /// What it says.
+    pub policy: Policy,
+    /// As rules.
+    pub ruleset: Ruleset,
+}
+
+impl Configured {
+    /// From a configuration that has been read.
+    ///
+    /// # Errors
+    ///
+    /// None, for one that was read without errors.
+    pub fn new(loaded: config::Loaded) -> Result<Self, Failure> {
+        let config::Loaded { policy, text, .. } = loaded;
+        let ruleset =
+            compile(&policy).map_err(|_| Failure::could_not("doors contradict each other"))?;
+        Ok(Self { text, policy, ruleset })
+    }
+
+    /// From a text that was a good configuration once. `name` says which.
+    pub(super) fn again(name: &str, text: &str) -> Result<Self, Failure> {
+        let loaded = config::parse_str(name, text).map_err(|report| {
+            report.show();
+            Failure::could_not(format!("{name} is none that this version understands"))
+                .hint("apply one that it does")
+        })?;
+        Self::new(loaded)
+    }
+}
+
+/// What the kernel held before, ready to be loaded.
+#[derive(Debug)]
+pub struct Prepared(Option<Configured>);
+
+impl Prepared {
+    /// Of a text; nothing stands for no gate.
+    ///
+    /// # Errors
+    ///
+    /// The text is no good configuration.
+    pub fn new(text: Option<&str>) -> Result<Self, Failure> {
+        let again = |text| Configured::again("the configuration that was in force before", text);
+        Ok(Self(text.map(again).transpose()?))
+    }
+
+    /// Makes the kernel hold it. Where it does, nothing is touched; living grants are carried over.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses; then it holds what it held.
+    pub fn restore(&self, gate: &mut Gate) -> Result<(), Failure> {
+        match &self.0 {
+            None => gate.remove().map(|_| ())?,
+            Some(before) => match gate.verify(&before.ruleset) {
+                Ok(()) => {}
+                Err(Error::Mismatch(_)) => gate.load(&before.ruleset).map(|_| ())?,
+                Err(error) => return Err(error.into()),
+            },
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            None => "rolled back, and as before there is no gate: guarded ports are open",
+            Some(_) => "rolled back, the rules before are in force again",
+        })
+    }
+}

@@ -1,0 +1,224 @@
+//! The timer that rolls back: a process that neither the terminal nor the program takes with it.
+//!
+//! Where systemd runs, systemd owns it, since an end of the session may end every process of it.
+//! Elsewhere it is a process of our own, in a session of its own. Both run this program anew, with the
+//! same arguments; the deadline is in the record that they read.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::syslog::{Facility, LogFlags, Severity, openlog, syslog};
+use nix::unistd::setsid;
+
+use super::state::{self, Pending, Store};
+use super::{Prepared, finish_rollback};
+use crate::daemon::parts::system;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::netlink::nftables::Gate;
+use crate::sys::process;
+
+const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
+/// It exists where systemd is the init (sd_booted(3)).
+const SYSTEMD_IS_HERE: &str = "/run/systemd/system";
+
+/// What is said when all is prepared.
+const READY: &str = "the rollback is prepared";
+
+/// A rollback that fails is tried again, so many times and so long after.
+const TRIES: u32 = 600;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Arms the timer of a trial that has been recorded in this folder (an absolute path). When this
+/// returns, the timer no longer needs this process.
+///
+/// # Errors
+///
+/// There is no timer: nothing may be loaded.
+pub fn arm(folder: &Path, pending: &Pending, within: Duration) -> Result<(), Failure> {
+    if Path::new(SYSTEMD_IS_HERE).is_dir() && ["net", "mnt"].into_iter().all(shared_with_init) {
+        by_systemd(folder, pending.id, within)
+    } else {
+        by_ourselves(folder, pending.id)
+    }
+}
+
+/// Whether the init process is in the same namespace of this kind: it starts the timer in its own.
+fn shared_with_init(kind: &str) -> bool {
+    let number = |who: &str| {
+        let about = fs::metadata(format!("/proc/{who}/ns/{kind}")).ok()?;
+        Some((about.dev(), about.ino()))
+    };
+    number("self").is_some_and(|ours| number("1") == Some(ours))
+}
+
+fn arguments(folder: &Path, id: u64) -> [OsString; 6] {
+    [
+        "run-process".into(),
+        "rollback-timer".into(),
+        "--id".into(),
+        id.to_string().into(),
+        "--state-dir".into(),
+        folder.into(),
+    ]
+}
+
+fn by_systemd(folder: &Path, id: u64, within: Duration) -> Result<(), Failure> {
+    let refused = |reason: String| {
+        Failure::could_not(format!("cannot set a timer for the rollback: {reason}"))
+            .hint("nothing was changed; without `--confirm-within` no timer is needed")
+    };
+    let program = std::env::current_exe().map_err(|error| refused(error.to_string()))?;
+    // systemd would read these in a path as something else.
+    let plain = |path: &Path| !path.to_string_lossy().contains(['$', '%']);
+    if !program.is_file() || !plain(&program) || !plain(folder) {
+        return Err(refused("this program cannot be found by its path".to_owned()));
+    }
+    let output = Command::new(SYSTEMD_RUN)
+        .args(systemd_options(id, within))
+        .arg("--")
+        .arg(program)
+        .args(arguments(folder, id))
+        .env_clear()
+        .stdin(Stdio::null())
+        .output();
+    match output {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(refused(first_line(&output))),
+        Err(error) => Err(refused(format!("{SYSTEMD_RUN}: {error}"))),
+    }
+}
+
+fn systemd_options(id: u64, within: Duration) -> [String; 5] {
+    [
+        "--quiet".to_owned(),
+        // Nothing stays behind, however it ends.
+        "--collect".to_owned(),
+        format!("--unit=portcullis-rollback-{id}"),
+        format!("--on-active={}ms", within.as_millis()),
+        "--timer-property=AccuracySec=100ms".to_owned(),
+    ]
+}
+
+fn first_line(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().next().unwrap_or_default();
+    format!("systemd-run says “{}” ({})", line.escape_debug(), output.status)
+}
+
+fn by_ourselves(folder: &Path, id: u64) -> Result<(), Failure> {
+    let refused = |reason: &str| {
+        Failure::could_not(format!("cannot prepare the rollback: {reason}"))
+            .hint("nothing was changed")
+    };
+    let mut child = Command::new("/proc/self/exe")
+        .args(arguments(folder, id))
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| refused(&error.to_string()))?;
+    let mut said = [0; READY.len()];
+    let ready = child.stdout.take().is_some_and(|mut out| out.read_exact(&mut said).is_ok());
+    if ready && said == READY.as_bytes() {
+        return Ok(());
+    }
+    let how = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+    Err(refused(&format!("its process ended ({how})")))
+}
+
+/// What the timer's process does: prepares everything, waits, and rolls back unless the trial has come
+/// to another end.
+///
+/// # Errors
+///
+/// It cannot be prepared; or, after many tries, the kernel refused.
+pub fn run(folder: &Path, id: u64) -> Outcome {
+    // It is the leader of a session already where systemd has started it.
+    let _ = setsid();
+    process::ignore_signals()
+        .map_err(|error| Failure::could_not(format!("cannot ignore signals: {error}")))?;
+    // If memory gets scarce, others first. Only a wish.
+    let _ = fs::write("/proc/self/oom_score_adj", "-1000");
+    let ours = |pending: &Pending| pending.id == id;
+    let Some(pending) = state::peek(folder)?.pending.filter(ours) else { return Ok(Exit::Done) };
+    let prepared = Prepared::new(pending.before.as_deref())?;
+    let mut gate = Gate::open()?;
+    // From here on nothing is needed but the kernel.
+    let _ = writeln!(io::stdout(), "{READY}");
+    wait_until(pending.deadline)?;
+
+    let mut tries = 0..TRIES;
+    loop {
+        tries.next();
+        let outcome = match Store::open_existing(folder) {
+            Ok(Some(store)) if !store.state.pending.as_ref().is_some_and(ours) => {
+                return Ok(Exit::Done);
+            }
+            Ok(Some(mut store)) => finish_rollback(&mut store, &mut gate, &prepared),
+            // Nobody can have confirmed what cannot be written.
+            Ok(None) | Err(_) => prepared.restore(&mut gate),
+        };
+        match outcome {
+            Ok(()) => {
+                tell(&format!("not confirmed in time: {prepared}"));
+                return Ok(Exit::Done);
+            }
+            Err(failure) if tries.is_empty() => {
+                tell(&format!("not confirmed in time, and it cannot be rolled back: {failure}"));
+                return Err(failure);
+            }
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// Waits for a time of CLOCK_BOOTTIME, in nanoseconds: it goes on while the machine sleeps.
+fn wait_until(deadline: u64) -> Result<(), Failure> {
+    let wait = || {
+        let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_CLOEXEC)?;
+        let at = TimeSpec::from(Duration::from_nanos(deadline.max(1)));
+        timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        loop {
+            match timer.wait() {
+                Err(Errno::EINTR) => {}
+                other => return other,
+            }
+        }
+    };
+    wait().map_err(|errno| system("wait for the deadline", errno))
+}
+
+/// A line to syslog: there is no terminal any more.
+fn tell(line: &str) {
+    // The only errors would be names and lines with a zero byte in them.
+    let _ = openlog(Some(c"portcullis"), LogFlags::empty(), Facility::LOG_DAEMON);
+    let _ = syslog(Severity::LOG_WARNING, line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systemd_is_asked_for_one_timer_of_its_own_name() {
+        let options = systemd_options(7, Duration::from_millis(61_500));
+        assert!(options.contains(&"--unit=portcullis-rollback-7".to_owned()));
+        assert!(options.contains(&"--on-active=61500ms".to_owned()));
+        let words = arguments(Path::new("/var/lib/x y"), 7);
+        assert_eq!(
+            words.map(|word| word.into_string().unwrap()).join("|"),
+            "run-process|rollback-timer|--id|7|--state-dir|/var/lib/x y"
+        );
+    }
+}

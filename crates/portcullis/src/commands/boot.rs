@@ -1,0 +1,32 @@
+//! `portcullis boot`: what was confirmed last, into the kernel. It needs no network, no daemon and no
+//! file but the state.
+
+use std::io::Write;
+
+use super::apply::count;
+use super::state_dir::StateDir;
+use crate::apply;
+use crate::exit::{Exit, Outcome};
+
+/// Arguments of `boot`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    state_dir: StateDir,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Outcome {
+    let said = match apply::boot(&args.state_dir.path)? {
+        None => "nothing is confirmed, so nothing is loaded".to_owned(),
+        Some((policy, loaded)) => format!(
+            "{} guarded by {} and {}",
+            count(policy.doors.len(), "door"),
+            count(loaded.rules, "rule"),
+            count(loaded.elements, "element"),
+        ),
+    };
+    // Nothing can be done when there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "{said}");
+    Ok(Exit::Done)
+}

@@ -1,0 +1,25 @@
+//! `portcullis confirm`: what is on trial stays, and is loaded at boot.
+
+use std::io::Write;
+
+use super::state_dir::StateDir;
+use crate::apply;
+use crate::exit::{Exit, Outcome};
+
+/// Arguments of `confirm`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Confirm without an SSH session, from the console
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    state_dir: StateDir,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Outcome {
+    apply::confirm(&args.state_dir.path, args.yes)?;
+    // Nothing can be done when there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "confirmed: these rules stay, and are loaded at boot");
+    Ok(Exit::Done)
+}
