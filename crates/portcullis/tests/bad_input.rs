@@ -112,9 +112,15 @@ fn no_such_file() {
 fn without_permission() {
     let _lab = Lab::new().unwrap();
     let (_folder, path) = config(GOOD);
-    for arguments in
-        [&["apply", path.to_str().unwrap()][..], &["run", path.to_str().unwrap()], &["remove"]]
-    {
+    for arguments in [
+        &["apply", path.to_str().unwrap()][..],
+        &["apply", path.to_str().unwrap(), "--confirm-within", "60s"],
+        &["confirm", "--yes"],
+        &["rollback"],
+        &["boot"],
+        &["run", path.to_str().unwrap()],
+        &["remove"],
+    ] {
         let mut command = Command::new("setpriv");
         command.args([
             "--bounding-set",
@@ -133,6 +139,12 @@ fn wrong_use() {
     for arguments in [
         &["open-sesame"][..],
         &["apply", "--force"],
+        &["apply", "--confirm-within", "60"],
+        &["apply", "--confirm-within", "0s"],
+        &["apply", "--confirm-within", "25h"],
+        &["confirm", "now"],
+        &["rollback", "now"],
+        &["boot", "now"],
         &["compile", "--target", "pf", "/dev/null"],
         &["knock", "127.0.0.1", "tcp/0"],
         &["knock", "127.0.0.1", "tcp/65536"],
@@ -156,13 +168,13 @@ fn apply_remove_and_again() {
     let source = world.new_source(Family::V6);
     world.knock(source, &["tcp/1009", "tcp/4001", "udp/2003"]);
     world.settle();
-    assert!(portcullis(&["apply", &path]).status.success());
+    assert!(world.run(&["apply", &path]).status.success());
     assert!(world.open_for(source).contains("ssh"));
-    assert!(portcullis(&["remove"]).status.success());
+    assert!(world.run(&["remove"]).status.success());
     assert!(world.gate.table().unwrap().is_none());
     // There is nothing wrong with removing what is not there.
-    assert!(portcullis(&["remove"]).status.success());
-    assert!(portcullis(&["apply", &path]).status.success());
+    assert!(world.run(&["remove"]).status.success());
+    assert!(world.run(&["apply", &path]).status.success());
     assert!(world.open_for(source).is_empty());
 }
 

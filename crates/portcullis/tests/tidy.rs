@@ -93,8 +93,11 @@ fn unsafe_code_lives_in_sys_alone() {
 
 #[test]
 fn no_program_is_executed_but_our_own() {
-    // The daemon starts its own other half, and the lab what a test or the demo gives it.
+    // The daemon starts its own other half, a trial its timer, and the lab what a test or the demo
+    // gives it.
+    let timer = "crates/portcullis/src/apply/timer.rs";
     let except = [
+        timer,
         "crates/portcullis/src/daemon",
         "crates/portcullis/src/lab",
         "crates/portcullis/src/demo",
@@ -106,6 +109,12 @@ fn no_program_is_executed_but_our_own() {
             assert!(program.starts_with("Command::new(\"/proc/self/exe\")"), "{name}");
         }
     }
+    let text = fs::read_to_string(root().join(timer)).unwrap();
+    for (_, program) in text.match_indices("Command::new(").map(|(at, _)| text.split_at(at)) {
+        let systemd = program.starts_with("Command::new(SYSTEMD_RUN)");
+        assert!(systemd || program.starts_with("Command::new(\"/proc/self/exe\")"), "{timer}");
+    }
+    assert!(text.contains("const SYSTEMD_RUN: &str = \"/usr/bin/systemd-run\";"));
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! started by the one of sshd that serves the connection, which began when the connection did.
 
 use std::fs;
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, UdpSocket};
 
 use crate::proc;
 
@@ -29,9 +30,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// The session of this process; nothing on a console, or in a service.
+    /// The session of this process; nothing on a console, in a service, or where the connection ends
+    /// in another network than this one.
     pub fn current() -> Option<Self> {
         Self::of(std::process::id(), &|pid| Some((proc::stat(pid)?, connection_of(pid))))
+            .filter(|session| is_here(session.server))
     }
 
     /// `look` gives the line in `/proc` and the connection of a process.
@@ -67,6 +70,14 @@ impl Session {
 fn address(text: &str) -> Option<IpAddr> {
     let (address, _zone) = text.split_once('%').unwrap_or((text, ""));
     Some(address.parse::<IpAddr>().ok()?.to_canonical())
+}
+
+/// Whether an address is this host's, in this network namespace. In doubt it is.
+fn is_here(address: IpAddr) -> bool {
+    match UdpSocket::bind((address, 0)) {
+        Err(error) => error.kind() != ErrorKind::AddrNotAvailable,
+        Ok(_) => true,
+    }
 }
 
 /// The connection in the environment of a process; nothing where it may not be read.
@@ -143,6 +154,12 @@ mod tests {
         let found = Session::parse("fe80::1%eth0 5 ::ffff:192.0.2.1 2222".to_owned()).unwrap();
         assert_eq!(found.client, "fe80::1".parse::<IpAddr>().unwrap());
         assert_eq!(found.server, "192.0.2.1".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn addresses_of_this_host() {
+        assert!(is_here("127.0.0.1".parse().unwrap()));
+        assert!(!is_here("192.0.2.77".parse().unwrap()));
     }
 
     #[test]

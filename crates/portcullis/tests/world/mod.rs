@@ -97,12 +97,19 @@ impl World {
         };
         match by {
             By::Kernel => {
-                let output = portcullis(&["apply", world.config.to_str().unwrap()]);
+                let output = world.run(&["apply", world.config.to_str().unwrap()]);
                 assert!(output.status.success(), "{output:?}");
             }
             By::Daemon => world.start_daemon(),
         }
         world
+    }
+
+    /// Runs a command that changes rules, which keeps its state in this world's own folder: never in
+    /// that of the machine.
+    pub fn run(&self, arguments: &[&str]) -> std::process::Output {
+        let state = self.folder.path().join("state");
+        portcullis(&[arguments, &["--state-dir", state.to_str().unwrap()]].concat())
     }
 
     /// Starts `portcullis run`, and waits until it watches.

@@ -9,7 +9,7 @@ use portcullis::lab::Peer;
 use portcullis::lab::program::Program;
 use tempfile::TempDir;
 
-use super::{on, output};
+use super::output;
 use crate::knockd::PATIENCE;
 
 /// It listens on port 22 of this thread's host until it is dropped.
@@ -48,6 +48,17 @@ impl Sshd {
 
     /// Logs in from this address and runs `echo`.
     pub fn login(&self, client: &Peer, from: IpAddr, to: IpAddr) -> Output {
+        self.run(client, from, to, "echo inside")
+    }
+
+    /// Logs in from this address and runs a line of shell.
+    pub fn run(&self, client: &Peer, from: IpAddr, to: IpAddr, line: &str) -> Output {
+        let mut command = self.ssh(from, to, line);
+        client.run(move || command.stdin(Stdio::null()).output().unwrap()).unwrap()
+    }
+
+    /// The same, to be started on the client.
+    pub fn ssh(&self, from: IpAddr, to: IpAddr, line: &str) -> Command {
         let identity: PathBuf = self.folder.path().join("user");
         let (from, to) = (from.to_string(), format!("root@{to}"));
         let mut arguments: Vec<&str> = vec!["-F", "none", "-i", identity.to_str().unwrap()];
@@ -59,7 +70,9 @@ impl Sshd {
         ] {
             arguments.extend(["-o", option]);
         }
-        arguments.extend(["-b", &from, to.as_str(), "echo", "inside"]);
-        on(client, "ssh", &arguments)
+        arguments.extend(["-b", &from, to.as_str(), line]);
+        let mut command = Command::new("ssh");
+        command.args(arguments);
+        command
     }
 }
