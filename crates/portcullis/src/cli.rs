@@ -44,9 +44,12 @@ enum Command {
     Explain(explain::Args),
     /// Show the whole story with real packets, in a private network; needs no root
     Demo(demo::Args),
-    /// A process that `run` or `apply` starts
+    /// One of the daemon's processes; started by `run`
     #[command(name = "run-process", hide = true)]
     RunProcess(run::ProcessArgs),
+    /// The process that rolls back; started by `apply --confirm-within`
+    #[command(name = "rollback-timer", hide = true)]
+    RollbackTimer(rollback::TimerArgs),
 }
 
 /// Runs the program `portcullis` with the arguments of this process.
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::RunProcess(args) => run::process(&args),
+        Command::RollbackTimer(args) => rollback::timer(&args),
     };
     match outcome {
         Ok(exit) => exit.into(),

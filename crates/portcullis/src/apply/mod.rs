@@ -272,11 +272,13 @@ pub fn boot(folder: &Path) -> Result<Option<(Policy, Loaded)>, Failure> {
     };
     let Configured { policy, ruleset, .. } = Configured::again("what was confirmed", &text)?;
     let loaded = gate.load(&ruleset)?;
-    if store.state.pending.is_some()
-        && let Err(failure) = store.save(store.state.with_pending(None))
-    {
-        // The disk may not be ready to be written to. What is left there is of another boot.
-        say(format_args!("warning: what was on trial stays recorded: {}", failure.message));
+    let forgotten = match store.state.pending {
+        Some(_) => store.save(store.state.with_pending(None)),
+        None => store.copy(),
+    };
+    if let Err(failure) = forgotten {
+        // The disk may not be ready to be written to. What is on trial there is of another boot.
+        say(format_args!("warning: {}", failure.message));
     }
     Ok(Some((policy, loaded)))
 }

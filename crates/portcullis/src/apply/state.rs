@@ -5,6 +5,7 @@
 //! /var/lib/portcullis/apply/   0700, ours alone: what is in it is loaded into the kernel
 //!   lock                       held by whoever changes the rules or the file
 //!   state.json                 what is confirmed, and what waits to be
+//!   confirmed.toml             a copy of what is confirmed, for `portcullis run`
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -26,6 +27,8 @@ use crate::proc;
 const LOCK: &str = "lock";
 const FILE: &str = "state.json";
 const NEW: &str = "state.json.new";
+const COPY: &str = "confirmed.toml";
+const NEW_COPY: &str = "confirmed.toml.new";
 
 /// Of the file; another one is not understood.
 const VERSION: u32 = 1;
@@ -209,7 +212,30 @@ impl Store {
             .and_then(|()| sync(&File::open(&self.folder)?))
             .map_err(|error| failure(&path, "replace", &error))?;
         self.state = state;
-        Ok(())
+        self.copy()
+    }
+
+    /// Makes the copy of what is confirmed equal to it. A crash may have come in between: it is made
+    /// anew at boot, before the daemon starts.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn copy(&self) -> Result<(), Failure> {
+        let path = self.folder.join(COPY);
+        let there = fs::read(&path);
+        let result = match (&self.state.confirmed, there) {
+            (Some(text), Ok(there)) if text.as_bytes() == there => Ok(()),
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            (Some(text), _) => {
+                let new = self.folder.join(NEW_COPY);
+                write_new(&new, text.as_bytes()).and_then(|()| fs::rename(&new, &path))
+            }
+            (None, _) => fs::remove_file(&path),
+        };
+        result
+            .and_then(|()| sync(&File::open(&self.folder)?))
+            .map_err(|error| failure(&path, "replace", &error))
     }
 
     /// Both at once.
@@ -340,7 +366,17 @@ mod tests {
         let file = fs::metadata(folder.join(FILE)).unwrap();
         assert_eq!(file.permissions().mode() & 0o777, 0o600);
         drop(store);
-        assert_eq!(Store::open(&folder).unwrap().state, state);
+        let mut store = Store::open(&folder).unwrap();
+        assert_eq!(store.state, state);
+        // The copy follows, and is mended.
+        let copy = folder.join(COPY);
+        let text = state.confirmed.unwrap();
+        assert_eq!(fs::read_to_string(&copy).unwrap(), text);
+        fs::write(&copy, "old").unwrap();
+        store.copy().unwrap();
+        assert_eq!(fs::read_to_string(&copy).unwrap(), text);
+        store.save(State::default()).unwrap();
+        assert!(!copy.exists());
     }
 
     #[test]

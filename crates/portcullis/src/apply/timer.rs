@@ -60,9 +60,8 @@ fn shared_with_init(kind: &str) -> bool {
     number("self").is_some_and(|ours| number("1") == Some(ours))
 }
 
-fn arguments(folder: &Path, id: u64) -> [OsString; 6] {
+fn arguments(folder: &Path, id: u64) -> [OsString; 5] {
     [
-        "run-process".into(),
         "rollback-timer".into(),
         "--id".into(),
         id.to_string().into(),
@@ -218,7 +217,7 @@ mod tests {
         let words = arguments(Path::new("/var/lib/x y"), 7);
         assert_eq!(
             words.map(|word| word.into_string().unwrap()).join("|"),
-            "run-process|rollback-timer|--id|7|--state-dir|/var/lib/x y"
+            "rollback-timer|--id|7|--state-dir|/var/lib/x y"
         );
     }
 }

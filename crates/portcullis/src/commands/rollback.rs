@@ -1,9 +1,10 @@
-//! `portcullis rollback`: what is on trial is taken back at once.
+//! `portcullis rollback`: what is on trial is taken back at once; and the process that does it when
+//! time is up.
 
 use std::io::Write;
 
 use super::state_dir::StateDir;
-use crate::apply;
+use crate::apply::{self, timer};
 use crate::exit::{Exit, Outcome};
 
 /// Arguments of `rollback`.
@@ -19,4 +20,19 @@ pub fn run(args: &Args) -> Outcome {
     // Nothing can be done when there is nobody to tell.
     let _ = writeln!(anstream::stderr(), "{prepared}");
     Ok(Exit::Done)
+}
+
+/// Arguments of `rollback-timer`.
+#[derive(Debug, clap::Args)]
+pub struct TimerArgs {
+    /// The trial that it belongs to
+    #[arg(long)]
+    id: u64,
+    #[command(flatten)]
+    state_dir: StateDir,
+}
+
+/// Runs the process.
+pub fn timer(args: &TimerArgs) -> Outcome {
+    timer::run(&args.state_dir.path, args.id)
 }

@@ -1,9 +1,7 @@
-//! `portcullis run`, and the processes that it and `portcullis apply` start.
+//! `portcullis run`, and the processes that it starts.
 
 use std::path::PathBuf;
 
-use super::state_dir::StateDir;
-use crate::apply::timer;
 use crate::config;
 use crate::daemon::watcher::native::Native;
 use crate::daemon::{keeper, watcher};
@@ -28,28 +26,19 @@ pub fn run(args: &Args) -> Outcome {
 /// Arguments of `run-process`.
 #[derive(Debug, clap::Args)]
 pub struct ProcessArgs {
-    #[command(subcommand)]
+    /// Which process to be
     role: Role,
 }
 
-#[derive(Debug, clap::Subcommand)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Role {
     /// The one that reads packets
     Watcher,
-    /// The one that rolls back
-    RollbackTimer {
-        /// The trial that it belongs to
-        #[arg(long)]
-        id: u64,
-        #[command(flatten)]
-        state_dir: StateDir,
-    },
 }
 
-/// Runs such a process.
+/// Runs one of the daemon's processes.
 pub fn process(args: &ProcessArgs) -> Outcome {
-    match &args.role {
+    match args.role {
         Role::Watcher => watcher::run::<Native>(),
-        Role::RollbackTimer { id, state_dir } => timer::run(&state_dir.path, *id),
     }
 }

@@ -14,11 +14,12 @@ use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 use portcullis::apply::DEFAULT_FOLDER;
 use portcullis::daemon::clock;
+use portcullis::lab::program::Program;
 use portcullis::lab::{Family, wait_until};
 use portcullis_core::time::Instant;
 
 use super::support::{House, Test, before, done, refused};
-use crate::world::PATIENCE;
+use crate::world::{PATIENCE, PROGRAM, knock_packet, write_config};
 
 pub const TESTS: &[Test] = &[
     ("nobody_confirms", &[], || each(nobody_confirms)),
@@ -26,11 +27,15 @@ pub const TESTS: &[Test] = &[
     ("the_program_is_killed", &[], || each(killed)),
     ("killed_at_any_moment", &[], || each(killed_at_any_moment)),
     ("the_machine_reboots", &[], || each(reboot)),
-    ("the_timer_is_killed_too", &[], || each(timer_killed)),
+    ("the_timer_is_killed_then_confirm", &[], || each(|door| timer_killed(door, "confirm"))),
+    ("the_timer_is_killed_then_rollback", &[], || each(|door| timer_killed(door, "rollback"))),
+    ("the_timer_is_killed_then_boot", &[], || each(|door| timer_killed(door, "boot"))),
+    ("the_timer_is_killed_then_apply", &[], || each(|door| timer_killed(door, "apply"))),
     ("confirmed_rules_stay", &[], || each(confirmed)),
     ("rolled_back_at_once", &[], || each(rolled_back)),
     ("removed", &[], || each(removed)),
     ("grants_outlive_a_rollback", &[], grants),
+    ("a_daemon_opens_the_door_that_it_means", &[], daemon),
 ];
 
 /// Where there was no gate, and where another one was confirmed.
@@ -180,32 +185,26 @@ fn reboot(door: Option<&str>) {
     refused(&house.run(&["confirm", "--yes"]), 1, &["nothing is on trial"]);
 }
 
-fn timer_killed(door: Option<&str>) {
-    for command in [&["confirm", "--yes"][..], &["rollback"], &["boot"], &["apply", "other"]] {
-        let mut house = House::with(door);
-        done(&house.run(&["apply", &house.door("new", 2222), "--confirm-within", "1s"]));
-        house.kill_timer();
-        let deadline = Instant::from_nanos(house.state().pending.unwrap().deadline);
-        assert!(wait_until(std::time::Instant::now() + PATIENCE, || clock() > deadline));
-        assert_eq!(house.doors(), new());
-        let other = house.door("other", 2222);
-        let output = match command {
-            ["apply", _] => house.run(&["apply", &other, "--confirm-within", "1h"]),
-            _ => house.run(command),
-        };
-        match command {
-            ["confirm", _] => refused(&output, 1, &["too late", "rolled back"]),
-            _ => done(&output),
-        }
-        if let ["apply", _] = command {
+fn timer_killed(door: Option<&str>, command: &str) {
+    let mut house = House::with(door);
+    done(&house.run(&["apply", &house.door("new", 2222), "--confirm-within", "1s"]));
+    house.kill_timer();
+    let deadline = Instant::from_nanos(house.state().pending.unwrap().deadline);
+    assert!(wait_until(std::time::Instant::now() + PATIENCE, || clock() > deadline));
+    assert_eq!(house.doors(), new());
+    match command {
+        "confirm" => refused(&house.run(&["confirm", "--yes"]), 1, &["too late", "rolled back"]),
+        "apply" => {
+            let other = house.door("other", 2222);
+            done(&house.run(&["apply", &other, "--confirm-within", "1h"]));
             assert_eq!(house.doors(), before(Some("other")));
             // What comes back is what was there before the first of the two.
             done(&house.run(&["rollback"]));
-            house.kill_timer();
         }
-        house.wait_for(&before(door));
-        house.wait_for_end_of_trial();
+        command => done(&house.run(&[command])),
     }
+    house.wait_for(&before(door));
+    house.wait_for_end_of_trial();
 }
 
 fn confirmed(door: Option<&str>) {
@@ -255,10 +254,50 @@ fn grants() {
     let address = house.client.address(Family::V4, 0);
     let changed = house.folder.path().join("changed.toml");
     let text = std::fs::read_to_string(path).unwrap();
-    crate::world::write_config(&changed, &text.replace("tcp/2222", "tcp/3333"));
+    write_config(&changed, &text.replace("tcp/2222", "tcp/3333"));
     done(&house.run(&["apply", changed.to_str().unwrap(), "--confirm-within", "1s"]));
     house.gate.grant(1, address, Duration::from_secs(300)).unwrap();
     house.wait_for_end_of_trial();
     let grants = house.gate.grants().unwrap();
     assert_eq!(grants.iter().map(|grant| grant.address).collect::<Vec<_>>(), [address]);
+}
+
+/// The daemon knows its doors by numbers of its own, and other rules may come into force beside it.
+fn daemon() {
+    let mut house = House::new();
+    let path = house.folder.path().join("daemon.toml");
+    let door = |name: &str, guards: u16, first: u16| {
+        format!(
+            "[door.{name}]\nguards = [\"tcp/{guards}\"]\nrecogniser = \"daemon\"\nsequence = [\"tcp/{first}\", \"udp/29117\", \"tcp/1123\"]\n"
+        )
+    };
+    let knock = |house: &House, number, first| {
+        let from = house.client.address(Family::V4, number);
+        for port in [first, "udp/29117", "tcp/1123"] {
+            let to = house.client.host(Family::V4);
+            house.wire.send(&knock_packet(from, to, port.parse().unwrap())).unwrap();
+        }
+    };
+    write_config(&path, &format!("{}{}", door("ssh", 22, 7431), door("web", 443, 7432)));
+    let mut command = Command::new(PROGRAM);
+    let program = Program::start(command.arg("run").arg(&path).stdin(Stdio::null())).unwrap();
+    program.wait_for_line(PATIENCE, |line| line.starts_with("ready")).unwrap();
+    done(&house.run(&["apply", path.to_str().unwrap()]));
+    let new = house.folder.path().join("new.toml");
+    write_config(&new, &format!("{}{}", door("another", 80, 7433), door("ssh", 22, 7431)));
+    done(&house.run(&["apply", new.to_str().unwrap(), "--confirm-within", "1h"]));
+
+    knock(&house, 0, "tcp/7431");
+    program.wait_for_line(PATIENCE, |line| line.contains("ssh: open for")).unwrap();
+    knock(&house, 1, "tcp/7432");
+    let refused = program.wait_for_line(PATIENCE, |line| line.contains("it stays closed"));
+    assert!(refused.unwrap().contains("no such door"));
+    let names = house.gate.door_names().unwrap();
+    let grants = house.gate.grants().unwrap();
+    let [grant] = grants.as_slice() else { panic!("{grants:?}") };
+    assert!(names.contains(&(grant.class, "ssh".to_owned())), "{names:?} {grant:?}");
+
+    done(&house.run(&["rollback"]));
+    knock(&house, 1, "tcp/7432");
+    program.wait_for_line(PATIENCE, |line| line.contains("web: open for")).unwrap();
 }

@@ -153,7 +153,11 @@ impl Gate {
     }
 
     /// The number of the state of all tables of this namespace; each transaction has the next.
-    fn generation(&mut self) -> Result<Option<u32>, Error> {
+    ///
+    /// # Errors
+    ///
+    /// That the kernel could not be asked.
+    pub fn generation(&mut self) -> Result<Option<u32>, Error> {
         const GEN_ID: u16 = 1;
         let found = self.socket.get(
             kind::GETGEN,
