@@ -26,11 +26,24 @@ mod support;
 #[path = "safe_apply/systemd.rs"]
 mod systemd;
 
+use std::fs;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     knockd::main(8, || {
-        let tests = [endings::TESTS, refusals::TESTS, ssh::TESTS, systemd::TESTS].concat();
-        tests.into_iter().map(|(name, needs, test)| knockd::trial(name, needs, test)).collect()
+        let [others, sshd] =
+            [&[endings::TESTS, refusals::TESTS, systemd::TESTS][..], &[ssh::TESTS]];
+        // To let somebody in, sshd sets his groups, which an ordinary user's namespace forbids.
+        let groups =
+            fs::read_to_string("/proc/self/setgroups").is_ok_and(|may| may.trim() == "allow");
+        let must = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+        let trial = |(name, needs, test)| knockd::trial(name, needs, test);
+        let mut trials: Vec<_> = others.concat().into_iter().map(trial).collect();
+        for test in sshd.concat() {
+            let trial = trial(test);
+            let ignored = trial.has_ignored_flag() || !(groups || must);
+            trials.push(trial.with_ignored_flag(ignored));
+        }
+        trials
     })
 }
