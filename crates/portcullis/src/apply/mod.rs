@@ -101,7 +101,14 @@ fn on_trial(
         .and_then(|()| Ok(gate.load(&configured.ruleset)?))
         .and_then(|loaded| {
             // A connection that began later than this began under the new rules.
-            pending.loaded = Some(clock().as_nanos());
+            let now = clock().as_nanos();
+            if now >= pending.deadline {
+                return Err(Failure::could_not(
+                    "to load these rules takes longer than their trial",
+                )
+                .hint("they are rolled back; give `--confirm-within` a longer time"));
+            }
+            pending.loaded = Some(now);
             store.save(store.state.with_pending(Some(pending))).map(|()| loaded)
         });
     loaded.map_err(|failure| {
@@ -212,7 +219,12 @@ pub fn confirm(folder: &Path, yes: bool) -> Result<(), Failure> {
         }
         Err(error) => return Err(error.into()),
     }
-    store.save(State::with_confirmed(pending.new))
+    store.save(State::with_confirmed(pending.new))?;
+    // Had this process been stopped until time was up, the timer would not have waited for it.
+    if gate.verify(&new.ruleset).is_err() {
+        gate.load(&new.ruleset)?;
+    }
+    Ok(())
 }
 
 /// A session that stood before the rules did proves nothing: connections made live on under any rules.

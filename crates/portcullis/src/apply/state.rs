@@ -14,6 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 use portcullis_core::time::Instant;
@@ -142,6 +143,17 @@ pub struct Store {
     pub state: State,
 }
 
+/// What came of an attempt to open a [`Store`].
+#[derive(Debug)]
+pub enum Opened {
+    /// It is ours.
+    Store(Store),
+    /// There is no such folder.
+    Absent,
+    /// Somebody else has it.
+    Held,
+}
+
 /// A state that is on the disk, but not in force yet.
 #[derive(Debug)]
 #[must_use = "nothing has changed before it is committed"]
@@ -166,8 +178,24 @@ impl Store {
     ///
     /// As above.
     pub fn open_existing(folder: &Path) -> Result<Option<Self>, Failure> {
+        match Self::open_with(folder, FlockArg::LockExclusive)? {
+            Opened::Store(store) => Ok(Some(store)),
+            Opened::Absent | Opened::Held => Ok(None),
+        }
+    }
+
+    /// The same, without waiting for whoever has it.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn open_at_once(folder: &Path) -> Result<Opened, Failure> {
+        Self::open_with(folder, FlockArg::LockExclusiveNonblock)
+    }
+
+    fn open_with(folder: &Path, how: FlockArg) -> Result<Opened, Failure> {
         if !check(folder)? {
-            return Ok(None);
+            return Ok(Opened::Absent);
         }
         let path = folder.join(LOCK);
         let file = match ours(OpenOptions::new().write(true).create(true)).open(&path) {
@@ -178,9 +206,13 @@ impl Store {
             other => other,
         };
         let file = file.map_err(|error| failure(&path, "open", &error))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| failure(&path, "lock", &errno.into()))?;
-        Ok(Some(Self { folder: folder.to_owned(), _lock: lock, state: peek(folder)? }))
+        let lock = match Flock::lock(file, how) {
+            Ok(lock) => lock,
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(Opened::Held),
+            Err((_, errno)) => return Err(failure(&path, "lock", &errno.into())),
+        };
+        let state = peek(folder)?;
+        Ok(Opened::Store(Self { folder: folder.to_owned(), _lock: lock, state }))
     }
 
     /// Where it is.

@@ -19,7 +19,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use nix::syslog::{Facility, LogFlags, Severity, openlog, syslog};
 use nix::unistd::setsid;
 
-use super::state::{self, Pending, Store};
+use super::state::{self, Opened, Pending, Store};
 use super::{Prepared, finish_rollback};
 use crate::daemon::parts::system;
 use crate::exit::{Exit, Failure, Outcome};
@@ -34,8 +34,11 @@ const SYSTEMD_IS_HERE: &str = "/run/systemd/system";
 const READY: &str = "the rollback is prepared";
 
 /// A rollback that fails is tried again, so many times and so long after.
-const TRIES: u32 = 600;
-const PAUSE: Duration = Duration::from_secs(1);
+const TRIES: u32 = 6_000;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// So many pauses long, whoever has the state may finish what he is doing.
+const PATIENCE: u64 = 30;
 
 /// Arms the timer of a trial that has been recorded in this folder (an absolute path). When this
 /// returns, the timer no longer needs this process.
@@ -157,27 +160,43 @@ pub fn run(folder: &Path, id: u64) -> Outcome {
     let _ = writeln!(io::stdout(), "{READY}");
     wait_until(pending.deadline)?;
 
-    let mut tries = 0..TRIES;
+    let mut failures = 0;
+    let mut held: u64 = 0;
     loop {
-        tries.next();
-        let outcome = match Store::open_existing(folder) {
-            Ok(Some(store)) if !store.state.pending.as_ref().is_some_and(ours) => {
+        let outcome = match Store::open_at_once(folder) {
+            // Whoever has it may be stopped for ever, or load the rules late. So they are rolled back
+            // beside him, and again when he is gone.
+            Ok(Opened::Held) => {
+                held = held.saturating_add(1);
+                let lasts =
+                    state::peek(folder).is_ok_and(|state| state.pending.is_some_and(|p| ours(&p)));
+                if held == PATIENCE && lasts {
+                    // What goes wrong here is tried again below.
+                    let _ = prepared.restore(&mut gate);
+                }
+                thread::sleep(PAUSE);
+                continue;
+            }
+            Ok(Opened::Store(store)) if !store.state.pending.as_ref().is_some_and(ours) => {
                 return Ok(Exit::Done);
             }
-            Ok(Some(mut store)) => finish_rollback(&mut store, &mut gate, &prepared),
+            Ok(Opened::Store(mut store)) => finish_rollback(&mut store, &mut gate, &prepared),
             // Nobody can have confirmed what cannot be written.
-            Ok(None) | Err(_) => prepared.restore(&mut gate),
+            Ok(Opened::Absent) | Err(_) => prepared.restore(&mut gate),
         };
         match outcome {
             Ok(()) => {
                 tell(&format!("not confirmed in time: {prepared}"));
                 return Ok(Exit::Done);
             }
-            Err(failure) if tries.is_empty() => {
+            Err(failure) if failures == TRIES => {
                 tell(&format!("not confirmed in time, and it cannot be rolled back: {failure}"));
                 return Err(failure);
             }
-            Err(_) => thread::sleep(PAUSE),
+            Err(_) => {
+                failures += 1;
+                thread::sleep(PAUSE);
+            }
         }
     }
 }

@@ -13,10 +13,12 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 use portcullis::apply::DEFAULT_FOLDER;
+use portcullis::apply::state::Store;
 use portcullis::daemon::clock;
 use portcullis::lab::program::Program;
 use portcullis::lab::{Family, wait_until};
 use portcullis_core::time::Instant;
+use portcullis_firewall::compile::compile;
 
 use super::support::{House, Test, before, done, refused};
 use crate::world::{PATIENCE, PROGRAM, knock_packet, write_config};
@@ -25,6 +27,7 @@ pub const TESTS: &[Test] = &[
     ("nobody_confirms", &[], || each(nobody_confirms)),
     ("the_terminal_hangs_up", &["setsid"], || each(hang_up)),
     ("the_program_is_killed", &[], || each(killed)),
+    ("somebody_keeps_the_state", &[], || each(state_held)),
     ("killed_at_any_moment", &[], || each(killed_at_any_moment)),
     ("the_machine_reboots", &[], || each(reboot)),
     ("the_timer_is_killed_then_confirm", &[], || each(|door| timer_killed(door, "confirm"))),
@@ -149,6 +152,24 @@ fn killed(door: Option<&str>) {
     nix::sys::signal::killpg(group, Signal::SIGKILL).unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGKILL as i32));
     house.wait_for(&before(door));
+}
+
+/// As a command that was stopped in the middle would.
+fn state_held(door: Option<&str>) {
+    let mut house = House::with(door);
+    done(&house.run(&["apply", &house.door("new", 2222), "--confirm-within", "1s"]));
+    let mut store = Store::open(&house.state_dir()).unwrap();
+    house.wait_for(&before(door));
+    // It goes on, and loads what it wanted to.
+    let text = store.state.pending.as_ref().unwrap().new.clone();
+    let policy = portcullis::config::parse_str("t", &text).unwrap().policy;
+    house.gate.load(&compile(&policy).unwrap()).unwrap();
+    assert_eq!(house.doors(), new());
+    store.save(store.state.clone()).unwrap();
+    drop(store);
+    house.wait_for(&before(door));
+    house.wait_for_end_of_trial();
+    house.wait_for_timer();
 }
 
 fn killed_at_any_moment(door: Option<&str>) {
