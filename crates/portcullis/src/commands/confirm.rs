@@ -20,6 +20,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     apply::confirm(&args.state_dir.path, args.yes)?;
     // Nothing can be done when there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "confirmed: these rules stay, and are what `portcullis boot` loads");
+    let _ = writeln!(
+        anstream::stderr(),
+        "confirmed: these rules stay, and are what `portcullis boot` loads"
+    );
     Ok(Exit::Done)
 }
