@@ -78,6 +78,31 @@ fn who_reads_packets_does_not_touch_the_firewall_and_the_reverse() {
 }
 
 #[test]
+fn the_watcher_of_knockd_runs_nothing_and_its_keeper_reads_no_packet() {
+    let below = "crates/portcullis/src/knockd";
+    let (mut watchers, mut keepers) = (0, 0);
+    for (name, text) in sources(below) {
+        let code = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
+        let text: Vec<String> = text.lines().map(code).collect();
+        let text = text.join("\n");
+        let of_watcher =
+            ["watcher", "filter"].iter().any(|part| name.starts_with(&format!("{below}/{part}")));
+        if of_watcher {
+            watchers += 1;
+            for word in ["shell", "commands", "one_time", "Command::"] {
+                assert!(!text.contains(word), "{name} reads packets and knows of {word}");
+            }
+        } else {
+            keepers += 1;
+            for word in ["sys::packet", "capture::Capture", "Matcher", "wire::parse"] {
+                assert!(!text.contains(word), "{name} reads packets: {word}");
+            }
+        }
+    }
+    assert!(watchers >= 2 && keepers > 10);
+}
+
+#[test]
 fn unsafe_code_lives_in_sys_alone() {
     let except = ["crates/portcullis/src/sys"];
     for below in
