@@ -283,6 +283,7 @@ impl Keeper {
     fn refuse(&mut self, epoch: Epoch, reason: &str) {
         if self.ordered.take_if(|ordered| ordered.epoch == epoch).is_some() {
             self.reporter.tell(format!("the old configuration stays in force: {reason}"));
+            self.tell_systemd();
         }
     }
 
