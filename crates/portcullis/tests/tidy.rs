@@ -143,6 +143,33 @@ fn rooms_are_small() {
     }
 }
 
+/// The last column of each table of differences names a test or the module that has it.
+#[test]
+fn every_difference_from_knockd_has_a_test() {
+    let text = fs::read_to_string(root().join("docs/knockd-compatibility.md")).unwrap();
+    let code: Vec<String> = ["crates", "testkit"]
+        .into_iter()
+        .flat_map(sources)
+        .flat_map(|(name, text)| [name, text])
+        .collect();
+    let mut named = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ")) {
+        let last = row.trim_end_matches('|').rsplit(" | ").next().unwrap_or_default();
+        let parts: Vec<&str> = last.split('`').collect();
+        // Between the first and the second, the third and the fourth, … stands a name.
+        for name in parts.iter().skip(1).step_by(2) {
+            let name =
+                name.trim_end_matches(".rs").replace("core::", "core/src/").replace("::", "/");
+            let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_/".contains(&b));
+            if is_name && name.contains(['_', '/']) {
+                named += 1;
+                assert!(code.iter().any(|text| text.contains(&name)), "{name} is nowhere");
+            }
+        }
+    }
+    assert!(named > 40, "only {named} tests are named");
+}
+
 #[test]
 fn every_dependency_is_justified() {
     let reasons = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
