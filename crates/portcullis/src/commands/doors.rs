@@ -94,7 +94,9 @@ impl Shown<'_> {
             "recogniser": recogniser(door.recogniser),
             "grants": self.grants,
         });
-        if self.sequence && let Some(object) = object.as_object_mut() {
+        if self.sequence
+            && let Some(object) = object.as_object_mut()
+        {
             object.insert("sequence".into(), ports(&door.sequence).into());
         }
         object
