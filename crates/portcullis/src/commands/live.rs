@@ -95,10 +95,9 @@ pub fn millis(time: Option<Duration>) -> Value {
     time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).into()
 }
 
-/// The name of a door of the kernel, or what stands for it: the table may have been changed by
-/// somebody who may write anything there.
+/// The name of a door of the kernel, or what stands for it where somebody has changed the table.
 pub fn name(name: Option<&str>, class: u32) -> String {
-    name.map_or_else(|| format!("(door {class})"), plain)
+    name.map_or_else(|| format!("(door {class})"), str::to_owned)
 }
 
 /// "1 grant", "2 grants".

@@ -155,7 +155,7 @@ impl Status {
             .map(|row| {
                 let recogniser = row.recogniser.map_or("not configured", recogniser);
                 let grants = row.grants.map_or("not loaded".into(), |grants| grants.to_string());
-                [plain(row.name), recogniser.to_owned(), grants]
+                [row.name.to_owned(), recogniser.to_owned(), grants]
             })
             .collect();
         if !rows.is_empty() {

@@ -149,7 +149,7 @@ impl From<Error> for Failure {
                 [] => failure.hint("load your configuration with `portcullis apply`"),
                 known => failure.hint(format!(
                     "it has {}; `portcullis apply` loads a changed configuration",
-                    plain(&known.join(", "))
+                    known.join(", ")
                 )),
             },
             Error::Refused { errno: Errno::ENFILE, .. } => failure.hint(

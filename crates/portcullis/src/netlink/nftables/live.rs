@@ -15,6 +15,7 @@ use super::batch::Batch;
 use super::elements::{Listed, address_and_rest};
 use super::grants::{place, push_removed, push_renewed};
 use super::{Error, Gate, Grant};
+use crate::config::report::plain;
 use crate::netlink::socket;
 
 /// How often what is read is read anew because it has changed meanwhile.
@@ -27,7 +28,8 @@ const NAMES_TOLD: usize = 10;
 pub struct LoadedDoor {
     /// Its number there.
     pub class: u32,
-    /// Its name.
+    /// Its name. Where somebody else has written the table, what a terminal could be harmed by is
+    /// escaped.
     pub name: String,
     /// The ports that it guards, in order.
     pub guards: Vec<Port>,
@@ -197,7 +199,7 @@ impl Gate {
     fn doors(&mut self) -> Result<Vec<LoadedDoor>, Error> {
         let mut guards = self.elements(GUARDS, |element| {
             let class = u32::from_ne_bytes(element.data()?.try_into().ok()?);
-            Some((class, guard(element.key()?)?, element.comment()?.to_owned()))
+            Some((class, guard(element.key()?)?, plain(element.comment()?)))
         })?;
         guards.sort_unstable();
         guards.dedup();
