@@ -167,10 +167,17 @@ impl Status {
 
     /// What a person should do something about.
     fn warn(&self) {
-        if self.view.is_none() {
-            say("hint: load it with `portcullis apply`");
-        } else if self.difference.is_some() {
-            say("hint: `portcullis apply` loads the configuration; living grants stay");
+        // While a daemon runs its rules have to be those of its own configuration.
+        match (self.view.is_none(), self.difference.is_some(), self.daemon) {
+            (true, _, false) => say("hint: load it with `portcullis apply`"),
+            (false, true, false) => {
+                say("hint: `portcullis apply` loads the configuration; living grants stay");
+            }
+            (true, ..) | (_, true, _) => {
+                say("hint: send SIGHUP to `portcullis run`, which then loads its configuration; \
+                 living grants stay")
+            }
+            (false, false, _) => {}
         }
         let doors = self.policy.iter().flat_map(|policy| &policy.doors);
         let deaf = doors.filter(|door| door.recogniser == Recogniser::Daemon).count();

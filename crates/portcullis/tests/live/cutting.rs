@@ -5,7 +5,7 @@ use std::thread;
 
 use libtest_mimic::Trial;
 use portcullis::lab::Family;
-use portcullis::lab::service::talk;
+use portcullis::lab::service::{Echo, talk};
 use portcullis::netlink::conntrack::Conntrack;
 
 use crate::world::{self, By, FAMILIES, PATIENCE, World};
@@ -27,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
         }));
     }
     trials.push(world::trial("a_socket_for_both_families", a_socket_for_both_families));
+    trials.push(world::trial("what_is_forwarded_is_not_cut", what_is_forwarded_is_not_cut));
     trials.push(world::trial("what_is_only_forgotten_lives_on", what_is_only_forgotten_lives_on));
     trials
 }
@@ -121,7 +122,7 @@ fn a_conversation_is_cut(family: Family) {
 /// Most services have one socket for IPv6 and IPv4.
 fn a_socket_for_both_families() {
     let world = World::new(By::Kernel, CONFIG);
-    let _service = portcullis::lab::service::Echo::start("[::]:22".parse().unwrap()).unwrap();
+    let _service = Echo::start("[::]:22".parse().unwrap()).unwrap();
     let [four, six] = FAMILIES.map(|family| world.client.address(family, 0));
     for who in [four, six] {
         done(&format!("grant ssh {who} --for 5m"), &[]);
@@ -131,6 +132,29 @@ fn a_socket_for_both_families() {
     let said = done(&format!("revoke ssh {four} --cut --json"), &[]).json();
     assert_eq!(said["cut"]["tcp"], 1);
     assert!(!alive(&mut streams[0]) && alive(&mut streams[1]));
+}
+
+/// The gate guards the host's own ports; what goes through it to the same port elsewhere is not its.
+fn what_is_forwarded_is_not_cut() {
+    let mut world = World::new(By::Kernel, CONFIG);
+    let other = world.lab.peer("other", 1).unwrap();
+    portcullis::lab::set_sysctl("ipv4/ip_forward", "1").unwrap();
+    let [me, it] = [&world.client, &other].map(|peer| peer.address(Family::V4, 0));
+    let _services = services(&world, me);
+    let behind = SocketAddr::new(it, 22);
+    let _echo = other.run(|| Echo::start(behind).unwrap()).unwrap();
+    done(&format!("grant ssh {me} --for 5m"), &[]);
+    let mut here = connect(&world, me, 22);
+    let mut there = world.client.connect(me, behind, PATIENCE).unwrap();
+    assert!(alive(&mut here) && alive(&mut there));
+    let said = done(&format!("revoke ssh {me} --cut --json"), &[]).json();
+    assert_eq!(said["cut"]["tcp"], 1);
+    assert!(!alive(&mut here) && alive(&mut there));
+    let known = Conntrack::open().unwrap().connections(me, |connection| {
+        connection.original.source == me && connection.original.destination_port == 22
+    });
+    let to: Vec<IpAddr> = known.unwrap().iter().map(|it| it.original.destination).collect();
+    assert_eq!(to, [it]);
 }
 
 /// Why a connection is ended at the host: to forget it would not cut it.

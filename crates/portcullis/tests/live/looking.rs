@@ -1,12 +1,13 @@
 //! What `status` and `doors` say.
 
 use std::process::Command;
+use std::time::Instant;
 
 use libtest_mimic::Trial;
-use portcullis::lab::Family;
+use portcullis::lab::{Family, wait_until};
 use serde_json::{Value, json};
 
-use crate::world::{self, By, World, write_config};
+use crate::world::{self, By, PATIENCE, World, write_config};
 use crate::{CONFIG, done, run};
 
 pub fn trials() -> Vec<Trial> {
@@ -62,6 +63,13 @@ fn status_with_the_daemon() {
     let (code, found) = status(&world);
     assert_eq!((code, &found["daemon"]), (0, &json!(true)));
     assert_eq!(found["doors"][0]["recogniser"], "daemon");
+    // Where the rules are gone it is the daemon that should load them.
+    done("remove", &[]);
+    let said = run("status", &[world.config.to_str().unwrap()]);
+    assert!(said.code == 1 && said.err.contains("SIGHUP"), "{said:?}");
+    let daemon = world.daemon.as_ref().unwrap();
+    daemon.signal(nix::sys::signal::Signal::SIGHUP).unwrap();
+    assert!(wait_until(Instant::now() + PATIENCE, || status(&world).0 == 0));
     // To ask was not to take its place: the daemon goes on, and can be started anew.
     world.settle();
     world.daemon.take().unwrap().kill().unwrap();
