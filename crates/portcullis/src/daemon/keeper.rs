@@ -31,6 +31,15 @@ use crate::sys::process;
 
 pub use configuration::{Configuration, Settings};
 
+/// Whether a `portcullis run` keeps the network namespace of this thread.
+///
+/// # Errors
+///
+/// The system does not say.
+pub fn is_running() -> Result<bool, Failure> {
+    start::is_running()
+}
+
 /// Lines about doors in a second; each tells of a right knock, which can be repeated by who knows it.
 const LINES_PER_SECOND: u32 = 50;
 
