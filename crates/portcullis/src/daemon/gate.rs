@@ -4,16 +4,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use portcullis_core::policy::{DoorId, Policy};
-use portcullis_firewall::compile::{class_of, compile};
+use portcullis_core::policy::{DoorName, Policy};
+use portcullis_firewall::compile::compile;
 
 use crate::exit::Failure;
-use crate::netlink::nftables::{self, Error, Loaded};
+use crate::netlink::nftables::{self, Error, Loaded, Numbers};
 
 /// The table of this network namespace.
 #[derive(Debug)]
 pub struct Gate {
     table: nftables::Gate,
+    numbers: Numbers,
 }
 
 /// What was done to make the kernel hold a policy.
@@ -50,7 +51,7 @@ impl Gate {
     ///
     /// No permission, or no nf_tables.
     pub fn open() -> Result<Self, Failure> {
-        Ok(Self { table: nftables::Gate::open()? })
+        Ok(Self { table: nftables::Gate::open()?, numbers: Numbers::default() })
     }
 
     /// Makes the kernel hold this policy. Where it does, nothing is touched, so that a restart
@@ -70,17 +71,18 @@ impl Gate {
         }
     }
 
-    /// Lets an address start connections to the ports of a door.
+    /// Lets an address start connections to the ports of the door of this name in the table that is
+    /// loaded now, whoever has loaded it.
     ///
     /// # Errors
     ///
-    /// The kernel refuses: too many grants, or the table is gone.
+    /// The kernel refuses: too many grants; or there is no such door, or no table.
     pub fn grant(
         &mut self,
-        door: DoorId,
+        door: &DoorName,
         address: IpAddr,
         open_for: Duration,
     ) -> Result<(), Failure> {
-        Ok(self.table.grant(class_of(door), address, open_for)?)
+        Ok(self.table.grant_by_name(&mut self.numbers, door.as_str(), address, open_for)?)
     }
 }

@@ -237,7 +237,7 @@ impl Keeper {
             )
             .hint("both processes are ended; please report this"));
         };
-        let result = self.gate.grant(id, address, open_for);
+        let result = self.gate.grant(&door.name, address, open_for);
         if self.pace.admits(clock()) {
             let name = &door.name;
             match result {

@@ -76,7 +76,49 @@ impl View {
     }
 }
 
+/// The numbers of the doors, as of one state of the firewall.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    generation: Option<u32>,
+    by_name: HashMap<String, u32>,
+}
+
 impl Gate {
+    /// Opens the door of this name for an address, as [`open_door`](Self::open_door) does, but without
+    /// reading more than has changed: `numbers` are what was read before. For the daemon, behind whose
+    /// back somebody may load a table in which the doors have other numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoDoor`], if there is no table too, or [`Error::Refused`] if the set is full. Nothing
+    /// has changed then.
+    pub fn grant_by_name(
+        &mut self,
+        numbers: &mut Numbers,
+        door: &str,
+        address: IpAddr,
+        open_for: Duration,
+    ) -> Result<(), Error> {
+        let now = self.transact(|gate, generation| {
+            if generation.is_none() || generation != numbers.generation {
+                let names = gate.door_names()?;
+                numbers.by_name = names.into_iter().map(|(class, name)| (name, class)).collect();
+                numbers.generation = generation;
+            }
+            let class = numbers.by_name.get(door).copied().ok_or_else(|| Error::NoDoor {
+                name: door.to_owned(),
+                known: numbers.by_name.keys().take(NAMES_TOLD).cloned().collect(),
+            })?;
+            let (set, key) = place(address, class);
+            let mut batch = Batch::new(&mut gate.socket, generation);
+            push_renewed(&mut batch, set, &key, open_for);
+            Ok((batch, generation))
+        })?;
+        // What is committed in one state makes the next, which is never 0 (`nf_tables_commit`).
+        numbers.generation = now.map(|now| now.checked_add(1).unwrap_or(1));
+        Ok(())
+    }
+
     /// Doors and grants, if there is a table.
     ///
     /// # Errors

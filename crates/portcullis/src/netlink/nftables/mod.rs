@@ -29,7 +29,7 @@ use std::time::Duration;
 
 pub use error::{Error, Mismatch};
 pub use grants::{Attempt, Grant};
-pub use live::{LoadedDoor, View};
+pub use live::{LoadedDoor, Numbers, View};
 pub use load::Loaded;
 
 use portcullis_firewall::ruleset::TABLE;
