@@ -1,6 +1,6 @@
 //! The program `knock`: a drop-in for that of knockd 0.8, with its flags and its output.
 //!
-//! What is different, and why, is listed in `docs/knockd-compatibility.d/knock.md`; in short, all that
+//! What is different, and why, is listed in `docs/knockd-compatibility.md`; in short, all that
 //! is wrong with the arguments is found before the first packet, and all packets go to one address.
 
 use std::fmt;

@@ -38,6 +38,15 @@ pub const GRANTS: [&str; 2] = ["grant4", "grant6"];
 /// The map of guarded ports to doors; its comments are the doors' names.
 pub const GUARDS: &str = "guards";
 
+/// The map of the states that open a door.
+pub const OPENS: &str = "opens";
+
+/// The map of what forgiving a wrong port makes of a state. Only there if some door forgives.
+pub const FORGIVE: &str = "forgive";
+
+/// The sources that are in time for their next knock, where wrong ports are forgiven.
+pub const LIVE: [&str; 2] = ["live4", "live6"];
+
 /// Before the `filter` chains of others (priority 0): what they drop may still be a knock, and what
 /// is refused meets the same fate as a packet to a port with nothing behind it.
 const INPUT_PRIORITY: i32 = -10;
@@ -56,7 +65,6 @@ const SADDR: [Field; 2] = [Field::IpSaddr, Field::Ip6Saddr];
 const DADDR: [Field; 2] = [Field::IpDaddr, Field::Ip6Daddr];
 const ADDRESS: [Type; 2] = [Type::Ipv4Addr, Type::Ipv6Addr];
 const STATE: [&str; 2] = ["state4", "state6"];
-const LIVE: [&str; 2] = ["live4", "live6"];
 const ASKED: [&str; 2] = ["asked4", "asked6"];
 
 /// Compiles a policy that passed [`check`](portcullis_core::policy::check()).
@@ -166,14 +174,14 @@ impl Compiler<'_> {
                 .filter_map(|(id, state)| Some((id, state.forgive?)))
                 .map(|(id, to)| element(vec![class(id.0)], Some(class(to.0))))
                 .collect();
-            sets.push(fixed("forgive", vec![Type::Classid], Some(Type::Classid), forgive));
+            sets.push(fixed(FORGIVE, vec![Type::Classid], Some(Type::Classid), forgive));
         }
         let opens = automaton
             .states()
             .filter_map(|(id, state)| Some((id, state.opens?)))
             .map(|(id, door)| element(vec![class(id.0)], Some(class(class_of(door)))))
             .collect();
-        sets.push(fixed("opens", vec![Type::Classid], Some(Type::Classid), opens));
+        sets.push(fixed(OPENS, vec![Type::Classid], Some(Type::Classid), opens));
         for (name, address) in STATE.into_iter().zip(ADDRESS) {
             let data = Some(Type::Classid);
             sets.push(dynamic(name, vec![address], data, limits::MAX_KERNEL_ATTEMPTS));
@@ -323,7 +331,7 @@ impl Compiler<'_> {
         let first = Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: "first" };
         rules.push(rule([first, goto("advance")]));
         if forgives {
-            let forgive = Statement::SetPriorityFrom { key: vec![Field::Priority], map: "forgive" };
+            let forgive = Statement::SetPriorityFrom { key: vec![Field::Priority], map: FORGIVE };
             rules.push(rule([forgive, goto("forgiven")]).because("a wrong port, forgiven"));
         }
         rules.push(rule([Statement::SetPriority(0)]));
@@ -348,7 +356,7 @@ impl Compiler<'_> {
             }
             if let Some(door) = state.opens.and_then(|door| self.policy.door(door)) {
                 let door_of_state =
-                    Statement::SetPriorityFrom { key: vec![Field::Priority], map: "opens" };
+                    Statement::SetPriorityFrom { key: vec![Field::Priority], map: OPENS };
                 rules.push(rule([door_of_state]));
                 for (saddr, set) in SADDR.into_iter().zip(GRANTS) {
                     let key = vec![saddr, Field::Priority];

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, boot, check, compile, confirm, demo, explain, import, knock, remove, rollback, run,
+    apply, boot, check, compile, confirm, demo, doors, explain, grant, grants, import, knock,
+    remove, revoke, rollback, run, status,
 };
 use crate::exit::Exit;
 
@@ -34,6 +35,16 @@ enum Command {
     Boot(boot::Args),
     /// Take the rules out of the kernel, also at boot: guarded ports are open again
     Remove(remove::Args),
+    /// Say whether the gate is in force, and what goes on at its doors
+    Status(status::Args),
+    /// List the doors of a configuration, how strong they are, and how many may pass
+    Doors(doors::Args),
+    /// List who may pass, and for how long still
+    Grants(grants::Args),
+    /// Let an address pass a door, without a knock
+    Grant(grant::Args),
+    /// Let an address pass no longer; with --cut its connections end too
+    Revoke(revoke::Args),
     /// Print a configuration made from that of knockd
     Import(import::Args),
     /// Run the daemon in the foreground
@@ -71,6 +82,11 @@ pub fn main() -> ExitCode {
         Command::Rollback(args) => rollback::run(&args),
         Command::Boot(args) => boot::run(&args),
         Command::Remove(args) => remove::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Doors(args) => doors::run(&args),
+        Command::Grants(args) => grants::run(&args),
+        Command::Grant(args) => grant::run(&args),
+        Command::Revoke(args) => revoke::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Knock(args) => knock::run(&args),

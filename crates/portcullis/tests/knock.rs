@@ -1,7 +1,7 @@
 //! The program `knock` beside that of knockd 0.8: the packets that arrive, what is printed, how it
 //! ends. Both run on a host whose files of names are ours; the machine next to it counts.
 //!
-//! What is different on purpose is in [`differences`], and in `docs/knockd-compatibility.d/knock.md`.
+//! What is different on purpose is in [`differences`], and in `docs/knockd-compatibility.md`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -78,6 +78,31 @@ fn who_reads_packets_does_not_touch_the_firewall_and_the_reverse() {
 }
 
 #[test]
+fn the_watcher_of_knockd_runs_nothing_and_its_keeper_reads_no_packet() {
+    let below = "crates/portcullis/src/knockd";
+    let (mut watchers, mut keepers) = (0, 0);
+    for (name, text) in sources(below) {
+        let code = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
+        let text: Vec<String> = text.lines().map(code).collect();
+        let text = text.join("\n");
+        let of_watcher =
+            ["watcher", "filter"].iter().any(|part| name.starts_with(&format!("{below}/{part}")));
+        if of_watcher {
+            watchers += 1;
+            for word in ["shell", "commands", "one_time", "Command::"] {
+                assert!(!text.contains(word), "{name} reads packets and knows of {word}");
+            }
+        } else {
+            keepers += 1;
+            for word in ["sys::packet", "capture::Capture", "Matcher", "wire::parse"] {
+                assert!(!text.contains(word), "{name} reads packets: {word}");
+            }
+        }
+    }
+    assert!(watchers >= 2 && keepers > 10);
+}
+
+#[test]
 fn unsafe_code_lives_in_sys_alone() {
     let except = ["crates/portcullis/src/sys"];
     for below in
@@ -125,6 +150,33 @@ fn rooms_are_small() {
             assert!(lines <= 800 || name.contains("/tests/"), "{name} has {lines} lines");
         }
     }
+}
+
+/// The last column of each table of differences names a test or the module that has it.
+#[test]
+fn every_difference_from_knockd_has_a_test() {
+    let text = fs::read_to_string(root().join("docs/knockd-compatibility.md")).unwrap();
+    let code: Vec<String> = ["crates", "testkit"]
+        .into_iter()
+        .flat_map(sources)
+        .flat_map(|(name, text)| [name, text])
+        .collect();
+    let mut named = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ")) {
+        let last = row.trim_end_matches('|').rsplit(" | ").next().unwrap_or_default();
+        let parts: Vec<&str> = last.split('`').collect();
+        // Between the first and the second, the third and the fourth, … stands a name.
+        for name in parts.iter().skip(1).step_by(2) {
+            let name =
+                name.trim_end_matches(".rs").replace("core::", "core/src/").replace("::", "/");
+            let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_/".contains(&b));
+            if is_name && name.contains(['_', '/']) {
+                named += 1;
+                assert!(code.iter().any(|text| text.contains(&name)), "{name} is nowhere");
+            }
+        }
+    }
+    assert!(named > 40, "only {named} tests are named");
 }
 
 #[test]

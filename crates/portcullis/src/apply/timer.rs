@@ -11,18 +11,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use nix::syslog::{Facility, LogFlags, Severity, openlog, syslog};
 use nix::unistd::setsid;
 
 use super::state::{self, Opened, Pending, Store};
 use super::{Prepared, finish_rollback};
 use crate::daemon::parts::system;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::knockd::syslog::Syslog;
 use crate::netlink::nftables::Gate;
 use crate::sys::process;
 
@@ -219,9 +219,7 @@ fn wait_until(deadline: u64) -> Result<(), Failure> {
 
 /// A line to syslog: there is no terminal any more.
 fn tell(line: &str) {
-    // The only errors would be names and lines with a zero byte in them.
-    let _ = openlog(Some(c"portcullis"), LogFlags::empty(), Facility::LOG_DAEMON);
-    let _ = syslog(Severity::LOG_WARNING, line);
+    Syslog::of("portcullis").tell(SystemTime::now(), line.as_bytes());
 }
 
 #[cfg(test)]

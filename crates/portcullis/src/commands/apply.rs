@@ -9,6 +9,7 @@ use portcullis_core::policy::Policy;
 use super::state_dir::StateDir;
 use crate::apply::{self, Configured};
 use crate::config::{self, duration};
+use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::netlink::route::Route;
 
@@ -59,8 +60,22 @@ pub fn run(args: &Args) -> Outcome {
             "on trial: rolled back in {}, unless `portcullis confirm` is run over a new SSH session",
             duration::format(within)
         );
+    } else {
+        remind_daemon();
     }
     Ok(Exit::Done)
+}
+
+/// The daemon goes on with the doors that it has read, until it is told to read again.
+pub(super) fn remind_daemon() {
+    if keeper::is_running().unwrap_or(false) {
+        // Nothing can be done when there is nobody to tell.
+        let _ = writeln!(
+            anstream::stderr(),
+            "`portcullis run` follows what it has read: `systemctl reload portcullis-run` (or SIGHUP) \
+             lets it read again"
+        );
+    }
 }
 
 fn within(text: &str) -> Result<Duration, String> {

@@ -6,7 +6,7 @@
 mod json;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(super) mod text;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Outcome {
 }
 
 /// Writes to standard output, without colours where they are not wanted.
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // The reader has seen enough, as `head` has.
@@ -63,7 +63,7 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// The doors of a policy with the strength of each.
-fn with_strength(policy: &Policy) -> Vec<(&Door, Strength)> {
+pub(super) fn with_strength(policy: &Policy) -> Vec<(&Door, Strength)> {
     // Most doors are alike in what their strength depends on.
     let mut known: BTreeMap<(usize, u8), Strength> = BTreeMap::new();
     let usable = Usable::of(policy);

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::apply::remind_daemon;
 use super::state_dir::StateDir;
 use crate::apply;
 use crate::exit::{Exit, Outcome};
@@ -24,5 +25,6 @@ pub fn run(args: &Args) -> Outcome {
         anstream::stderr(),
         "confirmed: these rules stay, and are what `portcullis boot` loads"
     );
+    remind_daemon();
     Ok(Exit::Done)
 }

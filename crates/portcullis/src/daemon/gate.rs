@@ -4,21 +4,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use portcullis_core::policy::{DoorId, Policy};
+use portcullis_core::policy::{DoorName, Policy};
 use portcullis_firewall::compile::compile;
 
 use crate::exit::Failure;
-use crate::netlink::nftables::{self, Error, Loaded};
+use crate::netlink::nftables::{self, Error, Loaded, Numbers};
 
 /// The table of this network namespace.
 #[derive(Debug)]
 pub struct Gate {
     table: nftables::Gate,
-    /// The names of the policy's doors.
-    names: Vec<String>,
-    /// The doors of the table, with their numbers there, and when they were read.
-    held: Vec<(u32, String)>,
-    held_at: Option<u32>,
+    numbers: Numbers,
 }
 
 /// What was done to make the kernel hold a policy.
@@ -55,12 +51,7 @@ impl Gate {
     ///
     /// No permission, or no nf_tables.
     pub fn open() -> Result<Self, Failure> {
-        Ok(Self {
-            table: nftables::Gate::open()?,
-            names: Vec::new(),
-            held: Vec::new(),
-            held_at: None,
-        })
+        Ok(Self { table: nftables::Gate::open()?, numbers: Numbers::default() })
     }
 
     /// Makes the kernel hold this policy. Where it does, nothing is touched, so that a restart
@@ -73,43 +64,25 @@ impl Gate {
         // A configuration that was read without errors has none of these conflicts.
         let ruleset =
             compile(policy).map_err(|_| Failure::could_not("doors contradict each other"))?;
-        let established = match self.table.verify(&ruleset) {
-            Ok(()) => Established::Kept { grants: self.table.grants()?.len() },
-            Err(Error::Mismatch(_)) => Established::Loaded(self.table.load(&ruleset)?),
-            Err(error) => return Err(error.into()),
-        };
-        self.names = policy.doors.iter().map(|door| door.name.as_str().to_owned()).collect();
-        self.held_at = None;
-        Ok(established)
+        match self.table.verify(&ruleset) {
+            Ok(()) => Ok(Established::Kept { grants: self.table.grants()?.len() }),
+            Err(Error::Mismatch(_)) => Ok(Established::Loaded(self.table.load(&ruleset)?)),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// Lets an address start connections to the ports of a door: of the one with the same name, in
-    /// case somebody has loaded other rules, with other numbers.
+    /// Lets an address start connections to the ports of the door of this name in the table that is
+    /// loaded now, whoever has loaded it.
     ///
     /// # Errors
     ///
-    /// The kernel refuses: too many grants, no such door, or the table is gone.
+    /// The kernel refuses: too many grants; or there is no such door, or no table.
     pub fn grant(
         &mut self,
-        door: DoorId,
+        door: &DoorName,
         address: IpAddr,
         open_for: Duration,
     ) -> Result<(), Failure> {
-        let before = self.table.generation()?;
-        if before.is_none() || before != self.held_at {
-            self.held = self.table.door_names()?;
-            self.held_at = before;
-        }
-        let name = usize::try_from(door.0).ok().and_then(|index| self.names.get(index));
-        let held = self.held.iter().find(|(_, held)| Some(held) == name);
-        let Some((class, _)) = held else {
-            return Err(Failure::could_not("the rules in force have no such door"));
-        };
-        self.table.grant(*class, address, open_for)?;
-        // Most likely this was the only change.
-        if before.map(|before| before.wrapping_add(1)) == self.table.generation()? {
-            self.held_at = before.map(|before| before.wrapping_add(1));
-        }
-        Ok(())
+        Ok(self.table.grant_by_name(&mut self.numbers, door.as_str(), address, open_for)?)
     }
 }

@@ -31,6 +31,15 @@ use crate::sys::process;
 
 pub use configuration::{Configuration, Settings};
 
+/// Whether a `portcullis run` keeps the network namespace of this thread.
+///
+/// # Errors
+///
+/// The system does not say.
+pub fn is_running() -> Result<bool, Failure> {
+    start::is_running()
+}
+
 /// Lines about doors in a second; each tells of a right knock, which can be repeated by who knows it.
 const LINES_PER_SECOND: u32 = 50;
 
@@ -228,7 +237,7 @@ impl Keeper {
             )
             .hint("both processes are ended; please report this"));
         };
-        let result = self.gate.grant(id, address, open_for);
+        let result = self.gate.grant(&door.name, address, open_for);
         if self.pace.admits(clock()) {
             let name = &door.name;
             match result {

@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(arguments.pidfile, Path::new("pid"));
         assert_eq!(arguments.logfile.as_deref(), Some(Path::new("log")));
         assert!(Arguments::try_parse_from(["knockd", "--d"]).is_err(), "daemon or debug");
-        assert!(parse("knockd --close --st d").close_all);
+        assert!(parse("knockd --close --state d").close_all);
     }
 
     #[test]

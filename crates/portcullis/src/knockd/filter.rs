@@ -137,3 +137,6 @@ fn to_ports(ports: &[u32]) -> Vec<Line<Label>> {
     }
     ports.iter().map(|port| Line::If(IF_EQUAL, *port, Label::Pass)).collect()
 }
+
+#[cfg(test)]
+mod tests;

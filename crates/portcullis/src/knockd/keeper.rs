@@ -62,6 +62,8 @@ struct Keeper {
     /// Somebody has asked to read the configuration again.
     reload: bool,
     link: Option<Link>,
+    /// Whether that follows an order.
+    listening: bool,
     /// When to start another watcher, if there is none.
     start_at: Option<Instant>,
 }
@@ -89,7 +91,8 @@ impl Keeper {
             self.look_after_commands();
             self.listen();
             self.start_another_watcher();
-            if self.ordered.is_none() {
+            // One order at a time, to a watcher that is there to take it.
+            if self.ordered.is_none() && self.link.is_some() {
                 if std::mem::take(&mut self.reload) {
                     self.read_again();
                 } else if std::mem::take(&mut self.stale) {
@@ -242,10 +245,8 @@ impl Keeper {
 
     /// Orders the watcher to follow these doors, or those in force as they are now. It answers later.
     fn order(&mut self, doors: Option<Doors>) {
-        let Some(link) = &mut self.link else {
-            // The next one is ordered all of it.
-            return;
-        };
+        // The next watcher is ordered all of it.
+        let Some(link) = &mut self.link else { return };
         let (epoch, _) = self.followed;
         let epoch = epoch.wrapping_add(1);
         let recognised = doors.as_ref().unwrap_or(&self.doors).to_recognise();
@@ -260,6 +261,7 @@ impl Keeper {
     fn settle(&mut self, epoch: Epoch) {
         let Some(ordered) = self.ordered.take_if(|ordered| ordered.epoch == epoch) else { return };
         self.followed = (epoch, ordered.recognised);
+        self.listening = true;
         let Some(doors) = ordered.doors else { return };
         self.doors = doors;
         // A sequence may have been used since its file was read.
@@ -279,16 +281,22 @@ impl Keeper {
         notify::ready("listening");
     }
 
-    /// The watcher cannot follow an order. What was in force stays so.
+    /// The watcher cannot follow an order. What was in force stays so; if nothing was, another watcher
+    /// may have more luck.
     fn refuse(&mut self, epoch: Epoch, reason: &str) {
+        if !self.listening {
+            return self.lose_watcher(&format!("does not listen ({reason})"));
+        }
         if self.ordered.take_if(|ordered| ordered.epoch == epoch).is_some() {
             self.reporter.tell(format!("the old configuration stays in force: {reason}"));
+            self.tell_systemd();
         }
     }
 
     fn lose_watcher(&mut self, how: &str) {
         self.reporter.tell(format!("the process that reads packets {how}: starting another"));
         self.link = None;
+        self.listening = false;
         // Attempts are lost with it. A reload that it has not answered is read again.
         let ordered = self.ordered.take();
         self.reload |= ordered.is_some_and(|ordered| ordered.doors.is_some());

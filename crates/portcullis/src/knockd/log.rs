@@ -6,15 +6,12 @@
 //!
 //! Nothing here can fail: a daemon that keeps doors must not stop because a disk is full.
 
-use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use nix::syslog::{Facility, LogFlags, Severity, openlog, syslog};
-
+use super::syslog::Syslog;
 use crate::sys::time::local;
 
 /// Longest message, in bytes; more than this is cut off. The longest that there is, a command, has
@@ -25,7 +22,7 @@ pub const LONGEST: usize = 8192;
 #[derive(Debug)]
 pub struct Log {
     file: Option<LogFile>,
-    syslog: bool,
+    syslog: Option<Syslog>,
     /// `-v`.
     verbose: bool,
     terminal: bool,
@@ -50,7 +47,7 @@ impl LogFile {
 impl Log {
     /// A log that goes nowhere, but to stdout if `verbose`.
     pub fn new(verbose: bool) -> Self {
-        Self { file: None, syslog: false, verbose, terminal: io::stdout().is_terminal() }
+        Self { file: None, syslog: None, verbose, terminal: io::stdout().is_terminal() }
     }
 
     /// From now on lines are added to this file, which is made if it is not there.
@@ -83,14 +80,11 @@ impl Log {
         }
     }
 
-    /// Whether lines go to syslog: as `knockd`, facility daemon, priority notice, without a process
-    /// number.
+    /// Whether lines go to syslog.
     pub fn use_syslog(&mut self, on: bool) {
-        if on {
-            // The only error would be a name that has no end.
-            let _ = openlog(Some(c"knockd"), LogFlags::empty(), Facility::LOG_DAEMON);
+        if on != self.syslog.is_some() {
+            self.syslog = on.then(Syslog::default);
         }
-        self.syslog = on;
     }
 
     /// A line for the file, syslog and (with `-v`) stdout; `at` is when that was.
@@ -103,21 +97,18 @@ impl Log {
     pub fn record(&mut self, at: SystemTime, message: &[u8]) {
         let message = message.get(..LONGEST).unwrap_or(message);
         self.write(at, message);
-        self.tell_syslog(message);
+        self.tell_syslog(at, message);
     }
 
     /// A line for syslog and (with `-v`) stdout, but not for the file, which is just being changed.
-    pub fn aside(&mut self, message: &[u8]) {
-        self.tell_syslog(message);
+    pub fn aside(&mut self, at: SystemTime, message: &[u8]) {
+        self.tell_syslog(at, message);
         self.say(message);
     }
 
-    fn tell_syslog(&self, message: &[u8]) {
-        if self.syslog {
-            // A zero byte would be the end of the message to C, and is the only possible error.
-            let shown = |byte: &u8| if *byte == 0 { b'?' } else { *byte };
-            let message: Vec<u8> = message.iter().map(shown).collect();
-            let _ = syslog(Severity::LOG_NOTICE, OsStr::from_bytes(&message));
+    fn tell_syslog(&mut self, at: SystemTime, message: &[u8]) {
+        if let Some(syslog) = &mut self.syslog {
+            syslog.tell(at, message);
         }
     }
 

@@ -24,6 +24,7 @@
 //! | [`commands`] | start and stop commands: one scheduler, and the pending stops on disk |
 //! | [`reporter`] | what is told of what happens |
 //! | [`log`] | where lines go: a file, syslog, stdout |
+//! | [`syslog`] | the system log, which nothing waits for |
 //! | [`journal`] | the order of the lines while host names are being looked up |
 //! | [`lookup`] | reverse DNS, which nothing waits for |
 //! | [`debug`] | what `-D` prints |
@@ -40,6 +41,7 @@ pub mod log;
 pub mod lookup;
 pub mod one_time;
 pub mod reporter;
+pub mod syslog;
 pub mod wanted;
 pub mod watcher;
 

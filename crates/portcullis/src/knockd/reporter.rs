@@ -79,7 +79,7 @@ impl Reporter {
     /// A line for syslog and `-v`, and not for the file.
     pub fn tell_aside(&mut self, message: &str) {
         self.write_all();
-        self.log.aside(message.as_bytes());
+        self.log.aside(SystemTime::now(), message.as_bytes());
     }
 
     /// What `-D` prints.

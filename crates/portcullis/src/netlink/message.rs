@@ -9,7 +9,7 @@ const HEADER: usize = 16;
 /// Bytes of an attribute header.
 const ATTRIBUTE: usize = 4;
 /// The attribute holds attributes.
-const NESTED: u16 = 0x8000;
+pub(super) const NESTED: u16 = 0x8000;
 /// The bits of the kind that are the kind (`NLA_TYPE_MASK`).
 const KIND: u16 = 0x3fff;
 

@@ -21,6 +21,7 @@ const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
 const RTM_NEWNEIGH: u16 = 28;
 
 const IFLA_ADDRESS: u16 = 1;
@@ -50,6 +51,7 @@ const RTPROT_STATIC: u8 = 4;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_LINK: u8 = 253;
 const RTN_UNICAST: u8 = 1;
+const RTN_LOCAL: u8 = 2;
 
 /// Bytes of `struct ifinfomsg`.
 const LINK: usize = 16;
@@ -114,6 +116,28 @@ impl Route {
             |w| w.raw(&[0; ADDRESS]),
             |all: &mut Vec<_>, message| all.extend(address(message)),
         )
+    }
+
+    /// Whether packets to this address are for this host itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`Route`]; that there is no way to the address is not an error.
+    pub fn is_local(&mut self, address: IpAddr) -> Result<bool, Error> {
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        let found = self.socket.get(
+            RTM_GETROUTE,
+            |w| {
+                w.raw(&[family(address), length, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+                w.bytes(RTA_DST, &octets(address));
+            },
+            // The kind of the route is the eighth byte of struct rtmsg.
+            |message| message.body.get(7).map(|&kind| kind == RTN_LOCAL),
+        );
+        match found {
+            Err(Error::Refused { errno, .. }) if errno != Errno::EPERM => Ok(false),
+            other => Ok(other?.unwrap_or(false)),
+        }
     }
 
     /// The number of an interface.

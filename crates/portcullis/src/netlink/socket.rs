@@ -107,6 +107,8 @@ pub enum Family {
     Netfilter,
     /// Interfaces, addresses, routes.
     Route,
+    /// The sockets of this network namespace.
+    SocketDiagnosis,
 }
 
 /// A connection to one part of the kernel, in the network namespace of the thread that opens it.
@@ -127,6 +129,7 @@ impl Socket {
         let protocol = match family {
             Family::Netfilter => SockProtocol::NetlinkNetFilter,
             Family::Route => SockProtocol::NetlinkRoute,
+            Family::SocketDiagnosis => SockProtocol::NetlinkSockDiag,
         };
         let system = |doing| move |errno| Error::System { doing, errno };
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)

@@ -22,6 +22,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("a_restart_keeps_living_grants", a_restart_keeps_living_grants),
     ("a_bad_file_changes_nothing", a_bad_file_changes_nothing),
     ("a_good_file_replaces_the_rules", a_good_file_replaces_the_rules),
+    ("another_table_opens_no_other_door", another_table_opens_no_other_door),
     ("only_one_runs", only_one_runs),
     ("a_missing_interface_is_an_error", a_missing_interface_is_an_error),
     ("without_permission_nothing_begins", without_permission_nothing_begins),
@@ -155,6 +156,34 @@ fn a_good_file_replaces_the_rules() {
     house.wait_for_open(Family::V4, 2);
     assert!(house.gets_in(Family::V4, 2) && !house.gets_in(Family::V4, 1));
     assert_eq!(child(house.daemon.id()), watcher);
+}
+
+/// Somebody loads rules in which the doors have other numbers, or have gone.
+fn another_table_opens_no_other_door() {
+    let house = House::new(DOOR);
+    let other = DOOR.replace("ssh", "other").replace("tcp/22", "tcp/23").replace("7431", "7432");
+    let apply = |text: &str| {
+        let path = house.path.with_file_name("other.toml");
+        fs::write(&path, text).unwrap();
+        let state = house.path.with_file_name("state");
+        let words = ["apply", path.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+        let status = portcullis(&words).output().unwrap();
+        assert!(status.status.success(), "{status:?}");
+    };
+    apply(&format!("{other}{DOOR}"));
+    for (number, family) in (0..).zip(BOTH) {
+        house.send(&house.knock(family, number, &SEQUENCE));
+        house.wait_for_open(family, number);
+        assert!(house.gets_in(family, number));
+    }
+    // Both are grants of the door that was knocked at, which is the second there.
+    assert!(grants().iter().all(|grant| grant.class == 2), "{:?}", grants());
+
+    apply(&other);
+    house.send(&house.knock(Family::V4, 2, &SEQUENCE));
+    let address = house.client.address(Family::V4, 2);
+    house.wait_for_line(&format!("warning: {address}: ssh: a right knock, but it stays closed"));
+    assert!(grants().is_empty(), "{:?}", grants());
 }
 
 /// Runs the daemon, which must end by itself.

@@ -1,4 +1,4 @@
-//! What ours does differently, as `docs/knockd-compatibility.d/knock.md` says. What theirs does is
+//! What ours does differently, as `docs/knockd-compatibility.md` says. What theirs does is
 //! held too: where that changes, the reason for ours is gone.
 
 use std::collections::BTreeSet;

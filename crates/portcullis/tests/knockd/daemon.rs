@@ -115,6 +115,17 @@ impl Setup {
     }
 }
 
+/// Shell commands that make a /dev in which `log` is another file.
+pub fn dev_with_log(path: &str) -> String {
+    format!(
+        "mkdir DIR/dev; mount -t tmpfs tmpfs DIR/dev; \
+         for each in null zero full random urandom tty; do \
+             touch DIR/dev/$each; mount --bind /dev/$each DIR/dev/$each; \
+         done; \
+         ln -s {path} DIR/dev/log; mount --rbind DIR/dev /dev"
+    )
+}
+
 fn in_folder(text: &str, folder: &Path) -> String {
     text.replace("DIR", folder.to_str().unwrap())
 }

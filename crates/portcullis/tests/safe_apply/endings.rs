@@ -312,7 +312,7 @@ fn daemon() {
     program.wait_for_line(PATIENCE, |line| line.contains("ssh: open for")).unwrap();
     knock(&house, 1, "tcp/7432");
     let refused = program.wait_for_line(PATIENCE, |line| line.contains("it stays closed"));
-    assert!(refused.unwrap().contains("no such door"));
+    assert!(refused.unwrap().contains("no door web"));
     let names = house.gate.door_names().unwrap();
     let grants = house.gate.grants().unwrap();
     let [grant] = grants.as_slice() else { panic!("{grants:?}") };

@@ -97,8 +97,7 @@ impl World {
         };
         match by {
             By::Kernel => {
-                let output = world.run(&["apply", world.config.to_str().unwrap()]);
-                assert!(output.status.success(), "{output:?}");
+                world.done(&["apply", world.config.to_str().unwrap()]);
             }
             By::Daemon => world.start_daemon(),
         }
@@ -110,6 +109,12 @@ impl World {
     pub fn run(&self, arguments: &[&str]) -> std::process::Output {
         let state = self.folder.path().join("state");
         portcullis(&[arguments, &["--state-dir", state.to_str().unwrap()]].concat())
+    }
+
+    /// The same, which must do what it is asked.
+    pub fn done(&self, arguments: &[&str]) {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
 
     /// Starts `portcullis run`, and waits until it watches.

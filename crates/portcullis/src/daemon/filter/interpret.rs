@@ -11,6 +11,8 @@ pub struct About {
     pub kind: u8,
     /// The tag that was taken off.
     pub tag: u16,
+    /// What the kernel draws when a program asks for a random number.
+    pub random: u32,
 }
 
 /// How many bytes the filter lets through.
@@ -28,6 +30,7 @@ pub fn run(program: &[Instruction], about: &About, packet: &[u8]) -> u32 {
             0x20 if operand == 0xffff_f000 => Some(about.protocol.into()),
             0x20 if operand == 0xffff_f004 => Some(about.kind.into()),
             0x20 if operand == 0xffff_f02c => Some(about.tag.into()),
+            0x20 if operand == 0xffff_f038 => Some(about.random),
             0x28 => load(operand, 2),
             0x30 => load(operand, 1),
             0x48 => load(x + operand, 2),

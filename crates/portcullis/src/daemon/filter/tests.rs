@@ -34,7 +34,7 @@ const OUTGOING: u8 = 4;
 
 fn about(packet: &[u8], kind: u8) -> About {
     let v6 = packet.first().is_some_and(|byte| byte >> 4 == 6);
-    About { protocol: if v6 { 0x86dd } else { 0x0800 }, kind, tag: 0 }
+    About { protocol: if v6 { 0x86dd } else { 0x0800 }, kind, tag: 0, random: 0 }
 }
 
 /// A packet from these parts. The IPv4 checksum is right, so that the engine reads it.
@@ -108,7 +108,7 @@ fn what_the_table_says() {
             assert!(!case(v6, kind, 17, 40_000, 29_117, 0), "{kind}");
         }
     }
-    let arp = About { protocol: 0x0806, kind: HOST, tag: 0 };
+    let arp = About { protocol: 0x0806, kind: HOST, tag: 0, random: 0 };
     assert_eq!(run(&program(&few), &arp, &[0; 64]), 0);
 }
 
@@ -116,7 +116,7 @@ fn what_the_table_says() {
 fn a_tag_with_a_priority_alone_changes_nothing() {
     let syn = packet(false, 0, 0, 6, &transport(6, 40_000, 7431, 0x02));
     for (tag, passes) in [(0x0000, true), (0xe000, true), (0x002a, false), (0xe001, false)] {
-        let about = About { protocol: 0x0800, kind: HOST, tag };
+        let about = About { protocol: 0x0800, kind: HOST, tag, random: 0 };
         assert_eq!(run(&program(&policy(&FEW)), &about, &syn) != 0, passes, "{tag:#06x}");
     }
 }
@@ -211,6 +211,6 @@ proptest! {
 
     #[test]
     fn ends_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..120), kind in 0u8..8, protocol in any::<u16>(), tag in 0u16..3) {
-        run(&program(&policy(&FEW)), &About { protocol, kind, tag }, &bytes);
+        run(&program(&policy(&FEW)), &About { protocol, kind, tag, random: 0 }, &bytes);
     }
 }

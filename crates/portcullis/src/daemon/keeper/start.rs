@@ -39,6 +39,20 @@ pub(super) fn lock() -> Result<UnixDatagram, Failure> {
     })
 }
 
+/// Whether a `portcullis run` keeps this network namespace. Nothing is said to it, and its lock is
+/// not taken, not even for a moment in which another could want it.
+pub(super) fn is_running() -> Result<bool, Failure> {
+    let asked = UnixDatagram::unbound()
+        .and_then(|socket| socket.connect_addr(&SocketAddr::from_abstract_name(LOCK)?));
+    match asked {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(false),
+        Err(error) => {
+            Err(Failure::could_not(format!("cannot ask whether `portcullis run` runs: {error}")))
+        }
+    }
+}
+
 /// Packets cannot be read.
 pub(super) fn cannot_capture(errno: Errno) -> Failure {
     let failure = Failure::could_not(format!("cannot read packets: {}", errno.desc()));

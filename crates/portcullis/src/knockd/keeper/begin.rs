@@ -107,18 +107,19 @@ pub fn run(settings: Settings) -> Result<u8, Failure> {
         stale: false,
         reload: false,
         link: Some(link),
+        listening: true,
         start_at: None,
     };
     keeper.tell_of_commands();
     keeper.tell_systemd();
     let signal = keeper.serve();
     notify::stopping();
-    let code = keeper.end(signal)?;
+    let code = keeper.end(signal);
     if let Some(Some(path)) = pid_file {
         // Somebody may have taken it away already.
         let _ = fs::remove_file(path);
     }
-    Ok(code)
+    code
 }
 
 fn show(error: LoadError) -> Failure {

@@ -87,6 +87,11 @@ impl Batch {
         self.objects.push(object);
     }
 
+    /// Whether nothing would be done.
+    pub const fn is_empty(&self) -> bool {
+        self.last.0 == 0
+    }
+
     fn next(&self) -> u32 {
         self.first.saturating_add(u32::try_from(self.objects.len()).unwrap_or(u32::MAX))
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use nix::errno::Errno;
 
 use super::batch::Object;
+use crate::config::report::plain;
 use crate::exit::Failure;
 use crate::netlink::socket;
 
@@ -15,6 +16,15 @@ pub enum Error {
     NotPermitted,
     /// The kernel was built without nf_tables, or its module is not there.
     NoNfTables,
+    /// There is no table.
+    NoTable,
+    /// The loaded table has no door of this name.
+    NoDoor {
+        /// The name.
+        name: String,
+        /// Those that it has, some of them if they are many.
+        known: Vec<String>,
+    },
     /// Another process holds the table, through the socket of this number.
     Held(u32),
     /// The kernel refused one object of a transaction, and so all of it.
@@ -57,8 +67,12 @@ impl fmt::Display for Mismatch {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotPermitted => f.write_str("changing the firewall needs root (CAP_NET_ADMIN)"),
+            Self::NotPermitted => f.write_str("the firewall belongs to root (CAP_NET_ADMIN)"),
             Self::NoNfTables => f.write_str("this kernel has no nf_tables"),
+            Self::NoTable => {
+                f.write_str("the gate is not loaded: there is no table inet portcullis")
+            }
+            Self::NoDoor { name, .. } => write!(f, "the loaded gate has no door {}", plain(name)),
             Self::Held(owner) => {
                 write!(f, "another process holds table inet portcullis (netlink port {owner})")
             }
@@ -130,6 +144,17 @@ impl From<Error> for Failure {
             }
             Error::Held(_) => failure.hint("stop that process first"),
             Error::Mismatch(_) => failure.hint("something else changes table inet portcullis"),
+            Error::NoTable => failure.hint("load it with `portcullis apply` or `portcullis run`"),
+            Error::NoDoor { known, .. } => match known.as_slice() {
+                [] => failure.hint("load your configuration with `portcullis apply`"),
+                known => failure.hint(format!(
+                    "it has {}; `portcullis apply` loads a changed configuration",
+                    known.join(", ")
+                )),
+            },
+            Error::Refused { errno: Errno::ENFILE, .. } => failure.hint(
+                "grants end by themselves; `portcullis grants` lists them, `portcullis revoke` ends some now",
+            ),
             Error::Refused { .. } | Error::Netlink(_) => failure,
         }
     }

@@ -13,6 +13,9 @@ use super::{Error, Gate, TABLE, kind, milliseconds};
 /// The maps from source to state, for IPv4 and IPv6.
 const STATES: [&str; 2] = ["state4", "state6"];
 
+/// The time of an element that is deleted in the transaction that makes it.
+const PASSING: Duration = Duration::from_secs(60);
+
 /// That somebody may pass a door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
@@ -48,30 +51,42 @@ pub fn place(address: IpAddr, class: u32) -> (&'static str, Vec<u8>) {
     (set, key)
 }
 
+/// An element of a dynamic set, for so long from now on, whether or not it is there.
+///
+/// To add an element that exists changes its time only since Linux 6.12, and to delete one that does
+/// not is an error; so it is added, deleted and added, in one transaction. Nothing is seen of that by
+/// packets.
+pub fn push_renewed(batch: &mut Batch, set: &str, key: &[u8], time: Duration) {
+    push_removed(batch, set, key);
+    push_added(batch, set, key, time);
+}
+
+/// No such element of a dynamic set, whether or not it is there.
+pub fn push_removed(batch: &mut Batch, set: &str, key: &[u8]) {
+    push_added(batch, set, key, PASSING);
+    let about = Object::Elements(set.to_owned());
+    batch.push(about, kind::DELSETELEM, 0, |w| write_timed(w, TABLE, set, key, None));
+}
+
+fn push_added(batch: &mut Batch, set: &str, key: &[u8], time: Duration) {
+    let about = Object::Elements(set.to_owned());
+    let timeout = Some(milliseconds(time));
+    batch.push(about, kind::NEWSETELEM, NLM_F_CREATE, |w| {
+        write_timed(w, TABLE, set, key, timeout);
+    });
+}
+
 impl Gate {
     /// Opens the door with the number `class` for an address, for `open_for` from now on (at least
     /// 20 ms), whether or not it was open for it.
-    ///
-    /// To add an element that exists changes its time only since Linux 6.12, and to delete one that
-    /// does not is an error; so it is added, deleted and added, in one transaction. Nothing is seen
-    /// of that by packets.
     ///
     /// # Errors
     ///
     /// [`Error::Refused`] if the set is full, or there is no table.
     pub fn grant(&mut self, class: u32, address: IpAddr, open_for: Duration) -> Result<(), Error> {
         let (set, key) = place(address, class);
-        let timeout = Some(milliseconds(open_for));
         let mut batch = Batch::new(&mut self.socket, None);
-        let about = || Object::Elements(set.to_owned());
-        let add = |batch: &mut Batch| {
-            batch.push(about(), kind::NEWSETELEM, NLM_F_CREATE, |w| {
-                write_timed(w, TABLE, set, &key, timeout);
-            });
-        };
-        add(&mut batch);
-        batch.push(about(), kind::DELSETELEM, 0, |w| write_timed(w, TABLE, set, &key, None));
-        add(&mut batch);
+        push_renewed(&mut batch, set, &key, open_for);
         batch.commit(&mut self.socket)
     }
 

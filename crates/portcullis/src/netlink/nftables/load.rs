@@ -50,23 +50,34 @@ impl Gate {
     /// Nothing has changed with any of them but [`Error::Mismatch`], where something else must have
     /// changed the table right after.
     pub fn load(&mut self, ruleset: &Ruleset) -> Result<Loaded, Error> {
+        let grants = self.transact(|gate, generation| {
+            gate.must_not_be_held()?;
+            let carried = gate.grants_to_carry(ruleset)?;
+            Ok((gate.whole(ruleset, &carried, generation), carried.len()))
+        })?;
+        self.verify(ruleset)?;
+        Ok(Loaded {
+            rules: ruleset.rule_count(),
+            elements: ruleset.sets.iter().map(|set| set.elements.len()).sum(),
+            grants,
+        })
+    }
+
+    /// One transaction, made anew whenever another came in between: what `make` reads is what the
+    /// transaction changes, or it is refused.
+    pub(super) fn transact<T>(
+        &mut self,
+        mut make: impl FnMut(&mut Self, Option<u32>) -> Result<(Batch, T), Error>,
+    ) -> Result<T, Error> {
         for _ in 0..ATTEMPTS {
-            // What is read from here on is what the transaction replaces, or it is refused.
             let generation = self.generation()?;
-            self.must_not_be_held()?;
-            let carried = self.grants_to_carry(ruleset)?;
-            let batch = self.whole(ruleset, &carried, generation);
+            let (batch, result) = make(self, generation)?;
+            if batch.is_empty() {
+                return Ok(result);
+            }
             match batch.commit(&mut self.socket) {
                 Err(Error::Refused { errno: Errno::ERESTART, .. }) => {}
-                Err(error) => return Err(error),
-                Ok(()) => {
-                    self.verify(ruleset)?;
-                    return Ok(Loaded {
-                        rules: ruleset.rule_count(),
-                        elements: ruleset.sets.iter().map(|set| set.elements.len()).sum(),
-                        grants: carried.len(),
-                    });
-                }
+                other => return other.map(|()| result),
             }
         }
         let object = Object::Transaction.to_string();
@@ -92,7 +103,7 @@ impl Gate {
     }
 
     /// Whether there is a table.
-    fn must_not_be_held(&mut self) -> Result<bool, Error> {
+    pub(super) fn must_not_be_held(&mut self) -> Result<bool, Error> {
         match self.table()? {
             None => Ok(false),
             Some(table) => table.owner.map_or(Ok(true), |owner| Err(Error::Held(owner))),

@@ -9,6 +9,7 @@
 //! | `load` | all of it in one transaction, or all of it gone |
 //! | `verify`, `compare` | whether the kernel holds exactly that |
 //! | `grants` | who may pass, and who is knocking |
+//! | `live` | the same by the names of doors, whatever a reload does meanwhile |
 //!
 //! The numbers are those of `include/uapi/linux/netfilter/nf_tables.h` and `nfnetlink.h`.
 
@@ -18,6 +19,7 @@ mod elements;
 mod error;
 mod expression;
 mod grants;
+mod live;
 mod load;
 mod lower;
 mod object;
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 pub use error::{Error, Mismatch};
 pub use grants::{Attempt, Grant};
+pub use live::{LoadedDoor, Numbers, View};
 pub use load::Loaded;
 
 use portcullis_firewall::ruleset::TABLE;
@@ -153,11 +156,7 @@ impl Gate {
     }
 
     /// The number of the state of all tables of this namespace; each transaction has the next.
-    ///
-    /// # Errors
-    ///
-    /// That the kernel could not be asked.
-    pub fn generation(&mut self) -> Result<Option<u32>, Error> {
+    fn generation(&mut self) -> Result<Option<u32>, Error> {
         const GEN_ID: u16 = 1;
         let found = self.socket.get(
             kind::GETGEN,

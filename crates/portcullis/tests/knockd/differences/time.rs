@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use portcullis::lab::{Family, wait_until};
 
 use super::Test;
-use crate::knockd::daemon::{Daemon, Setup};
+use crate::knockd::daemon::{Daemon, Setup, dev_with_log};
 use crate::knockd::house::House;
 use crate::knockd::{PATIENCE, Which};
 
 pub const TESTS: &[Test] = &[
     ("a_second_is_as_long_as_a_second", &[], exact),
     ("a_timeout_is_told_of_when_it_happens", &[], at_once),
+    ("a_system_log_that_nobody_reads_holds_up_nothing", &["unshare"], unread),
     ("names_that_nobody_knows_hold_up_no_knock", &["unshare"], resolver),
 ];
 
@@ -81,5 +82,27 @@ fn resolver(which: Which) {
         daemon.wait_until("open for all", all);
     } else {
         assert!(!wait_until(Instant::now() + PATIENCE / 4, all), "theirs did not wait");
+    }
+}
+
+/// `UseSyslog`, where somebody has opened the system log and does not read it.
+fn unread(which: Which) {
+    let house = House::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let _unread = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let config = "[options]\nUseSyslog\nLogFile = DIR/log\n[A]\nsequence = 7000,8000\nstart_command = echo A %IP% >> ran\n";
+    let setup = Setup::new(config).mounts(&dev_with_log(path.to_str().unwrap()));
+    let daemon = Daemon::start(which, &setup);
+    // More messages than such a socket holds (net.unix.max_dgram_qlen is 10, or some hundreds).
+    let sources: Vec<_> = (0..300).map(|_| house.knock("7000 8000")).collect();
+    let all = || {
+        let ran = daemon.ran();
+        sources.iter().all(|source| ran.contains(&format!("A {source}")))
+    };
+    if which.is_ours() {
+        daemon.wait_until("open for all", all);
+    } else {
+        assert!(!wait_until(Instant::now() + PATIENCE / 6, all), "theirs did not wait");
     }
 }

@@ -2,6 +2,7 @@
 
 mod killed;
 mod reloaded;
+mod watcher;
 
 /// A name, the programs that it needs, and the test.
 type Test = (&'static str, &'static [&'static str], fn());
@@ -13,4 +14,7 @@ pub const TESTS: &[Test] = &[
     ("doors_are_handed_over", &[], killed::hand_over),
     ("reloaded_fifty_times_a_second_it_loses_no_knock", &[], reloaded::storm),
     ("doors_open_across_a_reload_are_closed", &[], reloaded::open_doors),
+    ("a_killed_watcher_is_replaced", &[], watcher::replaced),
+    ("the_capabilities_of_debians_unit_are_enough", &["setpriv"], watcher::few_capabilities),
+    ("without_a_capability_it_says_so", &["setpriv"], watcher::no_capability),
 ];

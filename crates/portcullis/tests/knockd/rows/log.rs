@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use portcullis::lab::{Family, wait_until};
 
 use super::{Row, v4, v6};
-use crate::knockd::daemon::{Daemon, Setup};
+use crate::knockd::daemon::{Daemon, Setup, dev_with_log};
 use crate::knockd::house::House;
 use crate::knockd::{PATIENCE, SIDES, Which};
 
@@ -155,17 +155,6 @@ fn system_log() {
     let [theirs, ours] = <[Vec<String>; 2]>::try_from(all).unwrap();
     assert_eq!(theirs[0], "<29> knockd: starting up, listening on client", "{theirs:#?}");
     assert_eq!(theirs, ours);
-}
-
-/// Shell commands that make a /dev in which `log` is another file.
-pub fn dev_with_log(path: &str) -> String {
-    format!(
-        "mkdir DIR/dev; mount -t tmpfs tmpfs DIR/dev; \
-         for each in null zero full random urandom tty; do \
-             touch DIR/dev/$each; mount --bind /dev/$each DIR/dev/$each; \
-         done; \
-         ln -s {path} DIR/dev/log; mount --rbind DIR/dev /dev"
-    )
 }
 
 /// `-v`: what concerns knocks stands on standard output too, without the time.

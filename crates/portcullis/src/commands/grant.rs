@@ -1,0 +1,73 @@
+//! `portcullis grant`: an address may pass a door, as if it had knocked.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::live::{address, length, millis, shown, tell};
+use crate::config::report::plain;
+use crate::config::{self, DEFAULT_PATH};
+use crate::exit::{Failure, Outcome};
+use crate::netlink::nftables::Gate;
+
+/// Arguments of `grant`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The name of the door
+    door: String,
+    /// Who may pass: an IP address, or `me` for the address that this SSH session comes from
+    address: String,
+    /// For how long from now on, at most 24h [default: `open_for` of the door]
+    #[arg(long = "for", value_name = "TIME")]
+    length: Option<String>,
+    /// The configuration that `open_for` is taken from
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Outcome {
+    let address = address(&args.address)?;
+    let asked = args.length.as_deref().map(length).transpose()?;
+    let mut gate = Gate::open()?;
+    // Before the configuration: what is not loaded cannot be opened, whatever that says.
+    gate.loaded_door(&args.door)?;
+    let length = match asked {
+        Some(length) => length,
+        None => open_for(&args.config, &args.door)?,
+    };
+    let renewed = gate.open_door(&args.door, address, length)?;
+    let object = json!({
+        "door": args.door,
+        "address": address.to_string(),
+        "length_ms": millis(Some(length)),
+        "renewed": renewed,
+    });
+    let again = if renewed { ", counted from now on" } else { "" };
+    let time = shown(Some(length));
+    let said = format!("{address}: {}: open for {time}{again}", plain(&args.door));
+    tell(args.json, &object, &said)
+}
+
+/// How long the door opens for whoever knocks.
+fn open_for(path: &Path, door: &str) -> Result<Duration, Failure> {
+    const HINT: &str =
+        "say for how long with `--for 30s`, or name the configuration with `--config`";
+    let policy = config::load(path).map_err(|error| match error {
+        config::LoadError::Unreadable(failure) => failure.hint(HINT),
+        config::LoadError::Invalid(report) => {
+            let path = plain(report.path());
+            Failure::could_not(format!("{path} has errors, which `portcullis check` shows"))
+                .hint(HINT)
+        }
+    })?;
+    let found = policy.policy.doors.iter().find(|found| found.name.as_str() == door);
+    found.map(|door| door.open_for).ok_or_else(|| {
+        let (door, path) = (plain(door), plain(&path.to_string_lossy()));
+        Failure::could_not(format!("door {door} is loaded, but is not in {path}")).hint(HINT)
+    })
+}

@@ -1,0 +1,188 @@
+//! What the commands share that look at the loaded gate, or change what is alive in it.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use portcullis_core::limits;
+use serde_json::Value;
+
+use super::check::print;
+use crate::config::duration;
+use crate::config::report::plain;
+use crate::daemon::may_have_grants;
+use crate::exit::{Exit, Failure, Outcome};
+
+/// The word for the address from which whoever runs the command has come.
+pub const ME: &str = "me";
+
+/// The address that a person means.
+///
+/// # Errors
+///
+/// It is none, or not that of one host.
+pub fn address(text: &str) -> Result<IpAddr, Failure> {
+    if text == ME {
+        return mine(std::env::var("SSH_CONNECTION").ok().as_deref());
+    }
+    let Ok(address) = text.parse::<IpAddr>() else {
+        return Err(Failure::wrong_use(format!("`{}` is not an IP address", plain(text)))
+            .hint(format!("write one address such as 203.0.113.7 or 2001:db8::7, or `{ME}`")));
+    };
+    if may_have_grants(address) {
+        return Ok(address);
+    }
+    let failure = Failure::wrong_use(format!("{address} is not the address of one host"));
+    Err(match address.to_canonical() {
+        four if four != address => failure.hint(format!("as an IPv4 address it is {four}")),
+        _ => failure.hint("a grant is for one source address"),
+    })
+}
+
+/// The client's address in `SSH_CONNECTION`: "client port server port" (ssh(1)).
+fn mine(connection: Option<&str>) -> Result<IpAddr, Failure> {
+    let Some(connection) = connection else {
+        return Err(Failure::could_not(format!("`{ME}` is unknown: SSH_CONNECTION is not set"))
+            .hint(
+                "sudo removes it; use `sudo --preserve-env=SSH_CONNECTION`, or write the address",
+            ));
+    };
+    let client = connection.split_ascii_whitespace().next().unwrap_or_default();
+    // A link-local address comes with its interface.
+    let client = client.split('%').next().unwrap_or_default();
+    client
+        .parse()
+        .ok()
+        .map(|address: IpAddr| address.to_canonical())
+        .filter(|&a| may_have_grants(a))
+        .ok_or_else(|| {
+            Failure::could_not(format!("SSH_CONNECTION names no client: {}", plain(connection)))
+                .hint("write the address")
+        })
+}
+
+/// The time that a person gives to a grant.
+///
+/// # Errors
+///
+/// It is none, nothing, or too long.
+pub fn length(text: &str) -> Result<Duration, Failure> {
+    let most = limits::MAX_OPEN_FOR;
+    let failure = match duration::parse(text) {
+        Err(error) => Failure::wrong_use(format!("`{}`: {error}", plain(text))),
+        Ok(length) if length.is_zero() => Failure::wrong_use("a grant cannot be for no time"),
+        Ok(length) if length > most => {
+            let most = duration::format(most);
+            Failure::wrong_use(format!("a grant can be for {most} at most"))
+        }
+        Ok(length) => return Ok(length),
+    };
+    Err(failure.hint("write a time such as `30s`, `10m` or `1h`"))
+}
+
+/// A time as a person reads it: to the second, where there are seconds; no time is for ever.
+pub fn shown(time: Option<Duration>) -> String {
+    let Some(time) = time else { return "for ever".into() };
+    match time.as_secs() {
+        0 => duration::format(time),
+        seconds => duration::format(Duration::from_secs(seconds)),
+    }
+}
+
+/// Milliseconds; `null` is for ever.
+pub fn millis(time: Option<Duration>) -> Value {
+    time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).into()
+}
+
+/// The name of a door of the kernel, or what stands for it where somebody has changed the table.
+pub fn name(name: Option<&str>, class: u32) -> String {
+    name.map_or_else(|| format!("(door {class})"), str::to_owned)
+}
+
+/// "1 grant", "2 grants".
+pub fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// Rows below their titles, in columns.
+pub fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = titles.map(str::len);
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut out = String::new();
+    let titles = titles.map(str::to_owned);
+    for row in std::iter::once(&titles).chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Prints data as one JSON object, or says what has been done.
+pub fn tell(json: bool, object: &Value, said: &str) -> Outcome {
+    if json {
+        print(&format!("{object:#}\n"))?;
+    } else {
+        say(said);
+    }
+    Ok(Exit::Done)
+}
+
+/// Talk.
+pub fn say(line: &str) {
+    // Nothing can be done when there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_host_are_taken() {
+        for (text, expected) in [
+            ("203.0.113.7", Ok("203.0.113.7")),
+            ("2001:db8::7", Ok("2001:db8::7")),
+            ("fe80::7", Ok("fe80::7")),
+            ("203.0.113.0/24", Err("`203.0.113.0/24` is not an IP address")),
+            ("host.example", Err("`host.example` is not an IP address")),
+            ("a\u{1b}[2Jb", Err("`a\\u{1b}[2Jb` is not an IP address")),
+            ("0.0.0.0", Err("0.0.0.0 is not the address of one host")),
+            ("255.255.255.255", Err("255.255.255.255 is not the address of one host")),
+            ("ff02::1", Err("ff02::1 is not the address of one host")),
+            ("::ffff:203.0.113.7", Err("::ffff:203.0.113.7 is not the address of one host")),
+        ] {
+            let found = address(text);
+            let found = found.as_ref().map(ToString::to_string).map_err(|f| f.message.as_str());
+            assert_eq!(found, expected.map(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn my_address_is_that_of_the_ssh_client() {
+        let found = |text: Option<&str>| mine(text).ok().map(|address| address.to_string());
+        assert_eq!(found(Some("203.0.113.7 40000 198.51.100.1 22")).unwrap(), "203.0.113.7");
+        assert_eq!(found(Some("fe80::7%eth0 40000 fe80::1%eth0 22")).unwrap(), "fe80::7");
+        assert_eq!(found(Some("::ffff:203.0.113.7 4 ::1 22")).unwrap(), "203.0.113.7");
+        for none in [None, Some(""), Some("UNKNOWN 65535 UNKNOWN 65535"), Some("0.0.0.0 1 0 2")] {
+            assert_eq!(found(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn times_have_bounds() {
+        assert_eq!(length("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(length("24h"), Ok(Duration::from_secs(86_400)));
+        for bad in ["0s", "24h1ms", "5", "", "-5s", "99999999999999999999h"] {
+            assert_eq!(length(bad).unwrap_err().exit, Exit::WrongUse, "{bad}");
+        }
+    }
+}

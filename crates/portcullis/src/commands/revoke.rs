@@ -1,0 +1,70 @@
+//! `portcullis revoke`: an address may pass a door no longer.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::check::print;
+use super::grants::object;
+use super::live::{address, count, name, say};
+use crate::config::report::plain;
+use crate::exit::{Exit, Outcome};
+use crate::netlink::cut::{Cut, cut};
+use crate::netlink::nftables::{Gate, View};
+
+/// Arguments of `revoke`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The name of the door
+    #[arg(required_unless_present = "all")]
+    door: Option<String>,
+    /// Who may pass no longer: an IP address, or `me` for the address that this SSH session comes from
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    address: Option<String>,
+    /// Everyone's grants: those of the door if one is named, otherwise all
+    #[arg(long)]
+    all: bool,
+    /// End the connections, too, that the address has with the ports of the door
+    #[arg(long, conflicts_with = "all")]
+    cut: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command. Where nothing was open, and nothing to cut, the answer is no.
+pub fn run(args: &Args) -> Outcome {
+    let address = args.address.as_deref().map(address).transpose()?;
+    let ended = Gate::open()?.close_doors(args.door.as_deref(), address)?;
+    let cut = match (args.cut, &args.door, address) {
+        (true, Some(door), Some(address)) => Some(cut(address, &ended.door(door)?.guards)?),
+        _ => None,
+    };
+    if args.json {
+        let revoked: Vec<Value> = ended.grants.iter().map(|grant| object(&ended, grant)).collect();
+        let cut = cut.map(|cut| json!({ "tcp": cut.tcp, "udp": cut.udp }));
+        print(&format!("{:#}\n", json!({ "revoked": revoked, "cut": cut })))?;
+    } else {
+        said(args.door.as_deref(), address, &ended, cut);
+    }
+    let something = !ended.grants.is_empty() || cut.unwrap_or_default() != Cut::default();
+    Ok(if something || args.all { Exit::Done } else { Exit::No })
+}
+
+fn said(door: Option<&str>, address: Option<IpAddr>, ended: &View, cut: Option<Cut>) {
+    for grant in &ended.grants {
+        say(&format!("{}: {}: closed", grant.address, name(ended.name(grant.class), grant.class)));
+    }
+    if ended.grants.is_empty() {
+        match (door, address) {
+            (Some(door), Some(address)) => {
+                say(&format!("{address}: {}: was not open", plain(door)));
+            }
+            _ => say("no door was open"),
+        }
+    }
+    if let Some(cut) = cut {
+        let (tcp, udp) = (count(cut.tcp, "connection"), count(cut.udp, "UDP conversation"));
+        say(&format!("cut {tcp} and {udp}"));
+    }
+}

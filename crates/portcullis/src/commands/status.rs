@@ -1,0 +1,201 @@
+//! `portcullis status`: whether the gate is in force as its configuration says.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use portcullis_core::policy::{Policy, Recogniser};
+use serde_json::{Value, json};
+
+use super::check::print;
+use super::check::text::recogniser;
+use super::compile::ruleset;
+use super::live::{count, say, table};
+use crate::config::report::plain;
+use crate::config::{self, DEFAULT_PATH, LoadError};
+use crate::daemon::keeper;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::netlink::nftables::{Error, Gate, View};
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration; `-` is standard input [default: /etc/portcullis/portcullis.toml]
+    file: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command. What the kernel holds is told even if the configuration is of no use.
+pub fn run(args: &Args) -> Outcome {
+    let path = args.file.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+    let (policy, unusable) = match config::load(path) {
+        Ok(loaded) => (Some(loaded.policy), None),
+        Err(LoadError::Unreadable(failure)) => (None, Some(failure)),
+        Err(LoadError::Invalid(report)) => {
+            report.show();
+            (None, Some(Failure::no()))
+        }
+    };
+    let mut gate = Gate::open()?;
+    let (four, six) = gate.knocking()?;
+    let status = Status {
+        file: path.to_string_lossy().into_owned(),
+        difference: difference(&mut gate, policy.as_ref())?,
+        policy,
+        view: gate.view()?,
+        daemon: keeper::is_running()?,
+        four,
+        six,
+    };
+    print(&if args.json { format!("{:#}\n", status.json()) } else { status.text() })?;
+    status.warn();
+    match unusable {
+        Some(failure) => Err(failure),
+        None if status.in_force() => Ok(Exit::Done),
+        None => Ok(Exit::No),
+    }
+}
+
+struct Status {
+    file: String,
+    /// `None` if it is of no use.
+    policy: Option<Policy>,
+    /// `None` if there is no table.
+    view: Option<View>,
+    /// In what the table is not what the configuration means.
+    difference: Option<String>,
+    daemon: bool,
+    four: usize,
+    six: usize,
+}
+
+/// A door of the configuration, of the kernel, or of both.
+struct Row<'a> {
+    name: &'a str,
+    recogniser: Option<Recogniser>,
+    grants: Option<usize>,
+}
+
+impl Status {
+    fn in_force(&self) -> bool {
+        self.policy.is_some() && self.view.is_some() && self.difference.is_none()
+    }
+
+    fn rows(&self) -> Vec<Row<'_>> {
+        let view = self.view.as_ref();
+        let grants = view.map(View::grants_by_door).unwrap_or_default();
+        let configured = self.policy.iter().flat_map(|policy| &policy.doors);
+        let mut rows: Vec<Row<'_>> = configured
+            .map(|door| Row {
+                name: door.name.as_str(),
+                recogniser: Some(door.recogniser),
+                grants: grants.get(door.name.as_str()).copied(),
+            })
+            .collect();
+        let known: std::collections::HashSet<&str> = rows.iter().map(|row| row.name).collect();
+        let loaded = view.into_iter().flat_map(|view| &view.doors);
+        let others: Vec<_> = loaded.filter(|door| !known.contains(door.name.as_str())).collect();
+        rows.extend(others.into_iter().map(|door| Row {
+            name: &door.name,
+            recogniser: None,
+            grants: grants.get(door.name.as_str()).copied(),
+        }));
+        rows
+    }
+
+    fn json(&self) -> Value {
+        let doors: Vec<Value> = self
+            .rows()
+            .iter()
+            .map(|row| {
+                json!({
+                    "name": row.name,
+                    "recogniser": row.recogniser.map(recogniser),
+                    "loaded": row.grants.is_some(),
+                    "grants": row.grants.unwrap_or(0),
+                })
+            })
+            .collect();
+        json!({
+            "file": self.file,
+            "in_force": self.in_force(),
+            "table": self.view.is_some(),
+            "difference": self.difference,
+            "daemon": self.daemon,
+            "attempts": { "ipv4": self.four, "ipv6": self.six },
+            "grants": self.view.as_ref().map_or(0, |view| view.grants.len()),
+            "doors": doors,
+        })
+    }
+
+    fn text(&self) -> String {
+        let file = plain(&self.file);
+        let gate = match (&self.view, &self.difference) {
+            (None, _) => "not loaded: nothing is guarded".to_owned(),
+            (Some(_), None) if self.policy.is_some() => format!("in force, as {file} says"),
+            (Some(_), None) => format!("loaded; {file} is of no use to compare it with"),
+            (Some(_), Some(difference)) => {
+                format!("loaded, but not what {file} means: {}", plain(difference))
+            }
+        };
+        let daemon = if self.daemon { "running" } else { "not running" };
+        let sources = count(self.four.saturating_add(self.six), "source");
+        let (four, six) = (self.four, self.six);
+        let mut out = String::new();
+        let _ = writeln!(out, "gate      {gate}");
+        let _ = writeln!(out, "daemon    {daemon}");
+        let _ = writeln!(
+            out,
+            "knocking  {sources}, as the kernel sees it ({four} by IPv4, {six} by IPv6)"
+        );
+        let rows: Vec<_> = self
+            .rows()
+            .into_iter()
+            .map(|row| {
+                let recogniser = row.recogniser.map_or("not configured", recogniser);
+                let grants = row.grants.map_or("not loaded".into(), |grants| grants.to_string());
+                [row.name.to_owned(), recogniser.to_owned(), grants]
+            })
+            .collect();
+        if !rows.is_empty() {
+            out.push('\n');
+            out.push_str(&table(["DOOR", "RECOGNISER", "GRANTS"], &rows));
+        }
+        out
+    }
+
+    /// What a person should do something about.
+    fn warn(&self) {
+        // While a daemon runs its rules have to be those of its own configuration.
+        match (self.view.is_none(), self.difference.is_some(), self.daemon) {
+            (true, _, false) => say("hint: load it with `portcullis apply`"),
+            (false, true, false) => {
+                say("hint: `portcullis apply` loads the configuration; living grants stay");
+            }
+            (true, ..) | (_, true, _) => {
+                say("hint: send SIGHUP to `portcullis run`, which then loads its configuration; \
+                 living grants stay")
+            }
+            (false, false, _) => {}
+        }
+        let doors = self.policy.iter().flat_map(|policy| &policy.doors);
+        let deaf = doors.filter(|door| door.recogniser == Recogniser::Daemon).count();
+        if deaf > 0 && !self.daemon {
+            let doors = count(deaf, "door");
+            say(&format!(
+                "warning: {doors} cannot be opened by a knock: `portcullis run` is not running"
+            ));
+        }
+    }
+}
+
+/// In what the kernel does not hold what the policy means.
+fn difference(gate: &mut Gate, policy: Option<&Policy>) -> Result<Option<String>, Failure> {
+    let Some(policy) = policy else { return Ok(None) };
+    match gate.verify(&ruleset(policy)?) {
+        Ok(()) => Ok(None),
+        Err(Error::Mismatch(mismatch)) => Ok(Some(mismatch.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
