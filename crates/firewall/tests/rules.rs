@@ -30,6 +30,7 @@ fn policy(refuse: Refuse, tolerate: u8, recogniser: Recogniser) -> Policy {
             open_for: Door::DEFAULT_OPEN_FOR,
             recogniser,
             tolerate,
+            hooks: None,
         }],
     }
 }
