@@ -99,6 +99,11 @@ impl Reporter {
         match line {
             // These are few: they are about the daemon itself.
             OfCommands::Note(text) | OfCommands::Trouble(text) => self.tell(text),
+            OfCommands::NotBegun { door, which, error, .. } => {
+                let door = String::from_utf8_lossy(&door);
+                // The first words are theirs.
+                self.tell(format!("error: command fork failed! ({door}, {which}: {error})"));
+            }
             _ if !self.admits() => {}
             OfCommands::Running { door, command, .. } => {
                 let command = match command {

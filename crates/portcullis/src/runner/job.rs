@@ -229,7 +229,7 @@ pub enum Action {
     Log(Line),
 }
 
-/// A line for the log. The first three are knockd's; the logger adds the time, and the host's name.
+/// A line for the log. The first four are knockd's; the logger adds the time, and the host's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
     /// `<door>: running command: <command>`, and an empty line after it. Of both commands.
@@ -254,6 +254,17 @@ pub enum Line {
         which: Which,
         /// The exit status.
         code: i32,
+    },
+    /// `error: command fork failed!`: the command could not be run.
+    NotBegun {
+        /// The door.
+        door: Vec<u8>,
+        /// Whom it was for.
+        address: IpAddr,
+        /// Which of the two.
+        which: Which,
+        /// Why.
+        error: String,
     },
     /// `<address>: <door>: command timeout`, just before a stop command.
     Timeout {

@@ -515,10 +515,8 @@ impl Scheduler {
             Ended::Code(code) => code,
             Ended::Signal => 0,
             Ended::NotBegun(error) => {
-                let door = String::from_utf8_lossy(&door);
-                // The first words are knockd's.
-                return self
-                    .trouble(format!("error: command fork failed! ({door}, {which}: {error})"));
+                let line = Line::NotBegun { door, address, which, error };
+                return self.actions.push_back(Action::Log(line));
             }
         };
         self.actions.push_back(Action::Log(Line::Status { door, address, which, code }));

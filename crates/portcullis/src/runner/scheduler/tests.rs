@@ -59,6 +59,9 @@ fn show(action: Action) -> String {
         Action::Log(Line::Status { door, code, .. }) => {
             format!("{}: command returned non-zero status code ({code})", bytes(&door))
         }
+        Action::Log(Line::NotBegun { door, which, error, .. }) => {
+            format!("error: command fork failed! ({}, {which}: {error})", bytes(&door))
+        }
         Action::Log(Line::Timeout { door, address }) => {
             format!("{address}: {}: command timeout", bytes(&door))
         }
