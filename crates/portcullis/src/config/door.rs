@@ -59,6 +59,7 @@ pub fn read(
     for (key, value) in entries(table) {
         reading.key(key, value, found);
     }
+    reading.spans.has_hooks = reading.present.contains(&"on_open");
     if reading.spans.has_hooks {
         // It may be there for what it runs alone.
         reading.guards.get_or_insert_default();
@@ -183,7 +184,6 @@ impl Reading {
                 Err(not_available(key.span(), "`keys`", hint))
             }
             "on_open" => {
-                self.spans.has_hooks = true;
                 self.on_open = hook::read(value, found);
                 Ok(())
             }

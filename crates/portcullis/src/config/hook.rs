@@ -13,7 +13,7 @@ pub fn read(value: &Value<'_>, found: &mut Vec<Diagnostic>) -> Option<Hook> {
     let expected = "an array of arguments such as `[\"/usr/bin/logger\", \"{address}\"]`";
     if let DeValue::String(_) = value.get_ref() {
         let hint = "write the program and each argument by itself; a line of shell is written \
-                    `[\"/bin/sh\", \"-c\", \"…\", \"sh\", \"{address}\"]`, and has the address as `$1`";
+                    `[\"/bin/sh\", \"-c\", \"...\", \"sh\", \"{address}\"]`, and has the address as `$1`";
         found.push(wrong_type(value, expected).hint(hint));
         return None;
     }

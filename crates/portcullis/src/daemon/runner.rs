@@ -227,7 +227,7 @@ fn text(door: &[u8]) -> String {
 fn shown(command: &Command) -> String {
     let text = config::report::plain(&command.display().to_string());
     match text.char_indices().nth(SHOWN) {
-        Some((at, _)) => format!("{} …", text.get(..at).unwrap_or_default()),
+        Some((at, _)) => format!("{} ...", text.get(..at).unwrap_or_default()),
         None => text,
     }
 }

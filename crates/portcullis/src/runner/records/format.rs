@@ -190,8 +190,8 @@ mod tests {
     #[test]
     fn old_records_are_read() {
         let text = b"portcullis pending stop 1\nboot 0d5a4ef6-1\npids 4026531836\nbegan failed\n\
-                     due 5\naddress 2001:db8::7\ndoor 13:open\xff SSH: 1\n\
-                     stop 28:echo 'a\nb' \xfe; close sum 1\n";
+                     due 5\naddress 2001:db8::7\ndoor 12:open\xff SSH: 1\n\
+                     stop 25:echo 'a\nb' \xfe; close sum 1\n";
         let text = [text, format!("sum {:016x}\n", sum(text)).as_bytes()].concat();
         assert_eq!(read(&text, JobId(7)), Some((record(), here())));
     }
