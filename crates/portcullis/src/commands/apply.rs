@@ -34,11 +34,15 @@ pub fn run(args: &Args) -> Outcome {
     let _ = writeln!(
         anstream::stderr(),
         "{} guarded by {} and {}{carried}; loaded and read back in {} ms",
-        count(policy.doors.len(), "door"),
+        count(policy.doors.iter().filter(|door| !door.guards.is_empty()).count(), "door"),
         count(loaded.rules, "rule"),
         count(loaded.elements, "element"),
         start.elapsed().as_millis(),
     );
+    if policy.has_hooks() {
+        let _ =
+            writeln!(anstream::stderr(), "note: `on_open` and `on_close` need `portcullis run`");
+    }
     Ok(Exit::Done)
 }
 
