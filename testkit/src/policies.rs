@@ -71,6 +71,7 @@ pub fn policy() -> impl Strategy<Value = Policy> {
                     open_for: Duration::from_secs(open),
                     recogniser,
                     tolerate,
+                    hooks: None,
                 });
                 if check(&policy)
                     .iter()
@@ -102,6 +103,7 @@ pub fn many(count: u16) -> Policy {
             open_for: Door::DEFAULT_OPEN_FOR,
             recogniser: Recogniser::Both,
             tolerate: 0,
+            hooks: None,
         });
     }
     policy

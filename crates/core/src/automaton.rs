@@ -387,6 +387,7 @@ mod tests {
             open_for: Door::DEFAULT_OPEN_FOR,
             recogniser: Recogniser::Both,
             tolerate,
+            hooks: None,
         });
         doors.collect()
     }

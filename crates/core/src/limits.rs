@@ -15,6 +15,13 @@ pub const MAX_KNOCKS: usize = 32;
 /// Most ports that one door guards. More is a configuration error.
 pub const MAX_GUARDS: usize = 64;
 
+/// Most arguments of a hook, the program included. More is a configuration error.
+pub const MAX_HOOK_ARGUMENTS: usize = 256;
+
+/// Longest hook, in bytes of all its arguments together: half of what every kernel takes for one
+/// (`MAX_ARG_STRLEN` of linux/binfmts.h). More is a configuration error.
+pub const MAX_HOOK_BYTES: usize = 65_536;
+
 /// Most public ports. More is a configuration error.
 pub const MAX_PUBLIC: usize = 4_096;
 

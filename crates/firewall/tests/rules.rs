@@ -30,6 +30,7 @@ fn policy(refuse: Refuse, tolerate: u8, recogniser: Recogniser) -> Policy {
             open_for: Door::DEFAULT_OPEN_FOR,
             recogniser,
             tolerate,
+            hooks: None,
         }],
     }
 }
@@ -56,6 +57,22 @@ fn the_rules_are_as_committed() {
         is_as_committed(name, &text);
         assert!(!text.contains("mark"), "a packet's mark is other people's");
     }
+}
+
+/// The kernel has nothing to open of a door that guards nothing, and knows nothing of its knocks.
+#[test]
+fn a_door_without_guards_is_not_in_the_rules() {
+    let with_guards = policy(Refuse::LikeClosed, 0, Recogniser::Both);
+    let mut both = with_guards.clone();
+    let mut wake = both.doors[0].clone();
+    wake.name = DoorName::new("wake").unwrap();
+    wake.guards.clear();
+    wake.sequence.reverse();
+    both.doors.push(wake);
+    assert_eq!(compile(&both).unwrap(), compile(&with_guards).unwrap());
+    both.doors.remove(0);
+    let alone = compile(&both).unwrap();
+    assert!(alone.set("first").is_none() && alone.set("guards").unwrap().elements.is_empty());
 }
 
 fn packet(established: bool, payload: Payload) -> Packet {

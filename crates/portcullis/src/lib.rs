@@ -12,6 +12,7 @@
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`netlink`] | the kernel, spoken to directly: nf_tables and rtnetlink |
+//! | [`runner`] | start and stop commands: one scheduler, and the pending stops on disk |
 //! | [`sys`] | all the `unsafe` there is |
 //! | [`exit`] | exit codes and failures, decided in one place |
 #![deny(unsafe_code)]
@@ -29,4 +30,5 @@ pub mod knockd;
 pub mod lab;
 pub mod netlink;
 mod proc;
+pub mod runner;
 pub mod sys;

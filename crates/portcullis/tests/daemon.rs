@@ -8,6 +8,8 @@
     reason = "a test without the usual harness is a test all the same"
 )]
 
+#[path = "daemon/hooks.rs"]
+mod hooks;
 #[path = "daemon/knocking.rs"]
 mod knocking;
 #[path = "daemon/lives.rs"]
@@ -28,7 +30,7 @@ fn main() -> ExitCode {
         eprintln!("{failure}");
         return ExitCode::FAILURE;
     }
-    let tests = [knocking::TESTS, lives::TESTS, sending::TESTS].concat();
+    let tests = [hooks::TESTS, knocking::TESTS, lives::TESTS, sending::TESTS].concat();
     let trials = tests.into_iter().map(|(name, test)| {
         Trial::test(name, move || {
             test();

@@ -153,6 +153,7 @@ fn doors(seed: u64) -> Vec<Vec<Port>> {
             open_for: Door::DEFAULT_OPEN_FOR,
             recogniser: Recogniser::Both,
             tolerate: 0,
+            hooks: None,
         });
         if !check(&policy).is_empty() {
             policy.doors.pop();

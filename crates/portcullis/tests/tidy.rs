@@ -65,6 +65,11 @@ fn who_reads_packets_does_not_touch_the_firewall_and_the_reverse() {
         if watcher {
             assert!(!text.contains("nftables"), "{name} reads packets and touches the firewall");
         }
+        if name.contains("/runner") {
+            for other in ["nftables", "netlink", "sys::packet", "core::engine", "super::gate"] {
+                assert!(!text.contains(other), "{name} runs commands and has {other}");
+            }
+        }
         if name.contains("/keeper") || name.contains("/gate") {
             assert!(!text.contains("sys::packet"), "{name} keeps the firewall and reads packets");
             assert!(
@@ -75,6 +80,7 @@ fn who_reads_packets_does_not_touch_the_firewall_and_the_reverse() {
     }
     assert!(files.iter().any(|(name, _)| name.ends_with("watcher.rs")));
     assert!(files.iter().any(|(name, _)| name.ends_with("keeper.rs")));
+    assert!(files.iter().any(|(name, _)| name.ends_with("daemon/runner.rs")));
 }
 
 #[test]
@@ -89,7 +95,7 @@ fn the_watcher_of_knockd_runs_nothing_and_its_keeper_reads_no_packet() {
             ["watcher", "filter"].iter().any(|part| name.starts_with(&format!("{below}/{part}")));
         if of_watcher {
             watchers += 1;
-            for word in ["shell", "commands", "one_time", "Command::"] {
+            for word in ["shell", "runner", "one_time", "Command::"] {
                 assert!(!text.contains(word), "{name} reads packets and knows of {word}");
             }
         } else {
@@ -129,6 +135,9 @@ fn no_program_is_executed_but_our_own() {
         "crates/portcullis/src/sys",
     ];
     nowhere("crates/portcullis/src", &["Command::new", "process::Command"], &except);
+    // What people have configured is run in one place, which neither daemon's other parts can reach.
+    let except = ["crates/portcullis/src/runner", "crates/portcullis/src/sys/shell.rs"];
+    nowhere("crates/portcullis/src", &["shell::spawn", "spawn_program"], &except);
     for (name, text) in sources("crates/portcullis/src/daemon") {
         for (_, program) in text.match_indices("Command::new(").map(|(at, _)| text.split_at(at)) {
             assert!(program.starts_with("Command::new(\"/proc/self/exe\")"), "{name}");

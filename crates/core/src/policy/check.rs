@@ -6,7 +6,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::{Door, DoorId, DoorName, Policy, Port, Problem};
+use super::{Door, DoorId, DoorName, Policy, Port, Problem, Recogniser};
 use crate::automaton::{Automaton, ConflictKind, StateId, Transition};
 use crate::limits;
 use crate::strength::{self, Usable};
@@ -37,6 +37,8 @@ pub enum Place {
     StepTimeout(DoorId),
     /// A door's `open_for`.
     OpenFor(DoorId),
+    /// A door's `recogniser`.
+    Recogniser(DoorId),
     /// A door's `tolerate`.
     Tolerate(DoorId),
 }
@@ -79,6 +81,7 @@ pub fn check(policy: &Policy) -> Vec<Finding> {
     for (id, door) in policy.doors() {
         check.sequence(id, door);
         check.durations(id, door);
+        check.hooks(id, door);
     }
     check.overlaps();
     check.findings.sort_by_key(|finding| finding.place);
@@ -167,7 +170,7 @@ impl Check<'_> {
     }
 
     fn guards(&mut self, id: DoorId, door: &Door) {
-        if door.guards.is_empty() {
+        if door.guards.is_empty() && door.hooks.is_none() {
             self.report(Place::Guards(id), Problem::NoGuards);
         }
         if door.guards.len() > limits::MAX_GUARDS {
@@ -249,6 +252,12 @@ impl Check<'_> {
         if door.tolerate > limits::MAX_TOLERATE {
             let tolerate = door.tolerate;
             self.report(Place::Tolerate(id), Problem::TolerateTooLarge { tolerate });
+        }
+    }
+
+    fn hooks(&mut self, id: DoorId, door: &Door) {
+        if door.hooks.is_some() && door.recogniser == Recogniser::Kernel {
+            self.report(Place::Recogniser(id), Problem::HooksNeedDaemon);
         }
     }
 

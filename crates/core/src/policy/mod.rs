@@ -4,6 +4,7 @@
 //! in terms of the policy itself ([`Place`]); whoever read the file turns that into line and column.
 
 mod check;
+mod hook;
 mod name;
 mod port;
 mod problem;
@@ -12,6 +13,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use check::{Finding, Place, Severity, check};
+pub use hook::{Hook, HookError, Hooks};
 pub use name::{DoorName, InterfaceName, NameError};
 pub use port::{Port, PortError, Protocol};
 pub use problem::Problem;
@@ -38,7 +40,12 @@ impl Policy {
 
     /// The doors that this recogniser (kernel or daemon) may open.
     pub fn doors_seen_by(&self, who: Recogniser) -> impl Iterator<Item = (DoorId, &Door)> {
-        self.doors().filter(move |(_, door)| door.recogniser.includes(who))
+        self.doors().filter(move |(_, door)| door.is_seen_by(who))
+    }
+
+    /// Whether any door runs something.
+    pub fn has_hooks(&self) -> bool {
+        self.doors.iter().any(|door| door.hooks.is_some())
     }
 }
 
@@ -70,7 +77,7 @@ pub enum Refuse {
 pub struct Door {
     /// Its name, unique in the policy.
     pub name: DoorName,
-    /// The ports that it guards.
+    /// The ports that it guards. None only if it runs something.
     pub guards: Vec<Port>,
     /// The knocks that open it, in order.
     pub sequence: Vec<Port>,
@@ -82,6 +89,8 @@ pub struct Door {
     pub recogniser: Recogniser,
     /// Wrong ports forgiven in one attempt.
     pub tolerate: u8,
+    /// What it runs.
+    pub hooks: Option<Hooks>,
 }
 
 impl Door {
@@ -89,6 +98,12 @@ impl Door {
     pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5);
     /// `open_for` where the configuration gives none.
     pub const DEFAULT_OPEN_FOR: Duration = Duration::from_secs(30);
+
+    /// Whether `who` (kernel or daemon) opens it. The kernel has nothing to open of a door that
+    /// guards nothing.
+    pub fn is_seen_by(&self, who: Recogniser) -> bool {
+        self.recogniser.includes(who) && (who != Recogniser::Kernel || !self.guards.is_empty())
+    }
 }
 
 /// The number of a door in its [`Policy`], from 0.

@@ -45,6 +45,7 @@ pub enum Problem {
     TolerateTooLarge { tolerate: u8 },
     SweepOpens { sweep: Sweep, wrong: u64 },
     TooManyDurations { count: usize },
+    HooksNeedDaemon,
 }
 
 impl Problem {
@@ -83,6 +84,7 @@ impl Problem {
             Self::TolerateTooLarge { .. } => "tolerate-too-large",
             Self::SweepOpens { .. } => "sweep-opens",
             Self::TooManyDurations { .. } => "too-many-durations",
+            Self::HooksNeedDaemon => "hooks-need-daemon",
         }
     }
 
@@ -102,7 +104,9 @@ impl Problem {
             Self::NoDoor => "write a table such as `[door.ssh]` with `guards` and `sequence`".into(),
             Self::TooManyDoors { .. } => format!("a policy has at most {} doors", limits::MAX_DOORS),
             Self::DuplicateDoor { .. } => "give one of them another name".into(),
-            Self::NoGuards => "name the ports behind the door, as in `guards = [\"tcp/22\"]`".into(),
+            Self::NoGuards => "name the ports behind the door, as in `guards = [\"tcp/22\"]`, or what \
+                               it runs in `on_open`"
+                .into(),
             Self::TooManyGuards { .. } => {
                 format!("a door guards at most {} ports; use a second door", limits::MAX_GUARDS)
             }
@@ -176,6 +180,9 @@ impl Problem {
                 "use at most {} different pairs of `step_timeout` and `open_for`",
                 limits::MAX_DISTINCT_DURATIONS
             ),
+            Self::HooksNeedDaemon => {
+                "write `\"both\"` or `\"daemon\"`, or leave `on_open` and `on_close` out".into()
+            }
         }
     }
 }
@@ -251,6 +258,9 @@ impl fmt::Display for Problem {
             ),
             Self::TooManyDurations { count } => {
                 write!(f, "there are {count} different pairs of `step_timeout` and `open_for`")
+            }
+            Self::HooksNeedDaemon => {
+                f.write_str("the kernel runs no commands, and this door has some")
             }
         }
     }

@@ -37,7 +37,8 @@ pub fn run(args: &Args) -> Outcome {
     let configured = Configured::new(config::load_for(args.file.as_deref())?)?;
     let start = Instant::now();
     interfaces_exist(&configured.policy)?;
-    let doors = configured.policy.doors.len();
+    let doors = guarding(&configured.policy);
+    let has_hooks = configured.policy.has_hooks();
     let loaded =
         apply::apply(&args.state_dir.path, configured, args.confirm_within, args.allow_lockout)?;
     let carried = match loaded.grants {
@@ -63,7 +64,15 @@ pub fn run(args: &Args) -> Outcome {
     } else {
         remind_daemon();
     }
+    if has_hooks {
+        let _ = writeln!(out, "note: `on_open` and `on_close` need `portcullis run`");
+    }
     Ok(Exit::Done)
+}
+
+/// How many doors guard a port.
+pub(super) fn guarding(policy: &Policy) -> usize {
+    policy.doors.iter().filter(|door| !door.guards.is_empty()).count()
 }
 
 /// The daemon goes on with the doors that it has read, until it is told to read again.

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use super::apply::count;
+use super::apply::{count, guarding};
 use super::state_dir::StateDir;
 use crate::apply;
 use crate::exit::{Exit, Outcome};
@@ -21,7 +21,7 @@ pub fn run(args: &Args) -> Outcome {
         None => "nothing is confirmed, so nothing is loaded".to_owned(),
         Some((policy, loaded)) => format!(
             "{} guarded by {} and {}",
-            count(policy.doors.len(), "door"),
+            count(guarding(&policy), "door"),
             count(loaded.rules, "rule"),
             count(loaded.elements, "element"),
         ),

@@ -190,13 +190,13 @@ impl<'a> Story<'a> {
         let (source, destination) = (packet.source, packet.destination);
         let packet = wire::Packet { source, destination, segment };
         let verdict = self.engine.handle_parsed(packet, Direction::ToHost, self.now);
-        if let Verdict::Opened { door, .. } = verdict
-            && let Some(open_for) = self.policy.door(door).map(|door| door.open_for)
+        if let Verdict::Opened { door: id, .. } = verdict
+            && let Some(door) = self.policy.door(id).filter(|door| !door.guards.is_empty())
         {
-            let until = self.now.after(open_for);
+            let until = self.now.after(door.open_for);
             // As the keeper does it, so that the rules see the grant.
             let (set, address) = self.address();
-            self.simulator.add(set, &[address, Value::Class(class_of(door))], None, until);
+            self.simulator.add(set, &[address, Value::Class(class_of(id))], None, until);
         }
         Some(verdict)
     }
@@ -237,6 +237,9 @@ impl<'a> Story<'a> {
                 lines.extend(daemon.map(|text| format!("daemon: {text}")));
             }
         }
+        if let Some(Verdict::Opened { door, .. }) = daemon {
+            lines.extend(self.runs(door));
+        }
         let door = trace.steps.iter().any(|step| step.chain == "door");
         lines.push(match trace.fate {
             Fate::Passed if door => self.passed_door(),
@@ -250,6 +253,15 @@ impl<'a> Story<'a> {
             Fate::Dropped => "dropped without an answer".to_owned(),
         });
         lines
+    }
+
+    /// What the daemon runs when this door opens.
+    fn runs(&self, id: DoorId) -> Option<String> {
+        let door = self.policy.door(id)?;
+        Some(match &door.hooks.as_ref()?.on_close {
+            Some(_) => format!("daemon: runs on_open, and on_close {:?} after it", door.open_for),
+            None => "daemon: runs on_open".to_owned(),
+        })
     }
 
     fn passed_door(&self) -> String {
@@ -310,6 +322,9 @@ impl<'a> Story<'a> {
                 None => String::new(),
             },
             Verdict::Opened { door: id, .. } => match door(id) {
+                Some(door) if door.guards.is_empty() => {
+                    format!("the last knock of door {}, which guards nothing", door.name)
+                }
                 Some(door) => format!(
                     "door {} opens for {} for {:?}",
                     door.name, self.args.from, door.open_for

@@ -1,11 +1,11 @@
 //! `portcullis run`, and the processes that it starts.
 
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 
 use crate::config;
 use crate::daemon::watcher::native::Native;
-use crate::daemon::{keeper, watcher};
-use crate::exit::Outcome;
+use crate::daemon::{keeper, runner, watcher};
+use crate::exit::{Failure, Outcome};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -16,11 +16,20 @@ pub struct Args {
     /// Tell of every stage, not only of doors that open
     #[arg(short, long)]
     verbose: bool,
+    /// Where pending `on_close` commands are kept; root's alone
+    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    state_dir: PathBuf,
 }
+
+/// Where pending `on_close` commands are kept when nobody says otherwise.
+const STATE_DIR: &str = "/var/lib/portcullis/run";
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    keeper::run(keeper::Settings { path: args.file.clone(), verbose: args.verbose })
+    // The runner works elsewhere.
+    let state_dir = path::absolute(&args.state_dir)
+        .map_err(|error| Failure::wrong_use(format!("this is no folder: {error}")))?;
+    keeper::run(keeper::Settings { path: args.file.clone(), verbose: args.verbose, state_dir })
 }
 
 /// Arguments of `run-process`.
@@ -28,17 +37,22 @@ pub fn run(args: &Args) -> Outcome {
 pub struct ProcessArgs {
     /// Which process to be
     role: Role,
+    #[arg(long, default_value = STATE_DIR)]
+    state_dir: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Role {
     /// The one that reads packets
     Watcher,
+    /// The one that runs commands
+    Runner,
 }
 
 /// Runs one of the daemon's processes.
 pub fn process(args: &ProcessArgs) -> Outcome {
     match args.role {
         Role::Watcher => watcher::run::<Native>(),
+        Role::Runner => runner::run(&args.state_dir),
     }
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use portcullis_core::limits;
-use portcullis_core::policy::{Door, DoorName, Port, Recogniser};
+use portcullis_core::policy::{Door, DoorName, Hook, Hooks, Port, Recogniser};
 use toml::de::DeValue;
 
-use super::error;
 use super::meaning::List;
 use super::reader::{self, Key, Value, entries, not_available, unknown_key, wrong_type};
 use super::report::{Diagnostic, Span};
+use super::{error, hook};
 
 /// Where the parts of a door stand.
 #[derive(Debug)]
@@ -20,15 +20,26 @@ pub struct DoorSpans {
     pub sequence: List,
     pub step_timeout: Option<Span>,
     pub open_for: Option<Span>,
+    pub recogniser: Option<Span>,
     pub tolerate: Option<Span>,
+    /// It is to run something, if only somebody could read what.
+    pub has_hooks: bool,
     /// Some value was wrong and the default stands for it, so that comparing this door to others
     /// would say things that are not so.
     pub flawed: bool,
 }
 
 /// The keys that a door has today.
-pub const KEYS: [&str; 6] =
-    ["guards", "sequence", "step_timeout", "open_for", "recogniser", "tolerate"];
+pub const KEYS: [&str; 8] = [
+    "guards",
+    "sequence",
+    "step_timeout",
+    "open_for",
+    "recogniser",
+    "tolerate",
+    "on_open",
+    "on_close",
+];
 
 /// Reads a door. `None` if it lacks what a door needs most: its ports and its sequence.
 pub fn read(
@@ -48,12 +59,20 @@ pub fn read(
     for (key, value) in entries(table) {
         reading.key(key, value, found);
     }
-    reading.require("guards", "name the ports behind it, as in `guards = [\"tcp/22\"]`", found);
+    reading.spans.has_hooks = reading.present.contains(&"on_open");
+    if reading.spans.has_hooks {
+        // It may be there for what it runs alone.
+        reading.guards.get_or_insert_default();
+    } else {
+        let hint = "name the ports behind it, as in `guards = [\"tcp/22\"]`";
+        reading.require("guards", hint, found);
+    }
     if !reading.has_keys {
         let hint =
             "name its knocks, as in `sequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]`";
         reading.require("sequence", hint, found);
     }
+    let hooks = reading.hooks(found);
     let door = Door {
         name: name.ok()?,
         guards: reading.guards?,
@@ -62,6 +81,7 @@ pub fn read(
         open_for: reading.open_for.unwrap_or(Door::DEFAULT_OPEN_FOR),
         recogniser: reading.recogniser.unwrap_or_default(),
         tolerate: reading.tolerate.unwrap_or_default(),
+        hooks,
     };
     Some((door, reading.spans))
 }
@@ -86,6 +106,10 @@ struct Reading {
     open_for: Option<Duration>,
     recogniser: Option<Recogniser>,
     tolerate: Option<u8>,
+    on_open: Option<Hook>,
+    on_close: Option<Hook>,
+    /// Where its key stands.
+    on_close_key: Option<Span>,
     /// It is to be opened by keys, so that it needs no sequence.
     has_keys: bool,
     name: String,
@@ -102,7 +126,9 @@ impl Reading {
                 sequence: List::default(),
                 step_timeout: None,
                 open_for: None,
+                recogniser: None,
                 tolerate: None,
+                has_hooks: false,
                 flawed: false,
             },
             guards: None,
@@ -111,6 +137,9 @@ impl Reading {
             open_for: None,
             recogniser: None,
             tolerate: None,
+            on_open: None,
+            on_close: None,
+            on_close_key: None,
             has_keys: false,
             name: key.get_ref().to_string(),
             present: Vec::new(),
@@ -140,7 +169,10 @@ impl Reading {
                 self.spans.open_for = Some(value.span());
                 reader::duration(value).map(|read| self.open_for = Some(read))
             }
-            "recogniser" => recogniser(value).map(|read| self.recogniser = Some(read)),
+            "recogniser" => {
+                self.spans.recogniser = Some(value.span());
+                recogniser(value).map(|read| self.recogniser = Some(read))
+            }
             "tolerate" => {
                 self.spans.tolerate = Some(value.span());
                 tolerate(value).map(|read| self.tolerate = Some(read))
@@ -151,11 +183,15 @@ impl Reading {
                             then a door needs a `sequence`";
                 Err(not_available(key.span(), "`keys`", hint))
             }
-            "on_open" | "on_close" => Err(not_available(
-                key.span(),
-                &format!("`{name}`"),
-                "remove the key; it comes with hooks",
-            )),
+            "on_open" => {
+                self.on_open = hook::read(value, found);
+                Ok(())
+            }
+            "on_close" => {
+                self.on_close_key = Some(key.span());
+                self.on_close = hook::read(value, found);
+                Ok(())
+            }
             _ => {
                 let table = format!("door `{}`", self.name);
                 self.present.extend(unknown_key(key, &table, &KEYS, found));
@@ -167,6 +203,19 @@ impl Reading {
             self.spans.flawed |= diagnostic.code != "not-available";
             found.push(diagnostic);
         }
+    }
+
+    /// What it runs. What runs at the end alone would undo what nobody has done.
+    fn hooks(&mut self, found: &mut Vec<Diagnostic>) -> Option<Hooks> {
+        if let Some(span) = self.on_close_key.take()
+            && !self.present.contains(&"on_open")
+        {
+            let message = format!("door `{}` has `on_close` and no `on_open`", self.name);
+            let hint = "write `on_open` too; if there is nothing to run, as `[\"/bin/true\"]`";
+            found.push(error("close-without-open", span, message).hint(hint));
+        }
+        let on_open = self.on_open.take()?;
+        Some(Hooks { on_open, on_close: self.on_close.take() })
     }
 
     fn require(&self, key: &'static str, hint: &str, found: &mut Vec<Diagnostic>) {

@@ -23,6 +23,10 @@ fn is_worth_saying(meaning: &Meaning, finding: &Finding) -> bool {
     };
     match &finding.problem {
         Problem::NoDoor => !meaning.has_door,
+        Problem::NoGuards => match finding.place {
+            Place::Guards(id) => meaning.doors.get(id.index()).is_none_or(|door| !door.has_hooks),
+            _ => true,
+        },
         _ => match finding.related {
             Some(related) => !flawed(finding.place) && !flawed(related),
             None => true,
@@ -75,6 +79,7 @@ fn span(meaning: &Meaning, place: Place) -> Option<Span> {
         Place::Knock(id, index) => door(id).and_then(|door| element(&door.sequence, index)),
         Place::StepTimeout(id) => or_name(id, |door| door.step_timeout.as_ref()),
         Place::OpenFor(id) => or_name(id, |door| door.open_for.as_ref()),
+        Place::Recogniser(id) => or_name(id, |door| door.recogniser.as_ref()),
         Place::Tolerate(id) => or_name(id, |door| door.tolerate.as_ref()),
     }
 }

@@ -7,7 +7,7 @@
 //! | [`duration`] | `30s`, `1m30s` |
 //! | `syntax` | text to a tree of TOML values, each with its place |
 //! | `reader` | values of the types that keys have |
-//! | `meaning`, `door` | the keys: tree to policy |
+//! | `meaning`, `door`, `hook` | the keys: tree to policy |
 //! | `locate` | what the check of the policy finds, put where it stands in the file |
 //! | `suggest` | "did you mean" |
 //!
@@ -15,6 +15,7 @@
 
 mod door;
 pub mod duration;
+mod hook;
 mod locate;
 mod meaning;
 pub mod read;

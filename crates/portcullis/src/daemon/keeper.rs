@@ -3,12 +3,13 @@
 //!
 //! Its life has two parts. In the first it starts the watcher, which needs privileges to give up.
 //! Then it gives up all of its own but `CAP_NET_ADMIN`, for good, before it hears the watcher's first
-//! word; a new configuration is therefore given to the same watcher.
+//! word; a new configuration is therefore given to the same watcher. So it is with the runner, which is
+//! there only if it has something to do at the start.
 
 mod configuration;
+mod runner;
 mod start;
 
-use std::io::Write;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
@@ -20,7 +21,9 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
 
+use self::runner::Runner;
 use super::gate::Gate;
+use super::lines::{say, warn};
 use super::message::{self, Epoch, Message, Order};
 use super::pace::Pace;
 use super::parts::{self, system};
@@ -69,6 +72,8 @@ pub fn run(settings: Settings) -> Outcome {
     start::need_privileges()?;
     let lock = start::lock()?;
     let signals = parts::signals()?;
+    let needed = runner::is_needed(configuration.policy.has_hooks(), &settings.state_dir);
+    let runner = needed.then(|| Runner::start(&settings.state_dir)).transpose()?;
     let (watcher, socket) = parts::watcher(&["run-process", "watcher"], false)?;
     give_up_all_but_the_firewall()?;
 
@@ -78,6 +83,7 @@ pub fn run(settings: Settings) -> Outcome {
         signals,
         watcher,
         socket,
+        runner,
         current: None,
         pending: None,
         epoch: 0,
@@ -86,9 +92,11 @@ pub fn run(settings: Settings) -> Outcome {
         pace: Pace::new(LINES_PER_SECOND, LINES_PER_SECOND),
         watchdog: notify::watchdog(),
     };
-    keeper.order(configuration)?;
-    let outcome = keeper.serve();
+    let outcome = keeper.order(configuration).and_then(|()| keeper.serve());
     notify::stopping();
+    if let Some(runner) = keeper.runner.take() {
+        runner.end(&keeper.signals, keeper.watchdog);
+    }
     // Until here nobody else may run.
     drop(lock);
     outcome
@@ -100,6 +108,8 @@ struct Keeper {
     signals: SignalFd,
     watcher: Child,
     socket: OwnedFd,
+    /// Nothing when no door runs anything.
+    runner: Option<Runner>,
     /// What is in force.
     current: Option<(Epoch, Configuration)>,
     /// What the watcher has been given, and has not answered yet.
@@ -121,7 +131,7 @@ impl Keeper {
                 while let Some(signal) = parts::take_signal(&self.signals)? {
                     match signal {
                         Signal::SIGHUP => self.reload()?,
-                        Signal::SIGCHLD => self.look_after_watcher()?,
+                        Signal::SIGCHLD => self.look_after_children()?,
                         signal => return Ok(end(signal)),
                     }
                 }
@@ -229,7 +239,7 @@ impl Keeper {
         };
         let door = configuration.policy.door(id).filter(|door| {
             let length = !open_for.is_zero() && open_for <= door.open_for;
-            door.recogniser.includes(Recogniser::Daemon) && length && may_have_grants(address)
+            door.is_seen_by(Recogniser::Daemon) && length && may_have_grants(address)
         });
         let Some(door) = door else {
             return Err(Failure::could_not(
@@ -237,19 +247,33 @@ impl Keeper {
             )
             .hint("both processes are ended; please report this"));
         };
-        let result = self.gate.grant(&door.name, address, open_for);
+        let guards = !door.guards.is_empty();
+        let result = if guards { self.gate.grant(&door.name, address, open_for) } else { Ok(()) };
+        // What the kernel does not let in, no command shall let in.
+        let told = match &mut self.runner {
+            Some(runner) if door.hooks.is_some() && result.is_ok() => {
+                runner.open(&Message::Open { epoch, door: id, address, open_for })?
+            }
+            _ => true,
+        };
         if self.pace.admits(clock()) {
             let name = &door.name;
             match result {
-                Ok(()) => {
+                Ok(()) if guards => {
                     say(format_args!("{address}: {name}: open for {}", duration::format(open_for)))
                 }
+                Ok(()) => say(format_args!("{address}: {name}: a right knock")),
                 Err(failure) => {
                     let reason = failure.message;
                     warn(format_args!(
                         "{address}: {name}: a right knock, but it stays closed: {reason}"
                     ));
                 }
+            }
+            if !told {
+                warn(format_args!(
+                    "{address}: {name}: on_open is not run: too many knocks wait for theirs already"
+                ));
             }
         }
         Ok(())
@@ -304,6 +328,10 @@ impl Keeper {
                 return self.order(before);
             }
         }
+        if let Some(runner) = &mut self.runner {
+            let text = configuration.text.clone();
+            runner.order(&Order { epoch, verbose: self.settings.verbose, text })?;
+        }
         let status = self.status(&configuration);
         self.current = Some((epoch, configuration));
         say(format_args!("ready: {status}"));
@@ -339,7 +367,14 @@ impl Keeper {
             return Ok(());
         }
         notify::reloading();
-        match Configuration::read(&self.settings) {
+        let read = Configuration::read(&self.settings).and_then(|configuration| {
+            let can = self.runner.is_some() || !configuration.policy.has_hooks();
+            can.then_some(configuration).ok_or_else(|| {
+                Failure::could_not("a door runs commands now, and no process is there to run them")
+                    .hint("restart `portcullis run`: only at its start it has the privileges for that")
+            })
+        });
+        match read {
             Ok(configuration) => self.order(configuration),
             Err(failure) => {
                 let reason =
@@ -358,7 +393,10 @@ impl Keeper {
     }
 
     /// A child has changed its state; if it has ended, so does the keeper.
-    fn look_after_watcher(&mut self) -> Result<(), Failure> {
+    fn look_after_children(&mut self) -> Result<(), Failure> {
+        if let Some(runner) = &mut self.runner {
+            runner.look_after()?;
+        }
         match self.watcher.try_wait() {
             Ok(None) => Ok(()),
             _ => Err(self.watcher_ended()),
@@ -396,15 +434,4 @@ fn end(signal: Signal) -> Exit {
          `portcullis remove` opens them"
     ));
     Exit::Done
-}
-
-/// One line of what happens. If nobody reads it, the gate is kept all the same.
-fn say(line: std::fmt::Arguments<'_>) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-/// One line that somebody should read.
-fn warn(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "warning: {line}");
 }

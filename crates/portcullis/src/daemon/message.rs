@@ -10,6 +10,7 @@
 //! ```
 //!
 //! In the other direction goes only the text of the configuration, behind a header of the same size.
+//! A runner is told the same text, and after it of openings, in the keeper's own words.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::IpAddr;
@@ -299,7 +300,11 @@ impl Order {
             return Ok(None);
         }
         let header = Fields::decode(&header).filter(|fields| fields.kind == ORDER);
-        let header = header.ok_or(Errno::EBADMSG)?;
+        Self::receive_text(from, header.ok_or(Errno::EBADMSG)?)
+    }
+
+    /// What follows the header.
+    fn receive_text(from: BorrowedFd<'_>, header: Fields) -> Result<Option<Self>, Errno> {
         let length = header.number as usize;
         if length > MAX_TEXT {
             return Err(Errno::EBADMSG);
@@ -314,6 +319,39 @@ impl Order {
         }
         let text = String::from_utf8(text).map_err(|_| Errno::EBADMSG)?;
         Ok(Some(Self { epoch: header.epoch, verbose: header.stage != 0, text }))
+    }
+}
+
+/// What a runner is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// A configuration.
+    Order(Order),
+    /// What a watcher has said, and its keeper has allowed.
+    Message(Message),
+}
+
+impl Told {
+    /// Receives one without waiting for it to begin: `Ok(None)` if the other process has ended.
+    ///
+    /// # Errors
+    ///
+    /// `EBADMSG` if what came is neither; `EAGAIN` if nothing is there.
+    pub fn receive(from: BorrowedFd<'_>) -> Result<Option<Self>, Errno> {
+        let mut buffer = [0; SIZE + 1];
+        let length = receive(from, &mut buffer, false)?;
+        if length == 0 {
+            return Ok(None);
+        }
+        let bytes = buffer.first_chunk().filter(|_| length == SIZE).ok_or(Errno::EBADMSG)?;
+        match Fields::decode(bytes) {
+            Some(header) if header.kind == ORDER => {
+                Ok(Order::receive_text(from, header)?.map(Self::Order))
+            }
+            _ => Message::decode(bytes)
+                .map(|message| Some(Self::Message(message)))
+                .ok_or(Errno::EBADMSG),
+        }
     }
 }
 

@@ -12,6 +12,9 @@
 //!   ────────────────────▼─────────────────────────── kernel ────────────── packets ──┘
 //! ```
 //!
+//! Where doors run commands there is a third one, the runner: it keeps every privilege, reads no packet
+//! and touches no firewall, and is told by the keeper only which door was opened for whom.
+//!
 //! | module | what it holds |
 //! |---|---|
 //! | [`keeper`] | the process that changes the firewall, and never reads a packet |
@@ -19,22 +22,26 @@
 //! | [`watcher`] | the process that reads packets, and can do nothing else |
 //! | [`capture`] | the packets of all watched interfaces, in order |
 //! | [`filter`] | which packets the kernel shows at all |
-//! | [`message`] | what the two say to each other |
+//! | [`runner`](mod@runner) | the process that runs what doors run |
+//! | [`message`] | what they say to each other |
 //! | [`pace`] | how many lines an attacker can make us write |
+//! | [`lines`] | those lines |
 //! | [`notify`] | what systemd is told |
 //! | [`parts`] | what every keeper begins with |
 //!
-//! Either ends when the other does. The rules and the living grants stay in the kernel then, which
+//! Each ends when another does, the runner after it has closed what it has opened. The rules and the living grants stay in the kernel then, which
 //! ends each grant by itself.
 
 pub mod capture;
 pub mod filter;
 pub mod gate;
 pub mod keeper;
+pub mod lines;
 pub mod message;
 pub mod notify;
 pub mod pace;
 pub mod parts;
+pub mod runner;
 pub mod watcher;
 
 use std::net::IpAddr;

@@ -1,12 +1,14 @@
 //! What every keeper begins with, that of `portcullis run` and that of `knockd`.
 
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socketpair, sockopt};
 
 use crate::exit::Failure;
 
@@ -43,25 +45,60 @@ pub fn take_signal(signals: &SignalFd) -> Result<Option<Signal>, Failure> {
 ///
 /// It cannot be started.
 pub fn watcher(arguments: &[&str], silent: bool) -> Result<(Child, OwnedFd), Failure> {
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
-        .map_err(|errno| system("make a pair of sockets", errno))?;
+    let mut command = Command::new("/proc/self/exe");
     let output = || if silent { Stdio::null() } else { Stdio::inherit() };
-    let child = Command::new("/proc/self/exe")
+    command
         .args(arguments)
         .env_clear()
         // For times that a person reads.
         .envs(std::env::var_os("TZ").map(|zone| ("TZ", zone)))
-        .current_dir("/")
-        .stdin(Stdio::from(theirs))
         .stdout(output())
-        .stderr(output())
-        .spawn()
-        .map_err(|error| {
-            Failure::could_not(format!("cannot start the process that reads packets: {error}"))
-                .hint("it is this program itself, found through /proc, which must be mounted")
-        })?;
+        .stderr(output());
+    start(command, "reads packets")
+}
+
+/// Where commands look for other commands, if nobody has said otherwise.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Starts a runner in the same way. What is in its environment is all that commands find in theirs.
+/// It lives on when the keeper ends, to close what is open.
+///
+/// # Errors
+///
+/// It cannot be started.
+pub fn runner(state_dir: &Path) -> Result<(Child, OwnedFd), Failure> {
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .args(["run-process", "runner", "--state-dir"])
+        .arg(state_dir)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| PATH.into()));
+    start(command, "runs commands")
+}
+
+fn start(mut command: Command, what: &str) -> Result<(Child, OwnedFd), Failure> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
+        .map_err(|errno| system("make a pair of sockets", errno))?;
+    let child = command.current_dir("/").stdin(Stdio::from(theirs)).spawn().map_err(|error| {
+        Failure::could_not(format!("cannot start the process that {what}: {error}"))
+            .hint("it is this program itself, found through /proc, which must be mounted")
+    })?;
     Ok((child, ours))
+}
+
+/// The socket to the keeper, which such a process is given as standard input.
+///
+/// # Errors
+///
+/// It was not started by a keeper.
+pub fn keeper() -> Result<OwnedFd, Failure> {
+    let socket = io::stdin().as_fd().try_clone_to_owned().ok();
+    socket
+        .filter(|socket| getsockopt(socket, sockopt::SockType) == Ok(SockType::SeqPacket))
+        .ok_or_else(|| {
+            Failure::wrong_use("this is a part of the daemon").hint("start the daemon instead")
+        })
 }
 
 /// A system call failed that should not.

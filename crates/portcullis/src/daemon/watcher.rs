@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{SockType, getsockopt, sockopt};
 use portcullis_core::engine::Direction;
 use portcullis_core::time::Instant;
 
@@ -26,6 +25,7 @@ use super::capture::{self, Capture, Change, MAX_WATCHED, Unwatchable};
 use super::clock;
 use super::message::{Epoch, Message, Order};
 use super::pace::Pace;
+use super::parts;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::netlink;
 use crate::netlink::route::{AddressMonitor, Route};
@@ -131,9 +131,7 @@ pub fn run<R: Recogniser>() -> Outcome {
     give_up_everything().map_err(|error| {
         Failure::could_not(format!("the watcher cannot give up its privileges: {error}"))
     })?;
-    let keeper = keeper().ok_or_else(|| {
-        Failure::wrong_use("this is a part of the daemon").hint("start the daemon instead")
-    })?;
+    let keeper = parts::keeper()?;
     match Watcher::<R>::new(keeper).map_err(failed)?.watch() {
         Ok(()) | Err(Stop::KeeperEnded) => Ok(Exit::Done),
         Err(Stop::System(errno)) => Err(failed(errno)),
@@ -142,12 +140,6 @@ pub fn run<R: Recogniser>() -> Outcome {
 
 fn failed(errno: Errno) -> Failure {
     Failure::could_not(format!("the watcher: {}", errno.desc()))
-}
-
-/// The socket that was given as standard input.
-fn keeper() -> Option<OwnedFd> {
-    let socket = io::stdin().as_fd().try_clone_to_owned().ok()?;
-    (getsockopt(&socket, sockopt::SockType) == Ok(SockType::SeqPacket)).then_some(socket)
 }
 
 struct Watcher<R> {

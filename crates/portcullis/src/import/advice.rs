@@ -33,7 +33,7 @@ pub fn add(plan: &mut Plan) {
             continue;
         };
         let Some(planned) = plan.doors.get_mut(id.index()) else { continue };
-        // There the commands do it.
+        // That has been said already, of a door whose commands are not carried over.
         if finding.problem == Problem::NoGuards {
             continue;
         }
@@ -166,6 +166,7 @@ const fn door_of(place: Place) -> Option<DoorId> {
         | Place::Knock(id, _)
         | Place::StepTimeout(id)
         | Place::OpenFor(id)
+        | Place::Recogniser(id)
         | Place::Tolerate(id) => Some(id),
     }
 }

@@ -4,7 +4,6 @@ use portcullis_core::policy::{Door as Native, InterfaceName};
 
 use super::purpose::{Section, join, purpose};
 use super::section::Planner;
-use super::shell::Script;
 use crate::knockd::config::{DoorPlaces, Located};
 
 /// What the native configuration will say.
@@ -20,12 +19,10 @@ pub struct Plan {
 /// A door of the native configuration.
 #[derive(Debug)]
 pub struct Planned {
-    /// As the native policy has it. It guards nothing if commands do the opening.
+    /// As the native policy has it. It guards nothing if its hooks do the opening.
     pub door: Native,
     /// Whether `open_for` is of any use.
     pub closes: bool,
-    pub on_open: Option<Script>,
-    pub on_close: Option<Script>,
     /// The sections that it is made of: their names, and where these stand.
     pub sections: Vec<(String, usize)>,
     pub places: DoorPlaces,

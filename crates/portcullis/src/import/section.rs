@@ -7,7 +7,7 @@ use portcullis_core::limits::{
     MAX_DOOR_NAME, MAX_OPEN_FOR, MAX_STEP_TIMEOUT, MIN_OPEN_FOR, MIN_STEP_TIMEOUT,
 };
 use portcullis_core::policy::{
-    Door as Native, DoorName, InterfaceName, Port, Protocol, Recogniser,
+    Door as Native, DoorName, Hook, HookError, Hooks, InterfaceName, Port, Protocol, Recogniser,
 };
 use portcullis_core::wire::TcpFlags;
 
@@ -91,10 +91,9 @@ impl Planner {
                 open_for: Native::DEFAULT_OPEN_FOR,
                 recogniser: Recogniser::default(),
                 tolerate: 0,
+                hooks: None,
             },
             closes: false,
-            on_open: None,
-            on_close: None,
             sections: std::iter::once(section)
                 .chain(closers.iter().copied())
                 .map(|section| (section.door.name.to_string(), section.places.name.start))
@@ -180,6 +179,16 @@ impl Planner {
             self.say(Remark::new(at, message).hint(hint).by_hand());
             return;
         };
+        let hooks = match hooks(start.as_ref(), stop.as_ref()) {
+            Ok(hooks) => hooks,
+            Err(problem) => {
+                let message =
+                    format!("the commands of door `{}` are left out: {problem}", door.name);
+                let hint = "put them into a script of their own, and name that in `on_open`";
+                self.say(Remark::new(at, message).hint(hint).by_hand());
+                return;
+            }
+        };
         let kept = match &stop {
             Some(_) => "the commands of door `{}` are kept as `on_open` and `on_close`",
             None => "the command of door `{}` is kept as `on_open`",
@@ -206,7 +215,7 @@ impl Planner {
             planned.closes = true;
             planned.door.open_for = self.open_for(section);
         }
-        (planned.on_open, planned.on_close) = (start, stop);
+        planned.door.hooks = hooks;
     }
 
     fn flags_and_target(&mut self, section: &Section<'_>, sequence: &[Port]) {
@@ -318,6 +327,13 @@ fn script(four: Option<&CommandLine>, six: Option<&CommandLine>) -> Result<Optio
         text: format!("case \"$1\" in\n*:*)\n{};;\n*)\n{};;\nesac", text(&six), text(&four)),
         certain: [&four, &six].into_iter().flatten().all(|script| script.certain),
     }))
+}
+
+/// The commands of a door as the native configuration has them.
+fn hooks(start: Option<&Script>, stop: Option<&Script>) -> Result<Option<Hooks>, HookError> {
+    let hook = |script: Option<&Script>| script.map(|script| Hook::new(script.arguments()));
+    let (on_open, on_close) = (hook(start).transpose()?, hook(stop).transpose()?);
+    Ok(on_open.map(|on_open| Hooks { on_open, on_close }))
 }
 
 /// `SSH` of `openSSH` and `closeSSH`.

@@ -1,5 +1,7 @@
 //! A shell command that takes the address as an argument, instead of having it written into it.
 
+use portcullis_core::policy::Hook;
+
 /// What stands for the address.
 const ADDRESS: &str = "%IP%";
 
@@ -10,6 +12,13 @@ pub struct Script {
     pub text: String,
     /// Whether it certainly does what the original did. Shells have corners that this does not read.
     pub certain: bool,
+}
+
+impl Script {
+    /// A shell that is given the address as an argument, so that it never reads it as a command.
+    pub fn arguments(&self) -> Vec<String> {
+        ["/bin/sh", "-c", &self.text, "knockd", Hook::ADDRESS].map(String::from).into()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

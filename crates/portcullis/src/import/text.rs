@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use portcullis_core::policy::Hook;
+
 use super::advice::sequence;
 use super::plan::{Plan, Planned};
-use super::shell::Script;
 use crate::config::report::{is_armed, plain};
 use crate::config::{Report, duration};
 
@@ -53,16 +54,17 @@ fn door(out: &mut String, planned: &Planned, places: &Report) {
     if planned.closes {
         let _ = writeln!(out, "open_for     = \"{}\"", duration::format(native.open_for));
     }
-    for (key, script) in [("on_open ", &planned.on_open), ("on_close", &planned.on_close)] {
-        if let Some(script) = script {
-            let _ = writeln!(out, "{key}     = {}", arguments(script));
+    if let Some(hooks) = &native.hooks {
+        let _ = writeln!(out, "on_open      = {}", arguments(&hooks.on_open));
+        if let Some(on_close) = &hooks.on_close {
+            let _ = writeln!(out, "on_close     = {}", arguments(on_close));
         }
     }
 }
 
-/// A shell that is given the address as an argument, so that it never reads it as a command.
-fn arguments(script: &Script) -> String {
-    format!("[\"/bin/sh\", \"-c\", {}, \"knockd\", \"{{address}}\"]", string(&script.text))
+fn arguments(hook: &Hook) -> String {
+    let arguments: Vec<_> = hook.arguments().iter().map(|argument| string(argument)).collect();
+    format!("[{}]", arguments.join(", "))
 }
 
 /// A basic string of TOML (toml.io/en/v1.0.0#string).

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 
-use super::commands::{AtExit, close_all};
 use super::keeper;
 use super::watcher::Knockd;
 use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR, config};
 use crate::daemon::watcher;
 use crate::exit::Failure;
+use crate::runner::{AtExit, close_all};
 use crate::sys::shell;
 
 /// The version of knockd that this stands in for, and ours.

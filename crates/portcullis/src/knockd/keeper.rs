@@ -23,7 +23,6 @@ use portcullis_core::policy::DoorId;
 use portcullis_core::time::Instant;
 
 use self::link::{Link, Word};
-use super::commands::{Commands, Job, Opening};
 use super::doors::{Doors, Use};
 use super::reporter::Reporter;
 use super::wanted::Wanted;
@@ -32,6 +31,7 @@ use crate::daemon::message::{Epoch, Message, Order};
 use crate::daemon::parts::{self, system};
 use crate::daemon::{clock, may_have_grants, notify};
 use crate::exit::Failure;
+use crate::runner::{Commands, Job, Opening};
 
 pub use begin::run;
 pub use settings::Settings;
@@ -220,7 +220,7 @@ impl Keeper {
         if admitted {
             self.tell_of(id, address, "OPEN SESAME");
         }
-        let expand = |command: &super::config::CommandLine| command.expand(address);
+        let expand = |command: &super::config::CommandLine| command.expand(address).into();
         let job = Job {
             door: name.to_vec(),
             address,

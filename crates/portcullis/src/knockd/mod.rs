@@ -21,7 +21,6 @@
 //! | [`config`] | `knockd.conf`: every directive, with located errors |
 //! | [`doors`] | the doors, and which of their one-time sequences come next |
 //! | [`one_time`] | files of sequences that open once each |
-//! | [`commands`] | start and stop commands: one scheduler, and the pending stops on disk |
 //! | [`reporter`] | what is told of what happens |
 //! | [`log`] | where lines go: a file, syslog, stdout |
 //! | [`syslog`] | the system log, which nothing waits for |
@@ -30,7 +29,6 @@
 //! | [`debug`] | what `-D` prints |
 
 pub mod cli;
-pub mod commands;
 pub mod config;
 pub mod debug;
 pub mod doors;

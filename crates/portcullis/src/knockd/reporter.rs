@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::time::Instant;
 
-use super::commands::Line as OfCommands;
 use super::journal::{Entry, Journal, Line};
 use super::log::Log;
 use super::lookup::{Answer, Lookup};
 use crate::daemon::clock;
 use crate::daemon::pace::Pace;
+use crate::runner::{Command, Line as OfCommands};
 
 /// Lines about openings and commands: so many at once, and in the long run so many in a second. Only
 /// a door of one knock, at which anyone can knock in anyone's name, can make more.
@@ -99,12 +99,20 @@ impl Reporter {
         match line {
             // These are few: they are about the daemon itself.
             OfCommands::Note(text) | OfCommands::Trouble(text) => self.tell(text),
+            OfCommands::NotBegun { door, which, error, .. } => {
+                let door = String::from_utf8_lossy(&door);
+                // The first words are theirs.
+                self.tell(format!("error: command fork failed! ({door}, {which}: {error})"));
+            }
             _ if !self.admits() => {}
-            OfCommands::Running { door, command } => {
-                let command = command.into_encoded_bytes();
+            OfCommands::Running { door, command, .. } => {
+                let command = match command {
+                    Command::Shell(line) => line.into_encoded_bytes(),
+                    list @ Command::Program(_) => list.display().to_string().into_bytes(),
+                };
                 self.tell([&door, &b": running command: "[..], &command, b"\n"].concat());
             }
-            OfCommands::Status { door, code } => {
+            OfCommands::Status { door, code, .. } => {
                 let text = format!(": command returned non-zero status code ({code})");
                 self.tell([&door, text.as_bytes()].concat());
             }

@@ -1,4 +1,4 @@
-//! Shell commands that inherit nothing, and the signs by which a later process finds them again.
+//! Commands that inherit nothing, and the signs by which a later process finds them again.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -57,10 +57,30 @@ fn close_on_exec_one_by_one() -> io::Result<()> {
 ///
 /// When the line cannot be run: it has not begun then.
 pub fn spawn(line: &OsStr, sign: Option<&File>) -> io::Result<Child> {
-    let sign = sign.map(AsRawFd::as_raw_fd);
     let mut command = Command::new("/bin/sh");
     // As system(3) does it, which knockd uses.
-    command.arg0("sh").arg("-c").arg("--").arg(line).stdin(Stdio::null());
+    command.arg0("sh").arg("-c").arg("--").arg(line);
+    begin(command, sign)
+}
+
+/// Runs a program in the same way: the first argument is its absolute path. No shell reads any of
+/// them.
+///
+/// # Errors
+///
+/// When it cannot be run: it has not begun then.
+pub fn spawn_program(arguments: &[String], sign: Option<&File>) -> io::Result<Child> {
+    let program = arguments.split_first().filter(|(program, _)| program.starts_with('/'));
+    // Of another one, who knows which file would be found.
+    let (program, arguments) = program.ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    begin(command, sign)
+}
+
+fn begin(mut command: Command, sign: Option<&File>) -> io::Result<Child> {
+    let sign = sign.map(AsRawFd::as_raw_fd);
+    command.stdin(Stdio::null());
     let prepare = move || prepare(sign);
     // SAFETY: between fork and exec only async-signal-safe calls are made (signal-safety(7)), and
     // nothing is allocated: see `prepare`.
@@ -193,6 +213,10 @@ mod tests {
     #[test]
     fn what_cannot_be_run_has_not_begun() {
         assert!(spawn("a\0b".as_ref(), None).is_err());
+        for list in [&[][..], &["true"], &["/bin/sh", "a\0b"], &["/no/such/program"], &["/"]] {
+            let list: Vec<_> = list.iter().map(|item| String::from(*item)).collect();
+            assert!(spawn_program(&list, None).is_err(), "{list:?}");
+        }
         assert!(pidfd(u32::MAX).is_err());
     }
 }

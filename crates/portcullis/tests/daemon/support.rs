@@ -48,8 +48,10 @@ pub fn portcullis(arguments: &[&str]) -> Command {
 }
 
 /// A daemon that has said this.
-fn start_until(path: &Path, begin: &str) -> Program {
-    let daemon = Program::start(&mut portcullis(&["run", path.to_str().unwrap(), "-v"])).unwrap();
+pub fn start_until(path: &Path, begin: &str) -> Program {
+    let state = path.with_file_name("state");
+    let arguments = ["run", path.to_str().unwrap(), "-v", "--state-dir", state.to_str().unwrap()];
+    let daemon = Program::start(&mut portcullis(&arguments)).unwrap();
     wait_for_line(&daemon, begin);
     daemon
 }
@@ -60,13 +62,18 @@ pub fn start_daemon(path: &Path) -> Program {
 }
 
 /// Waits for a line that begins so.
-fn wait_for_line(daemon: &Program, begin: &str) -> String {
+pub fn wait_for_line(daemon: &Program, begin: &str) -> String {
+    lines_until(daemon, begin).pop().unwrap()
+}
+
+fn lines_until(daemon: &Program, begin: &str) -> Vec<String> {
     let mut seen = Vec::new();
     let found = daemon.wait_for_line(WAIT, |line| {
         seen.push(line.to_owned());
         line.starts_with(begin)
     });
-    found.unwrap_or_else(|| panic!("no line `{begin}` but {seen:#?}"))
+    assert!(found.is_some(), "no line `{begin}` but {seen:#?}");
+    seen
 }
 
 impl House {
@@ -111,6 +118,11 @@ impl House {
         wait_for_line(&self.daemon, begin)
     }
 
+    /// Waits for a line that begins so; all lines up to it.
+    pub fn lines_until(&self, begin: &str) -> Vec<String> {
+        lines_until(&self.daemon, begin)
+    }
+
     /// Whether the client's address of this number gets through to the service.
     pub fn gets_in(&self, family: Family, number: usize) -> bool {
         let to = SocketAddr::new(self.client.host(family), 22);
@@ -140,8 +152,22 @@ pub fn grants() -> Vec<Grant> {
 
 /// The one child of a process.
 pub fn child(id: u32) -> u32 {
+    let [child] = children(id)[..] else { panic!("not one child") };
+    child
+}
+
+/// The child of a keeper that runs commands.
+pub fn runner(id: u32) -> u32 {
+    let is_runner = |id: &u32| {
+        let arguments = fs::read(format!("/proc/{id}/cmdline")).unwrap();
+        arguments.split(|byte| *byte == 0).any(|argument| argument == b"runner")
+    };
+    children(id).into_iter().find(is_runner).unwrap()
+}
+
+pub fn children(id: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-    children.trim().parse().unwrap()
+    children.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
 /// Waits until a process is gone.

@@ -280,6 +280,7 @@ pub fn doors(count: u32, recogniser: Recogniser) -> Policy {
             open_for: Duration::from_secs(u64::from(30 + n % 2)),
             recogniser,
             tolerate: 0,
+            hooks: None,
         }
     });
     Policy { gate: Gate::default(), doors: doors.collect() }

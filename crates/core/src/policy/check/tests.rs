@@ -1,10 +1,11 @@
 //! Each rule, by the shortest policy that breaks it.
 
 use alloc::string::ToString;
+use alloc::vec;
 use core::time::Duration;
 
 use super::*;
-use crate::policy::{Gate, InterfaceName, Recogniser};
+use crate::policy::{Gate, Hook, Hooks, InterfaceName};
 
 /// `name: guards = sequence` of ports, each separated by a space.
 fn door(text: &str) -> Door {
@@ -18,6 +19,7 @@ fn door(text: &str) -> Door {
         open_for: Door::DEFAULT_OPEN_FOR,
         recogniser: Recogniser::Both,
         tolerate: 0,
+        hooks: None,
     }
 }
 
@@ -219,4 +221,28 @@ fn too_many_pairs_of_durations() {
         policy.doors.push(door);
     }
     assert_eq!(found(&policy), [("too-many-durations", Place::Whole)]);
+}
+
+#[test]
+fn a_door_runs_something_or_guards_something() {
+    let hook = || Hook::new(vec!["/bin/true".into()]).unwrap();
+    let mut policy = policy(&["wake:  = tcp/7431 udp/29117 tcp/1123"]);
+    let seen =
+        |policy: &Policy, who| policy.doors_seen_by(who).map(|(id, _)| id).collect::<Vec<_>>();
+    assert_eq!(found(&policy), [("no-guards", Place::Guards(FIRST))]);
+    policy.doors[0].hooks = Some(Hooks { on_open: hook(), on_close: None });
+    for recogniser in [Recogniser::Both, Recogniser::Daemon] {
+        policy.doors[0].recogniser = recogniser;
+        assert_eq!(found(&policy), []);
+        assert_eq!(seen(&policy, Recogniser::Daemon), [FIRST]);
+        // There is nothing that the kernel could open.
+        assert_eq!(seen(&policy, Recogniser::Kernel), []);
+    }
+    policy.doors[0].recogniser = Recogniser::Kernel;
+    assert_eq!(found(&policy), [("hooks-need-daemon", Place::Recogniser(FIRST))]);
+    policy.doors[0].guards = ports("tcp/22");
+    assert_eq!(found(&policy), [("hooks-need-daemon", Place::Recogniser(FIRST))]);
+    policy.doors[0].recogniser = Recogniser::Both;
+    assert_eq!(found(&policy), []);
+    assert_eq!(seen(&policy, Recogniser::Kernel), [FIRST]);
 }

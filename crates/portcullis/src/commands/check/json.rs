@@ -1,6 +1,6 @@
 //! Doors and findings as one JSON object.
 
-use portcullis_core::policy::{Door, Policy, Port, Severity};
+use portcullis_core::policy::{Door, Hook, Policy, Port, Severity};
 use portcullis_core::strength::Strength;
 use serde_json::{Map, Value, json};
 
@@ -34,6 +34,12 @@ fn door(door: &Door, strength: &Strength, show_knocks: bool) -> Value {
         "open_for_ms": millis(door.open_for),
         "recogniser": recogniser(door.recogniser),
         "tolerate": door.tolerate,
+        "on_open": door.hooks.as_ref().map(|hooks| hooks.on_open.arguments()),
+        "on_close": door
+            .hooks
+            .as_ref()
+            .and_then(|hooks| hooks.on_close.as_ref())
+            .map(Hook::arguments),
         // A string: most readers of JSON keep only 53 bits of a number.
         "sequences": strength.sequences.map(|exact| exact.to_string()),
         "bits": strength.bits,

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use portcullis_core::policy::{Door, Policy, Port, Recogniser};
+use portcullis_core::policy::{Door, Hook, Hooks, Policy, Port, Recogniser};
 use portcullis_core::strength::Strength;
 
 use super::{RATES, with_strength};
+use crate::config::report::plain;
 use crate::config::{Report, duration};
 
 /// All doors, each with a line per property.
@@ -62,8 +63,8 @@ fn properties(door: &Door, strength: &Strength, show_knocks: bool) -> Vec<(&'sta
         let time = time(strength.seconds_at(f64::from(rate)));
         format!("{time} at {} packets per second", grouped(&rate.to_string()))
     });
-    vec![
-        ("guards", list(&door.guards)),
+    let mut lines = vec![
+        ("guards", guards(&door.guards)),
         ("sequence", sequence),
         ("step_timeout", duration::format(door.step_timeout)),
         ("open_for", duration::format(door.open_for)),
@@ -71,7 +72,21 @@ fn properties(door: &Door, strength: &Strength, show_knocks: bool) -> Vec<(&'sta
         ("tolerate", tolerate),
         ("strength", sequences),
         ("to guess", guess.join(", ")),
-    ]
+    ];
+    if let Some(Hooks { on_open, on_close }) = &door.hooks {
+        lines.push(("on_open", command(on_open)));
+        lines.extend(on_close.as_ref().map(|hook| ("on_close", command(hook))));
+    }
+    lines
+}
+
+fn guards(ports: &[Port]) -> String {
+    if ports.is_empty() { "nothing".into() } else { list(ports) }
+}
+
+/// As it would be written, on one line and without what a terminal would act upon.
+fn command(hook: &Hook) -> String {
+    plain(&format!("{:?}", hook.arguments()))
 }
 
 /// The word of the configuration.

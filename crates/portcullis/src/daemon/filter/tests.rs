@@ -24,6 +24,7 @@ fn policy(public: &[&str]) -> Policy {
         open_for: Door::DEFAULT_OPEN_FOR,
         recogniser: Recogniser::Both,
         tolerate: 0,
+        hooks: None,
     });
     policy
 }

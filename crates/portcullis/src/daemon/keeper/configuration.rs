@@ -16,6 +16,8 @@ pub struct Settings {
     pub path: PathBuf,
     /// Whether every stage is told.
     pub verbose: bool,
+    /// Where pending `on_close` commands are kept.
+    pub state_dir: PathBuf,
 }
 
 /// A configuration that may be used, and the text it was read from.

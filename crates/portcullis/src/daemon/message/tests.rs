@@ -101,3 +101,27 @@ fn over_a_socket() {
     assert_eq!(Message::receive(other.as_fd(), true), Ok(None));
     assert_eq!(Message::Ready(3).send(other.as_fd(), true), Err(Errno::EPIPE));
 }
+
+#[test]
+fn a_runner_is_told_of_both() {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+    assert_eq!(Told::receive(other.as_fd()), Err(Errno::EAGAIN));
+    let order = Order { epoch: 9, verbose: false, text: "# ä\n".repeat(20_000) };
+    let (door, address) = (DoorId(3), "2001:db8::7".parse().unwrap());
+    let open = Message::Open { epoch: 9, door, address, open_for: Duration::from_secs(30) };
+    for packet in order.packets().unwrap() {
+        send(one.as_fd(), &packet, true).unwrap();
+    }
+    open.send(one.as_fd(), true).unwrap();
+    for wrong in [&[1u8; SIZE - 1][..], &[1; SIZE + 1], &[0; SIZE], &[1; 4096]] {
+        send(one.as_fd(), wrong, true).unwrap();
+    }
+    assert_eq!(Told::receive(other.as_fd()), Ok(Some(Told::Order(order))));
+    assert_eq!(Told::receive(other.as_fd()), Ok(Some(Told::Message(open))));
+    for _ in 0..4 {
+        assert_eq!(Told::receive(other.as_fd()), Err(Errno::EBADMSG));
+    }
+    drop(one);
+    assert_eq!(Told::receive(other.as_fd()), Ok(None));
+}

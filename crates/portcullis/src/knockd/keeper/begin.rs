@@ -20,11 +20,11 @@ use crate::daemon::message::{Epoch, Message};
 use crate::daemon::parts::{self, system};
 use crate::daemon::{clock, notify};
 use crate::exit::Failure;
-use crate::knockd::commands::{self, Commands};
 use crate::knockd::config::Options;
 use crate::knockd::doors::Doors;
 use crate::knockd::log::Log;
 use crate::knockd::reporter::Reporter;
+use crate::runner::{self, Commands};
 use crate::sys::background::{self, Side};
 use crate::sys::process;
 
@@ -75,10 +75,8 @@ pub fn run(settings: Settings) -> Result<u8, Failure> {
     let Begun::Listening(link) = first else {
         return Ok(first.exit_code());
     };
-    let mut commands = Commands::new(commands::Options {
-        strict: settings.strict,
-        ..commands::Options::default()
-    })?;
+    let mut commands =
+        Commands::new(runner::Options { strict: settings.strict, ..runner::Options::default() })?;
     keep_records(&mut commands, &settings, &doors)?;
     if settings.lookup
         && let Err(error) = reporter.look_names_up()

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use super::Keeper;
 use crate::daemon::{clock, parts};
 use crate::exit::Failure;
-use crate::knockd::commands::AtExit;
+use crate::runner::AtExit;
 
 impl Keeper {
     /// Ends the daemon, as `signal` has asked for; another signal then ends it at once. The exit code.

@@ -8,9 +8,9 @@ use crate::config::LoadError;
 use crate::daemon::capture::Interfaces;
 use crate::exit::Failure;
 use crate::knockd::DEFAULT_INTERFACE;
-use crate::knockd::commands::AtExit;
 use crate::knockd::config::{self, Configuration};
 use crate::knockd::doors::Doors;
+use crate::runner::AtExit;
 
 /// What the command line says. Paths are absolute.
 #[derive(Debug, Clone)]

@@ -51,10 +51,15 @@ pub(super) fn close_all_to(dir: &Path, out: &mut impl Write, err: &mut impl Writ
     commands.shut_down(AtExit::RunStops, begin);
     loop {
         for line in commands.take_lines() {
-            if let Line::Trouble(text) = line {
-                all = false;
-                let _ = writeln!(err, "warning: {text}");
-            }
+            let text = match line {
+                Line::Trouble(text) => text,
+                Line::NotBegun { door, address, which, error } => {
+                    format!("{}: the {which} cannot be run: {error}", name(&door, address))
+                }
+                _ => continue,
+            };
+            all = false;
+            let _ = writeln!(err, "warning: {text}");
         }
         if commands.is_done() {
             break;

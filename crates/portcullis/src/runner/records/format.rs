@@ -8,7 +8,10 @@
 //! due -                      nanoseconds of CLOCK_BOOTTIME after a hand-over
 //! address 203.0.113.7
 //! door 3:SSH
-//! stop 17:/usr/sbin/close %
+//! stop 17:/usr/sbin/close %  a line of shell, or else
+//! arguments 2                a program and its arguments, each on a line as below
+//! argument 10:/bin/close
+//! argument 11:203.0.113.7
 //! sum 8f3a…                  FNV-1a, 64 bits, of all before this line
 //! ```
 
@@ -18,7 +21,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use portcullis_core::time::Instant;
 
-use super::super::job::{Began, JobId, Record};
+use super::super::job::{Began, Command, JobId, Record};
 use super::Here;
 
 /// Longest record, in bytes: many times what a configuration can hold.
@@ -35,14 +38,26 @@ pub fn write(record: &Record, here: &Here) -> Vec<u8> {
     let _ = writeln!(head, "{FIRST}\nboot {}\npids {}\nbegan {began}", here.boot, here.pids);
     let _ = writeln!(head, "due {due}\naddress {}", record.address);
     let mut text = head.into_bytes();
-    for (name, bytes) in [("door", record.door.as_slice()), ("stop", record.stop.as_bytes())] {
-        text.extend_from_slice(format!("{name} {}:", bytes.len()).as_bytes());
-        text.extend_from_slice(bytes);
-        text.push(b'\n');
+    counted(&mut text, "door", &record.door);
+    match &record.stop {
+        Command::Shell(line) => counted(&mut text, "stop", line.as_bytes()),
+        Command::Program(arguments) => {
+            text.extend_from_slice(format!("arguments {}\n", arguments.len()).as_bytes());
+            for argument in arguments {
+                counted(&mut text, "argument", argument.as_bytes());
+            }
+        }
     }
     let sum = sum(&text);
     text.extend_from_slice(format!("sum {sum:016x}\n").as_bytes());
     text
+}
+
+/// Bytes that may hold anything, and how many they are.
+fn counted(text: &mut Vec<u8>, name: &str, bytes: &[u8]) {
+    text.extend_from_slice(format!("{name} {}:", bytes.len()).as_bytes());
+    text.extend_from_slice(bytes);
+    text.push(b'\n');
 }
 
 /// What is in such a file, with the life of the machine in which it was written; nothing when it is
@@ -64,7 +79,7 @@ pub fn read(text: &[u8], id: JobId) -> Option<(Record, Here)> {
     };
     let address = rest.word("address")?.parse().ok()?;
     let door = rest.bytes("door")?.to_vec();
-    let stop = OsString::from_vec(rest.bytes("stop")?.to_vec());
+    let stop = rest.command()?;
     let summed = text.get(..text.len().checked_sub(rest.0.len())?)?;
     let whole = rest.word("sum")? == format!("{:016x}", sum(summed)) && rest.0.is_empty();
     whole.then_some((Record { id, door, address, stop, began, due }, here))
@@ -100,6 +115,19 @@ impl<'a> Rest<'a> {
         std::str::from_utf8(self.line()?).ok()?.strip_prefix(name)?.strip_prefix(' ')
     }
 
+    fn command(&mut self) -> Option<Command> {
+        if self.0.starts_with(b"stop ") {
+            return Some(Command::Shell(OsString::from_vec(self.bytes("stop")?.to_vec())));
+        }
+        let count: usize = self.word("arguments")?.parse().ok()?;
+        let mut arguments = Vec::new();
+        for _ in 0..count {
+            let argument = self.bytes("argument")?.to_vec();
+            arguments.push(String::from_utf8(argument).ok()?);
+        }
+        Some(Command::Program(arguments))
+    }
+
     fn bytes(&mut self, name: &str) -> Option<&'a [u8]> {
         let rest = self.0.strip_prefix(name.as_bytes())?.strip_prefix(b" ")?;
         let colon = rest.iter().position(|byte| *byte == b':')?;
@@ -120,7 +148,7 @@ mod tests {
             id: JobId(7),
             door: b"open\xff SSH: 1".to_vec(),
             address: "2001:db8::7".parse().unwrap(),
-            stop: OsString::from_vec(b"echo 'a\nb' \xfe; close sum 1".to_vec()),
+            stop: OsString::from_vec(b"echo 'a\nb' \xfe; close sum 1".to_vec()).into(),
             began: Began::Failed,
             due: Some(Instant::from_nanos(5)),
         }
@@ -144,8 +172,39 @@ mod tests {
     }
 
     #[test]
+    fn a_program_is_not_a_line_of_shell() {
+        let lists: [&[&str]; 4] = [
+            &["/bin/close", "203.0.113.7"],
+            &["/bin/close", "", "a\nstop 3:abc", "ü"],
+            &["/x"],
+            &[],
+        ];
+        for list in lists {
+            let stop = Command::Program(list.iter().map(|item| (*item).to_owned()).collect());
+            let record = Record { stop, ..record() };
+            assert_eq!(read(&write(&record, &here()), JobId(7)), Some((record, here())));
+        }
+    }
+
+    /// As it was written before there were lists.
+    #[test]
+    fn old_records_are_read() {
+        let text = b"portcullis pending stop 1\nboot 0d5a4ef6-1\npids 4026531836\nbegan failed\n\
+                     due 5\naddress 2001:db8::7\ndoor 12:open\xff SSH: 1\n\
+                     stop 25:echo 'a\nb' \xfe; close sum 1\n";
+        let text = [text, format!("sum {:016x}\n", sum(text)).as_bytes()].concat();
+        assert_eq!(read(&text, JobId(7)), Some((record(), here())));
+    }
+
+    #[test]
     fn what_is_torn_or_changed_is_noticed() {
-        let text = write(&record(), &here());
+        is_whole_or_nothing(&record());
+        let stop = Command::Program(vec!["/bin/close".to_owned(), "203.0.113.7".to_owned()]);
+        is_whole_or_nothing(&Record { stop, ..record() });
+    }
+
+    fn is_whole_or_nothing(record: &Record) {
+        let text = write(record, &here());
         for end in 0..text.len() {
             assert_eq!(read(text.get(..end).unwrap(), JobId(7)), None, "the first {end} bytes");
         }

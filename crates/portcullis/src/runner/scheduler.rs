@@ -19,17 +19,15 @@
 //! many openings are forged, closing waits for nothing but other closing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::ffi::OsString;
 use std::net::IpAddr;
-use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use portcullis_core::time::Instant;
 
 use self::entry::{Entry, Phase};
 use super::job::{
-    Action, AtExit, Began, Ended, Job, JobId, LONGEST_COMMAND, Line, Opening, Options, Record,
-    Refusal, Which,
+    Action, AtExit, Began, Command, Ended, Job, JobId, LONGEST_COMMAND, Line, Opening, Options,
+    Record, Refusal, Which,
 };
 
 mod entry;
@@ -87,11 +85,11 @@ impl Scheduler {
         if self.end.is_some() {
             return Opening::Refused(Refusal::ShuttingDown);
         }
-        for line in [Some(start), job.stop.as_ref()].into_iter().flatten() {
-            if line.as_bytes().contains(&0) {
+        for command in [Some(start), job.stop.as_ref()].into_iter().flatten() {
+            if command.has_nul() {
                 return Opening::Refused(Refusal::NulInCommand);
             }
-            if line.len() > LONGEST_COMMAND {
+            if command.len() > LONGEST_COMMAND {
                 return Opening::Refused(Refusal::CommandTooLong);
             }
         }
@@ -419,29 +417,30 @@ impl Scheduler {
 
     fn run_start(&mut self, id: JobId) {
         self.enter(id, Phase::Starting);
-        let Some(entry) = self.entries.get(&id) else { return };
-        let line = entry.start.clone().unwrap_or_default();
-        self.run(id, line, Which::Start);
+        let Some(start) = self.entries.get(&id).and_then(|entry| entry.start.clone()) else {
+            return;
+        };
+        self.run(id, start, Which::Start);
     }
 
     fn run_stop(&mut self, id: JobId) {
         self.enter(id, Phase::Stopping);
         let Some(entry) = self.entries.get(&id) else { return };
+        let Some(stop) = entry.stop.clone() else { return };
         self.stopping = self.stopping.saturating_add(1);
         let (door, address) = (entry.door.clone(), entry.address);
-        let line = entry.stop.clone().unwrap_or_default();
         if entry.tries == 0 {
             self.actions.push_back(Action::Log(Line::Timeout { door, address }));
         }
-        self.run(id, line, Which::Stop);
+        self.run(id, stop, Which::Stop);
     }
 
-    fn run(&mut self, id: JobId, line: OsString, which: Which) {
+    fn run(&mut self, id: JobId, command: Command, which: Which) {
         let Some(entry) = self.entries.get(&id) else { return };
-        let (door, recorded) = (entry.door.clone(), entry.recorded);
-        let command = line.clone();
-        self.actions.push_back(Action::Log(Line::Running { door, command }));
-        self.actions.push_back(Action::Run { id, line, which, recorded });
+        let (door, address, recorded) = (entry.door.clone(), entry.address, entry.recorded);
+        let line = Line::Running { door, address, which, command: command.clone() };
+        self.actions.push_back(Action::Log(line));
+        self.actions.push_back(Action::Run { id, command, which, recorded });
     }
 
     fn start_ended(&mut self, id: JobId, ended: Ended, now: Instant) {
@@ -510,19 +509,17 @@ impl Scheduler {
 
     fn report(&mut self, id: JobId, which: Which, ended: Ended) {
         let Some(entry) = self.entries.get(&id) else { return };
-        let door = entry.door.clone();
+        let (door, address) = (entry.door.clone(), entry.address);
         let code = match ended {
             Ended::Code(0) => return,
             Ended::Code(code) => code,
             Ended::Signal => 0,
             Ended::NotBegun(error) => {
-                let door = String::from_utf8_lossy(&door);
-                // The first words are knockd's.
-                return self
-                    .trouble(format!("error: command fork failed! ({door}, {which}: {error})"));
+                let line = Line::NotBegun { door, address, which, error };
+                return self.actions.push_back(Action::Log(line));
             }
         };
-        self.actions.push_back(Action::Log(Line::Status { door, code }));
+        self.actions.push_back(Action::Log(Line::Status { door, address, which, code }));
     }
 
     fn trouble(&mut self, text: String) {

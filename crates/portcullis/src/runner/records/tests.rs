@@ -2,8 +2,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 use crate::exit::Exit;
-use crate::knockd::commands::job::Began;
-use crate::knockd::commands::orphan::tests::Sleeper;
+use crate::runner::job::Began;
+use crate::runner::orphan::tests::Sleeper;
 
 fn record(id: u64) -> Record {
     Record {

@@ -1,12 +1,11 @@
 //! One opening: of one door, for one address.
 
-use std::ffi::OsString;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_core::time::Instant;
 
-use super::super::job::{Began, Job, JobId, Record};
+use super::super::job::{Began, Command, Job, JobId, Record};
 
 /// One opening.
 #[derive(Debug)]
@@ -14,8 +13,8 @@ pub(super) struct Entry {
     pub(super) door: Vec<u8>,
     pub(super) address: IpAddr,
     /// Unknown of a stop that was left behind.
-    pub(super) start: Option<OsString>,
-    pub(super) stop: Option<OsString>,
+    pub(super) start: Option<Command>,
+    pub(super) stop: Option<Command>,
     pub(super) open_for: Duration,
     pub(super) phase: Phase,
     pub(super) began: Began,

@@ -1,6 +1,5 @@
 //! The commands that are running. One process each, no thread.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,7 +7,7 @@ use std::process::Child;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use super::job::{Ended, JobId};
+use super::job::{Command, Ended, JobId};
 use super::orphan::Orphan;
 use crate::sys::shell;
 
@@ -39,13 +38,16 @@ impl Running {
         Ok(Self { ends, commands: Vec::new(), orphans: Vec::new() })
     }
 
-    /// Runs a line of shell; `sign` is the file in which it leaves its sign.
+    /// Runs a command; `sign` is the file in which it leaves its sign.
     ///
     /// # Errors
     ///
     /// When it has not begun.
-    pub fn start(&mut self, id: JobId, line: &OsStr, sign: Option<&File>) -> io::Result<()> {
-        let child = shell::spawn(line, sign)?;
+    pub fn start(&mut self, id: JobId, command: &Command, sign: Option<&File>) -> io::Result<()> {
+        let child = match command {
+            Command::Shell(line) => shell::spawn(line, sign),
+            Command::Program(arguments) => shell::spawn_program(arguments, sign),
+        }?;
         let end = shell::pidfd(child.id()).ok();
         if let Some(end) = &end {
             self.watch(end.as_fd());

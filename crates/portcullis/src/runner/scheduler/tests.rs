@@ -49,15 +49,18 @@ fn show(action: Action) -> String {
             record.stop.display()
         ),
         Action::Forget(id) => format!("forget {}", id.0),
-        Action::Run { id, line, which, recorded } => {
+        Action::Run { id, command, which, recorded } => {
             let with = if recorded { "" } else { ", without record" };
-            format!("run {which} of {}: {}{with}", id.0, line.display())
+            format!("run {which} of {}: {}{with}", id.0, command.display())
         }
-        Action::Log(Line::Running { door, command }) => {
+        Action::Log(Line::Running { door, command, .. }) => {
             format!("{}: running command: {}", bytes(&door), command.display())
         }
-        Action::Log(Line::Status { door, code }) => {
+        Action::Log(Line::Status { door, code, .. }) => {
             format!("{}: command returned non-zero status code ({code})", bytes(&door))
+        }
+        Action::Log(Line::NotBegun { door, which, error, .. }) => {
+            format!("error: command fork failed! ({}, {which}: {error})", bytes(&door))
         }
         Action::Log(Line::Timeout { door, address }) => {
             format!("{address}: {}: command timeout", bytes(&door))

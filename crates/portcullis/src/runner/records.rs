@@ -1,7 +1,7 @@
 //! Pending stops on disk: they outlive the daemon that wrote them.
 //!
 //! ```text
-//! /var/lib/portcullis/knockd/    0700, ours alone: what is in it is executed
+//! /var/lib/portcullis/knockd/    0700, ours alone: what is in it is executed; run/ of `portcullis run`
 //!   lock                         held for a moment, by whoever looks for the dead
 //!   daemon-812-0/                one daemon
 //!     lock                       held while that daemon lives; its process id
@@ -109,6 +109,11 @@ pub struct Alive {
     pub pid: Option<u32>,
     /// Its pending stops.
     pub open: Vec<Record>,
+}
+
+/// Whether a daemon, dead or alive, has left anything in this folder.
+pub fn has_any(dir: &Path) -> bool {
+    names(dir).is_ok_and(|names| names.iter().any(|name| is_of_a_daemon(name)))
 }
 
 impl Store {

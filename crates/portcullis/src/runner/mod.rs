@@ -29,7 +29,7 @@ use self::shell::Running;
 use crate::exit::Failure;
 
 pub use self::close_all::close_all;
-pub use self::job::{AtExit, Ended, Job, JobId, Line, Opening, Options, Refusal, Which};
+pub use self::job::{AtExit, Command, Ended, Job, JobId, Line, Opening, Options, Refusal, Which};
 
 /// The commands of one daemon. Whoever owns it polls [`as_fd`](AsFd::as_fd), calls `handle_children`
 /// when that is ready (or on SIGCHLD) and `handle_timeout` when [`poll_timeout`](Self::poll_timeout)
@@ -179,10 +179,10 @@ impl Commands {
                         self.trouble("remove the record of a stop command that was run", &error);
                     }
                 }
-                Action::Run { id, line, which, recorded } => {
+                Action::Run { id, command, which, recorded } => {
                     let result = self
                         .sign(id, which, recorded)
-                        .and_then(|sign| self.running.start(id, &line, sign.as_ref()));
+                        .and_then(|sign| self.running.start(id, &command, sign.as_ref()));
                     if let Err(error) = result {
                         self.scheduler.handle_exit(id, Ended::NotBegun(error.to_string()), now);
                     }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use portcullis_core::time::Instant;
@@ -12,6 +13,54 @@ use portcullis_core::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
+/// What is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A line for `/bin/sh -c`.
+    Shell(OsString),
+    /// A program, by its absolute path, and its arguments, which no shell reads.
+    Program(Vec<String>),
+}
+
+impl Command {
+    /// As a person reads it. A line of shell is shown as it is, a list as one of strings.
+    pub fn display(&self) -> impl fmt::Display {
+        match self {
+            Self::Shell(line) => line.to_string_lossy().into_owned(),
+            Self::Program(arguments) => format!("{arguments:?}"),
+        }
+    }
+
+    /// Whether it holds a NUL.
+    pub fn has_nul(&self) -> bool {
+        match self {
+            Self::Shell(line) => line.as_bytes().contains(&0),
+            Self::Program(arguments) => arguments.iter().any(|argument| argument.contains('\0')),
+        }
+    }
+
+    /// Its length in bytes; of a list, that of all of it.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Shell(line) => line.len(),
+            Self::Program(arguments) => {
+                arguments.iter().fold(0, |sum, argument| sum.saturating_add(argument.len()))
+            }
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T: Into<OsString>> From<T> for Command {
+    fn from(line: T) -> Self {
+        Self::Shell(line.into())
+    }
+}
+
 /// What is to be done because somebody has knocked right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
@@ -19,11 +68,11 @@ pub struct Job {
     pub door: Vec<u8>,
     /// Who has knocked.
     pub address: IpAddr,
-    /// The shell line that opens, with `%IP%` filled in. Without one nothing happens at all.
-    pub start: Option<OsString>,
-    /// The shell line that closes, with `%IP%` filled in.
-    pub stop: Option<OsString>,
-    /// `cmd_timeout`: the time from the end of the start command to the stop command.
+    /// What opens, with the address filled in. Without it nothing happens at all.
+    pub start: Option<Command>,
+    /// What closes, with the address filled in.
+    pub stop: Option<Command>,
+    /// The time from the end of the start command to the stop command.
     pub open_for: Duration,
 }
 
@@ -76,7 +125,7 @@ pub enum Refusal {
     TooManyWaiting,
     /// Too many doors are open ([`Options::records`]).
     TooManyOpen,
-    /// A command holds a NUL, which no shell can be given.
+    /// A command holds a NUL, which no program can be given.
     NulInCommand,
     /// A command is longer than the kernel takes ([`LONGEST_COMMAND`]). A door whose stop command
     /// could never run is not opened.
@@ -93,7 +142,7 @@ impl fmt::Display for Refusal {
             Self::ShuttingDown => "the daemon is ending",
             Self::TooManyWaiting => "too many start commands wait already",
             Self::TooManyOpen => "too many doors are open already",
-            Self::NulInCommand => "a command holds a NUL, which no shell can be given",
+            Self::NulInCommand => "a command holds a NUL, which no program can be given",
             Self::CommandTooLong => "a command is longer than the kernel takes",
         })
     }
@@ -148,8 +197,8 @@ pub struct Record {
     pub door: Vec<u8>,
     /// Whom it was opened for.
     pub address: IpAddr,
-    /// The shell line that closes.
-    pub stop: OsString,
+    /// What closes.
+    pub stop: Command,
     /// What became of the start command. Only a hand-over writes another value than `Unknown`.
     pub began: Began,
     /// When to close. Only a hand-over knows; otherwise at once, by whoever finds it.
@@ -169,8 +218,8 @@ pub enum Action {
     Run {
         /// The opening that it belongs to. Only one command of an opening runs at a time.
         id: JobId,
-        /// The shell line.
-        line: OsString,
+        /// What to run.
+        command: Command,
         /// Which of the two.
         which: Which,
         /// Whether there is a record of this opening.
@@ -180,23 +229,42 @@ pub enum Action {
     Log(Line),
 }
 
-/// A line for the log. The first three are knockd's; the logger adds the time, and the host's name.
+/// A line for the log. The first four are knockd's; the logger adds the time, and the host's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
     /// `<door>: running command: <command>`, and an empty line after it. Of both commands.
     Running {
         /// The door.
         door: Vec<u8>,
-        /// The shell line.
-        command: OsString,
+        /// Whom it is for.
+        address: IpAddr,
+        /// Which of the two.
+        which: Which,
+        /// What is run.
+        command: Command,
     },
     /// `<door>: command returned non-zero status code (<code>)`. Of both commands; 0 when it was
     /// killed by a signal, as in knockd.
     Status {
         /// The door.
         door: Vec<u8>,
+        /// Whom it was for.
+        address: IpAddr,
+        /// Which of the two.
+        which: Which,
         /// The exit status.
         code: i32,
+    },
+    /// `error: command fork failed!`: the command could not be run.
+    NotBegun {
+        /// The door.
+        door: Vec<u8>,
+        /// Whom it was for.
+        address: IpAddr,
+        /// Which of the two.
+        which: Which,
+        /// Why.
+        error: String,
     },
     /// `<address>: <door>: command timeout`, just before a stop command.
     Timeout {
