@@ -47,6 +47,13 @@ pub const FORGIVE: &str = "forgive";
 /// The sources that are in time for their next knock, where wrong ports are forgiven.
 pub const LIVE: [&str; 2] = ["live4", "live6"];
 
+/// The maps from a source to how far it has come, for each address family.
+pub const STATE: [&str; 2] = ["state4", "state6"];
+
+/// The sets and maps that say what a state is and what follows it. As long as these are the same, so is
+/// what the numbers in [`STATE`] mean.
+pub const AUTOMATON: [&str; 7] = ["knocks", "first", "step", "repeat", FORGIVE, OPENS, "act"];
+
 /// Before the `filter` chains of others (priority 0): what they drop may still be a knock, and what
 /// is refused meets the same fate as a packet to a port with nothing behind it.
 const INPUT_PRIORITY: i32 = -10;
@@ -64,7 +71,6 @@ const ACK: u8 = 0x10;
 const SADDR: [Field; 2] = [Field::IpSaddr, Field::Ip6Saddr];
 const DADDR: [Field; 2] = [Field::IpDaddr, Field::Ip6Daddr];
 const ADDRESS: [Type; 2] = [Type::Ipv4Addr, Type::Ipv6Addr];
-const STATE: [&str; 2] = ["state4", "state6"];
 const ASKED: [&str; 2] = ["asked4", "asked6"];
 
 /// Compiles a policy that passed [`check`](portcullis_core::policy::check()).

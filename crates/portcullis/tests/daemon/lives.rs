@@ -22,6 +22,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("a_restart_keeps_living_grants", a_restart_keeps_living_grants),
     ("a_bad_file_changes_nothing", a_bad_file_changes_nothing),
     ("a_good_file_replaces_the_rules", a_good_file_replaces_the_rules),
+    ("a_reload_in_the_middle_of_a_knock", a_reload_in_the_middle_of_a_knock),
     ("another_table_opens_no_other_door", another_table_opens_no_other_door),
     ("only_one_runs", only_one_runs),
     ("a_missing_interface_is_an_error", a_missing_interface_is_an_error),
@@ -156,6 +157,27 @@ fn a_good_file_replaces_the_rules() {
     house.wait_for_open(Family::V4, 2);
     assert!(house.gets_in(Family::V4, 2) && !house.gets_in(Family::V4, 1));
     assert_eq!(child(house.daemon.id()), watcher);
+}
+
+/// The kernel goes on where it was: the knocks are the same.
+fn a_reload_in_the_middle_of_a_knock() {
+    let door = DOOR.replace("\"daemon\"", "\"kernel\"");
+    let begin = "ready: nothing to watch";
+    let house = House::new_with(&format!("{door}step_timeout = \"1m\"\n"), begin);
+    let [first, second, third] = SEQUENCE;
+    house.send(&house.knock(Family::V6, 1, &[first, second]));
+    let reached = || Gate::open().unwrap().attempts().unwrap().iter().any(|one| one.state == 2);
+    assert!(lab::wait_until(Instant::now() + WAIT, reached));
+
+    let text = format!("gate.public = [\"tcp/80\"]\n{door}step_timeout = \"1m\"\n");
+    fs::write(&house.path, text).unwrap();
+    house.daemon.signal(Signal::SIGHUP).unwrap();
+    house.wait_for_line("rules loaded");
+    house.wait_for_line(begin);
+    assert!(!house.gets_in(Family::V6, 1));
+    house.send(&house.knock(Family::V6, 1, &[third]));
+    assert!(lab::wait_until(Instant::now() + WAIT, || grants().len() == 1));
+    assert!(house.gets_in(Family::V6, 1));
 }
 
 /// Somebody loads rules in which the doors have other numbers, or have gone.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use portcullis::netlink::nftables::{Error, Gate};
-use portcullis_core::policy::Recogniser;
+use portcullis_core::policy::{Policy, Recogniser};
 use portcullis_firewall::compile::compile;
 
 use crate::Test;
-use crate::corpus;
+use crate::{corpus, nft};
 
-pub const TESTS: [Test; 8] = [
+pub const TESTS: [Test; 9] = [
     ("a_grant_is_listed", a_grant_is_listed),
     ("granting_again_begins_anew", granting_again_begins_anew),
     ("a_grant_ends", a_grant_ends),
@@ -21,6 +21,7 @@ pub const TESTS: [Test; 8] = [
     ("without_a_table_nothing_is_granted", without_a_table_nothing_is_granted),
     ("a_full_set_says_so", a_full_set_says_so),
     ("a_reload_carries_grants_over", a_reload_carries_grants_over),
+    ("a_reload_carries_attempts_over", a_reload_carries_attempts_over),
 ];
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -134,4 +135,36 @@ fn a_reload_carries_grants_over() {
     assert_eq!(who, [(2, address("2001:db8::3")), (3, address("192.0.2.2"))]);
     assert!(found[0].expires.unwrap() > 9 * MINUTE && found[0].expires.unwrap() <= 10 * MINUTE);
     assert!(found[1].expires.unwrap() <= MINUTE);
+}
+
+fn a_reload_carries_attempts_over() {
+    for tolerate in [0, 1] {
+        let policy = |change: fn(&mut Policy)| {
+            let mut policy = corpus::doors(3, Recogniser::Both);
+            policy.doors.iter_mut().for_each(|door| door.tolerate = tolerate);
+            change(&mut policy);
+            compile(&policy).unwrap()
+        };
+        let mut gate = Gate::open().unwrap();
+        gate.load(&policy(|_| {})).unwrap();
+        nft::load("add element inet portcullis state4 { 192.0.2.1 timeout 1m : 0:1 }");
+        nft::load("add element inet portcullis state6 { 2001:db8::1 timeout 10m : 0:2 }");
+        if tolerate > 0 {
+            nft::load("add element inet portcullis live4 { 192.0.2.1 timeout 1m }");
+        }
+        // What the doors open to and when is another question.
+        let same = policy(|policy| policy.gate.public.push("tcp/4444".parse().unwrap()));
+        gate.load(&same).unwrap();
+        let mut found = gate.attempts().unwrap();
+        found.sort_by_key(|attempt| attempt.state);
+        let who: Vec<_> = found.iter().map(|attempt| (attempt.address, attempt.state)).collect();
+        assert_eq!(who, [(address("192.0.2.1"), 1), (address("2001:db8::1"), 2)]);
+        assert!(found[0].expires.unwrap() <= MINUTE && found[1].expires.unwrap() > 9 * MINUTE);
+        if tolerate > 0 {
+            assert!(nft::list().contains("elements = { 192.0.2.1 timeout"));
+        }
+        // Other knocks: nobody is in the middle of these.
+        gate.load(&policy(|policy| policy.doors[0].sequence.reverse())).unwrap();
+        assert_eq!(gate.attempts().unwrap(), []);
+    }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use portcullis_firewall::ruleset::{Element, Value};
 
+use super::carry::Carried;
 use super::expression::{DATA_VALUE, LIST_ELEM, verdict_data};
 use crate::netlink::message::{Attributes, Message, Writer};
 
@@ -116,6 +117,32 @@ pub fn write_list<'a>(
         while w.len() - start < LIST_LONGEST {
             let Some(element) = elements.next() else { break };
             write_element(w, element);
+        }
+    });
+}
+
+/// Writes elements that are carried over into this set, as many as follow one another and fit into
+/// one message.
+pub fn write_carried<'a>(
+    w: &mut Writer,
+    table: &str,
+    set: &str,
+    elements: &mut Peekable<impl Iterator<Item = &'a Carried>>,
+) {
+    write_set(w, table, set);
+    w.nested(LIST_ELEMENTS, |w| {
+        let start = w.len();
+        while w.len() - start < LIST_LONGEST {
+            let Some(element) = elements.next_if(|element| element.set == set) else { break };
+            w.nested(LIST_ELEM, |w| {
+                w.nested(ELEM_KEY, |w| w.bytes(DATA_VALUE, &element.key));
+                if let Some(data) = &element.data {
+                    w.nested(ELEM_DATA, |w| w.bytes(DATA_VALUE, data));
+                }
+                if let Some(left) = element.left {
+                    w.be64(ELEM_TIMEOUT, left);
+                }
+            });
         }
     });
 }

@@ -4,14 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use portcullis_firewall::compile::GRANTS;
+use portcullis_firewall::compile::{GRANTS, STATE};
 
 use super::batch::{Batch, NLM_F_CREATE, Object};
 use super::elements::{address_and_rest, write_timed};
 use super::{Error, Gate, TABLE, kind, milliseconds};
-
-/// The maps from source to state, for IPv4 and IPv6.
-const STATES: [&str; 2] = ["state4", "state6"];
 
 /// The time of an element that is deleted in the transaction that makes it.
 const PASSING: Duration = Duration::from_secs(60);
@@ -141,7 +138,7 @@ impl Gate {
     /// That the kernel could not be asked.
     pub fn attempts(&mut self) -> Result<Vec<Attempt>, Error> {
         let mut all = Vec::new();
-        for (version, set) in STATES.into_iter().enumerate() {
+        for (version, set) in STATE.into_iter().enumerate() {
             all.extend(self.elements(set, |element| {
                 let (address, _) = address_and_rest(element.key()?, version)?;
                 Some(Attempt {

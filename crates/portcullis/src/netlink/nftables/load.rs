@@ -1,14 +1,12 @@
 //! A whole ruleset in one transaction: before it the kernel holds the old table, after it the new
 //! one, and at no moment neither.
 
-use std::collections::HashMap;
-
 use nix::errno::Errno;
-use portcullis_firewall::compile::GUARDS;
-use portcullis_firewall::ruleset::{Ruleset, Value};
+use portcullis_firewall::ruleset::Ruleset;
 
 use super::batch::{Batch, NLM_F_APPEND, NLM_F_CREATE, Object};
-use super::elements::{write_list, write_timed};
+use super::carry::Carried;
+use super::elements::{write_carried, write_list};
 use super::{Error, Gate, TABLE, kind, object};
 use crate::netlink::message::Writer;
 
@@ -26,24 +24,15 @@ pub struct Loaded {
     pub grants: usize,
 }
 
-/// A grant on its way from the old table to the new one.
-#[derive(Debug, Clone)]
-struct Carried {
-    set: &'static str,
-    /// As the new table has it.
-    key: Vec<u8>,
-    /// What is left of its time in milliseconds; `None` for ever.
-    left: Option<u64>,
-}
-
 impl Gate {
     /// Replaces the table by this ruleset, or creates it, in one transaction; then reads it back and
     /// compares ([`Gate::verify`]).
     ///
     /// Living grants of the old table are carried over for what is left of their time, each to the
-    /// door of the same name; those of doors that no longer exist are not. Attempts are not carried
-    /// over: who was in the middle of a knock has to begin anew. (A grant that the old rules give in
-    /// the few microseconds between the reading of the old grants and the change is lost too.)
+    /// door of the same name; those of doors that no longer exist are not. Who is in the middle of a
+    /// knock goes on where the doors are opened as before, and has to begin anew otherwise. (What
+    /// packets change in the few milliseconds between the reading of the old table and the
+    /// transaction is lost: a grant or a step of that moment.)
     ///
     /// # Errors
     ///
@@ -52,8 +41,10 @@ impl Gate {
     pub fn load(&mut self, ruleset: &Ruleset) -> Result<Loaded, Error> {
         let grants = self.transact(|gate, generation| {
             gate.must_not_be_held()?;
-            let carried = gate.grants_to_carry(ruleset)?;
-            Ok((gate.whole(ruleset, &carried, generation), carried.len()))
+            let grants = gate.grants_to_carry(ruleset)?;
+            let attempts = gate.attempts_to_carry(ruleset)?;
+            let batch = gate.whole(ruleset, grants.iter().chain(&attempts), generation);
+            Ok((batch, grants.len()))
         })?;
         self.verify(ruleset)?;
         Ok(Loaded {
@@ -110,33 +101,12 @@ impl Gate {
         }
     }
 
-    /// Which of the living grants go into the new table, under which numbers.
-    fn grants_to_carry(&mut self, ruleset: &Ruleset) -> Result<Vec<Carried>, Error> {
-        let guards = ruleset.set(GUARDS).map(|set| set.elements.as_slice()).unwrap_or_default();
-        let new: HashMap<&str, u32> = guards
-            .iter()
-            .filter_map(|guard| match (&guard.comment, &guard.data) {
-                (Some(name), Some(Value::Class(class))) => Some((name.as_str(), *class)),
-                _ => None,
-            })
-            .collect();
-        let renumbered: HashMap<u32, u32> = self
-            .door_names()?
-            .into_iter()
-            .filter_map(|(old, name)| Some((old, *new.get(name.as_str())?)))
-            .collect();
-        let carried = self.grants()?.into_iter().filter_map(|grant| {
-            let class = *renumbered.get(&grant.class)?;
-            let (set, key) = super::grants::place(grant.address, class);
-            // One that ends this very moment would come back for longer than it had.
-            let left =
-                grant.expires.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-            left.is_none_or(|left| left >= super::SHORTEST).then_some(Carried { set, key, left })
-        });
-        Ok(carried.filter(|grant| ruleset.set(grant.set).is_some()).collect())
-    }
-
-    fn whole(&mut self, ruleset: &Ruleset, carried: &[Carried], generation: Option<u32>) -> Batch {
+    fn whole<'a>(
+        &mut self,
+        ruleset: &Ruleset,
+        carried: impl Iterator<Item = &'a Carried>,
+        generation: Option<u32>,
+    ) -> Batch {
         let mut batch = Batch::new(&mut self.socket, generation);
         // What does not exist cannot be deleted, so it is created first.
         batch.push(Object::Table, kind::NEWTABLE, NLM_F_CREATE, object::table_name);
@@ -156,10 +126,11 @@ impl Gate {
                 batch.push(name, kind::NEWSETELEM, NLM_F_CREATE, fill);
             }
         }
-        for grant in carried {
-            let name = Object::Elements(grant.set.to_owned());
-            let fill = |w: &mut Writer| write_timed(w, TABLE, grant.set, &grant.key, grant.left);
-            batch.push(name, kind::NEWSETELEM, NLM_F_CREATE, fill);
+        let mut carried = carried.peekable();
+        while let Some(first) = carried.peek() {
+            let set = first.set;
+            let fill = |w: &mut Writer| write_carried(w, TABLE, set, &mut carried);
+            batch.push(Object::Elements(set.to_owned()), kind::NEWSETELEM, NLM_F_CREATE, fill);
         }
         for chain in &ruleset.chains {
             for (index, rule) in chain.rules.iter().enumerate() {

@@ -14,6 +14,7 @@
 //! The numbers are those of `include/uapi/linux/netfilter/nf_tables.h` and `nfnetlink.h`.
 
 mod batch;
+mod carry;
 mod compare;
 mod elements;
 mod error;

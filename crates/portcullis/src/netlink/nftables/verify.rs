@@ -151,6 +151,15 @@ impl Gate {
         Ok(())
     }
 
+    /// Whether the set of this name has exactly these elements.
+    pub(super) fn holds_elements(&mut self, set: &Set) -> Result<bool, Error> {
+        match self.compare_elements(set) {
+            Ok(()) => Ok(true),
+            Err(Error::Mismatch(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn verify_elements(&mut self, set: &Set) -> Result<(), Error> {
         let mut tries = 0;
         loop {

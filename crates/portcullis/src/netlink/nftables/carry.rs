@@ -1,0 +1,78 @@
+//! What lives in a table goes on in the one that takes its place.
+
+use std::collections::HashMap;
+
+use portcullis_firewall::compile::{AUTOMATON, GUARDS, LIVE, STATE};
+use portcullis_firewall::ruleset::{Ruleset, Value};
+
+use super::elements::Listed;
+use super::{Error, Gate, SHORTEST};
+
+/// An element on its way from the old table to the new one.
+#[derive(Debug, Clone)]
+pub struct Carried {
+    /// Its set.
+    pub set: &'static str,
+    /// As the new table has it.
+    pub key: Vec<u8>,
+    /// As the new table has it.
+    pub data: Option<Vec<u8>>,
+    /// What is left of its time in milliseconds; `None` for ever.
+    pub left: Option<u64>,
+}
+
+impl Gate {
+    /// Which of the living grants go into the new table, under which numbers.
+    pub(super) fn grants_to_carry(&mut self, ruleset: &Ruleset) -> Result<Vec<Carried>, Error> {
+        let guards = ruleset.set(GUARDS).map(|set| set.elements.as_slice()).unwrap_or_default();
+        let new: HashMap<&str, u32> = guards
+            .iter()
+            .filter_map(|guard| match (&guard.comment, &guard.data) {
+                (Some(name), Some(Value::Class(class))) => Some((name.as_str(), *class)),
+                _ => None,
+            })
+            .collect();
+        let renumbered: HashMap<u32, u32> = self
+            .door_names()?
+            .into_iter()
+            .filter_map(|(old, name)| Some((old, *new.get(name.as_str())?)))
+            .collect();
+        let carried = self.grants()?.into_iter().filter_map(|grant| {
+            let class = *renumbered.get(&grant.class)?;
+            let (set, key) = super::grants::place(grant.address, class);
+            // One that ends this very moment would come back for longer than it had.
+            let left =
+                grant.expires.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+            left.is_none_or(|left| left >= super::SHORTEST).then_some(Carried {
+                set,
+                key,
+                data: None,
+                left,
+            })
+        });
+        Ok(carried.filter(|grant| ruleset.set(grant.set).is_some()).collect())
+    }
+
+    /// Who is in the middle of a knock, if the new table understands it as the old one did: with the
+    /// same states, entered by the same knocks.
+    pub(super) fn attempts_to_carry(&mut self, ruleset: &Ruleset) -> Result<Vec<Carried>, Error> {
+        let mut carried = Vec::new();
+        for name in AUTOMATON {
+            let same = match ruleset.set(name) {
+                Some(set) => self.holds_elements(set)?,
+                None => self.elements(name, |_| Some(()))?.is_empty(),
+            };
+            if !same {
+                return Ok(carried);
+            }
+        }
+        for set in STATE.into_iter().chain(LIVE).filter(|set| ruleset.set(set).is_some()) {
+            carried.extend(self.elements(set, |element: Listed<'_>| {
+                let left = element.expires()?;
+                let (key, data) = (element.key()?.to_vec(), element.data().map(<[u8]>::to_vec));
+                (left >= SHORTEST).then_some(Carried { set, key, data, left: Some(left) })
+            })?);
+        }
+        Ok(carried)
+    }
+}
