@@ -67,7 +67,14 @@ pub fn run(args: &Args) -> Outcome {
         return Err(Failure::wrong_use("there is no packet to explain")
             .hint("write packets behind the configuration, as in `tcp/7431 udp/29117 tcp/22`"));
     }
-    let policy = config::load_for(file.as_deref())?.policy;
+    let hint = "to read the rules of this back end, use `portcullis compile`";
+    let loaded = config::load_for(file.as_deref())?.only_nftables("explain", hint);
+    let policy = loaded
+        .map_err(|report| {
+            report.show();
+            Failure::no()
+        })?
+        .policy;
     let conflict = |_| Failure::could_not("the doors cannot be told apart");
     let ruleset = compile(&policy).map_err(conflict)?;
     let mut story = Story {

@@ -21,6 +21,7 @@ pub struct DoorSpans {
     pub step_timeout: Option<Span>,
     pub open_for: Option<Span>,
     pub tolerate: Option<Span>,
+    pub recogniser: Option<Span>,
     /// Some value was wrong and the default stands for it, so that comparing this door to others
     /// would say things that are not so.
     pub flawed: bool,
@@ -103,6 +104,7 @@ impl Reading {
                 step_timeout: None,
                 open_for: None,
                 tolerate: None,
+                recogniser: None,
                 flawed: false,
             },
             guards: None,
@@ -140,7 +142,10 @@ impl Reading {
                 self.spans.open_for = Some(value.span());
                 reader::duration(value).map(|read| self.open_for = Some(read))
             }
-            "recogniser" => recogniser(value).map(|read| self.recogniser = Some(read)),
+            "recogniser" => {
+                self.spans.recogniser = Some(value.span());
+                recogniser(value).map(|read| self.recogniser = Some(read))
+            }
             "tolerate" => {
                 self.spans.tolerate = Some(value.span());
                 tolerate(value).map(|read| self.tolerate = Some(read))
