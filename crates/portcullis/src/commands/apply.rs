@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use portcullis_core::policy::Policy;
 
+use super::apply_iptables;
 use super::compile::ruleset;
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
@@ -21,9 +22,12 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let policy = config::load_for(args.file.as_deref())?.policy;
+    let config::Loaded { policy, backend, .. } = config::load_for(args.file.as_deref())?;
     let start = Instant::now();
     interfaces_exist(&policy)?;
+    if let Some(matcher) = backend.matcher() {
+        return apply_iptables::run(&policy, matcher, start);
+    }
     let ruleset = ruleset(&policy)?;
     let loaded = Gate::open()?.load(&ruleset)?;
     let carried = match loaded.grants {
@@ -64,6 +68,6 @@ fn interfaces_exist(policy: &Policy) -> Result<(), Failure> {
 }
 
 /// "1 rule", "2 rules".
-fn count(number: usize, thing: &str) -> String {
+pub(super) fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }

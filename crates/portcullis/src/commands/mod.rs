@@ -1,6 +1,7 @@
 //! One file per command of `portcullis`: its arguments, and what it does.
 
 pub mod apply;
+mod apply_iptables;
 pub mod check;
 pub mod compile;
 pub mod demo;
