@@ -121,7 +121,7 @@ proptest! {
             now = now.after(event.after);
             // The kernel's lists count a deadline itself as in time, by one tick of its clock: in
             // the very millisecond of a deadline they may differ.
-            while times.iter().any(|&time| now > time && now.since(time).as_millis() % 1_000 == 0) {
+            while times.iter().any(|&time| now > time && now.since(time).as_millis().is_multiple_of(1_000)) {
                 now = now.after(Duration::from_millis(1));
             }
             times.push(now);
@@ -337,7 +337,7 @@ fn only_our_own_chains_and_one_jump_are_touched() {
                 let text = filter.text(jump, &old);
                 let lines = || text.lines().filter(|line| !line.starts_with('#'));
                 assert_eq!(lines().next(), Some("*filter"));
-                assert_eq!(lines().last(), Some("COMMIT"));
+                assert_eq!(lines().next_back(), Some("COMMIT"));
                 let strangers: Vec<_> = lines()
                     .filter(|line| !["*filter", "COMMIT"].contains(line))
                     .filter(|line| {

@@ -12,6 +12,8 @@ use std::path::Path;
 use portcullis_core::policy::{Door, DoorName, Gate, InterfaceName, Policy, Recogniser, Refuse};
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::compile;
+use portcullis_firewall::iptables::compile::Generation;
+use portcullis_firewall::iptables::{self, Family, Matcher};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator};
 
 fn policy(refuse: Refuse, tolerate: u8, recogniser: Recogniser) -> Policy {
@@ -55,6 +57,22 @@ fn the_rules_are_as_committed() {
         let text = compile(&policy(refuse, tolerate, recogniser)).unwrap().to_string();
         is_as_committed(name, &text);
         assert!(!text.contains("mark"), "a packet's mark is other people's");
+    }
+}
+
+#[test]
+fn the_rules_of_iptables_are_as_committed() {
+    for (name, matcher, family) in [
+        ("recent.iptables", Matcher::Recent, Family::V4),
+        ("ipset.ip6tables", Matcher::Ipset, Family::V6),
+    ] {
+        let policy = policy(Refuse::LikeClosed, 0, Recogniser::Kernel);
+        let filter = iptables::compile::compile(&policy, matcher, family, Generation::default());
+        let filter = filter.unwrap();
+        is_as_committed(name, &filter.to_string());
+        if matcher == Matcher::Ipset {
+            is_as_committed("ipset.sets", &iptables::text::sets(family, filter.sets.iter()));
+        }
     }
 }
 

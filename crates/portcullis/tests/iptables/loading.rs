@@ -90,19 +90,23 @@ pub fn door(variant: Variant, matcher: Matcher) {
     place.apply(&config(word(matcher), "2s", ""));
     let connect =
         |from: IpAddr| place.client.connect(from, SocketAddr::new(place.host(from), 22), PATIENCE);
+    let mut kept = Vec::new();
     for from in place.addresses(0) {
         assert_eq!(connect(from).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         place.knock(from, &RIGHT);
-        let mut kept = connect(from).unwrap();
+        let made = connect(from).unwrap();
         // Nobody else gets in, and the wrong order opens nothing.
         let [four, six] = place.addresses(1);
         let other = if from.is_ipv4() { four } else { six };
         assert_eq!(place.answer(other), Some(Meaning::Reset));
         place.knock(other, &["tcp/1009", "tcp/2003", "udp/4001"]);
         assert_eq!(place.answer(other), Some(Meaning::Reset));
+        kept.push((from, made));
+    }
+    for (from, mut made) in kept {
         assert!(wait_until(Instant::now() + PATIENCE, || !place.is_open(from)));
         // What was made lives on.
-        assert!(portcullis::lab::service::talk(&mut kept, b"still here", PATIENCE).unwrap());
+        assert!(portcullis::lab::service::talk(&mut made, b"still here", PATIENCE).unwrap());
     }
     // A step that comes too late, told by both families at once.
     let late = place.addresses(2);
@@ -175,7 +179,18 @@ pub fn neighbours(variant: Variant, matcher: Matcher) {
             Family::BOTH.into_iter().for_each(|family| tools.restore(family, back));
         }
     }
-    // Where the other back end is chosen, nothing is left of this one.
+    // What is saved and restored by others is the same gate: still for each address by itself.
+    if matcher == Matcher::Recent {
+        for family in Family::BOTH {
+            let saved = tools.must(SAVE[usize::from(family == Family::V6)], &[], "");
+            tools.must(RESTORE[usize::from(family == Family::V6)], &[], &saved);
+        }
+    }
+    for (knocker, other) in place.addresses(1).into_iter().zip(place.addresses(2)) {
+        place.knock(knocker, &RIGHT);
+        assert!(place.is_open(knocker));
+        assert_eq!(place.answer(other), Some(Meaning::Reset));
+    }
     let mut gate = Gate::open().unwrap();
     for from in place.addresses(0) {
         assert_eq!(place.answer(from), Some(Meaning::Reset));
@@ -218,6 +233,36 @@ pub fn again(variant: Variant, matcher: Matcher) {
     }
 }
 
+/// Commands that work with nftables alone say so, at the line that chose otherwise; and a change of
+/// the back end leaves one gate.
+pub fn other_commands(variant: Variant) {
+    let place = Place::new(variant);
+    let tools = &place.tools;
+    for matcher in crate::tools::MATCHERS {
+        let text = config(word(matcher), "30s", "");
+        let file = tools.path().join("portcullis.toml");
+        crate::world::write_config(&file, &text);
+        let file = file.to_str().unwrap();
+        for arguments in [&["run", file][..], &["explain", file, "tcp/22"]] {
+            let output = tools.run(crate::world::PROGRAM, arguments, "");
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains("[backend-not-here]") && said.contains(":2:11"), "{said}");
+        }
+        let nftables = text.replace(word(matcher), "nftables");
+        place.apply(&nftables);
+        place.apply(&text);
+        assert!(!Gate::open().unwrap().remove().unwrap(), "two gates");
+        for from in place.addresses(0) {
+            assert_eq!(place.answer(from), Some(Meaning::Reset));
+        }
+    }
+    assert!(tools.portcullis("remove", None).status.success());
+}
+
+const SAVE: [&str; 2] = ["iptables-save", "ip6tables-save"];
+const RESTORE: [&str; 2] = ["iptables-restore", "ip6tables-restore"];
+
 /// When one family cannot be loaded, the other is as it was.
 pub fn both_or_none(variant: Variant) {
     for matcher in crate::tools::MATCHERS {
@@ -235,13 +280,9 @@ pub fn both_or_none(variant: Variant) {
             let multi = std::fs::read_link(multi).unwrap();
             // The trial goes well, and then the real thing fails.
             let script = format!(
-                "#!/bin/sh\ncase \"$*\" in *--test*) exec -a iptables-restore {0} \"$@\";; esac\n\
+                "#!/bin/sh\ncase \"$*\" in *--test*) exec {} iptables-restore \"$@\";; esac\n\
                  echo 'line 3 failed' >&2; exit 1\n",
                 multi.display()
-            );
-            let script = script.replace("exec -a iptables-restore", "exec").replace(
-                &multi.display().to_string(),
-                &format!("{} iptables-restore", multi.display()),
             );
             tools.replace("iptables-restore", &script);
             let changed = text.replace("tcp/22", "tcp/2222");

@@ -46,6 +46,9 @@ fn main() -> ExitCode {
             trials.push(world::trial(format!("both_families_or_none_{variant}"), move || {
                 loading::both_or_none(variant);
             }));
+            trials.push(world::trial(format!("one_gate_and_no_daemon_{variant}"), move || {
+                loading::other_commands(variant);
+            }));
             trials.push(world::trial(format!("seed_001_{variant}"), move || {
                 articles::seed_001(variant);
             }));
