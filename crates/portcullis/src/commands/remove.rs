@@ -14,11 +14,20 @@ pub struct Args {}
 
 /// Runs the command.
 pub fn run(_args: &Args) -> Outcome {
-    let chains = iptables::remove()?;
-    // A host that lives on iptables may have a kernel without nftables.
-    let table = match Gate::open().and_then(|mut gate| gate.remove()) {
-        Err(_) if chains => false,
-        other => other?,
+    // Both are tried, whatever the other says.
+    let table = Gate::open().and_then(|mut gate| gate.remove());
+    let chains = iptables::remove();
+    let (table, chains) = match (table, chains) {
+        // A host that lives on iptables may have a kernel without nftables.
+        (Err(_), Ok(true)) => (false, true),
+        (Err(error), _) => return Err(error.into()),
+        (Ok(table), Err(failure)) => {
+            if table {
+                let _ = writeln!(anstream::stderr(), "table inet {TABLE} removed");
+            }
+            return Err(failure);
+        }
+        (Ok(table), Ok(chains)) => (table, chains),
     };
     let said = match (table, chains) {
         (true, false) => format!("table inet {TABLE} removed: guarded ports are open again"),

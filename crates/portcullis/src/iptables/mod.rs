@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use portcullis_core::policy::Policy;
 use portcullis_firewall::iptables::compile::{Generation, compile};
 use portcullis_firewall::iptables::text::{Jump, is_ours, removal, sets};
@@ -46,6 +47,7 @@ struct Plan {
 /// # Errors
 /// What could not be done; nothing has changed then, unless the message says so.
 pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Failure> {
+    let _undisturbed = Undisturbed::new()?;
     let before = FAMILIES.map(State::read).into_iter().collect::<Result<Vec<_>, _>>()?;
     let old_sets = match matcher {
         Matcher::Ipset => set_names(&run(Program::Ipset, &["list", "-name"], "")?),
@@ -88,6 +90,7 @@ pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Failure> {
 /// # Errors
 /// What could not be removed.
 pub fn remove() -> Result<bool, Failure> {
+    let _undisturbed = Undisturbed::new()?;
     let mut found = false;
     for family in FAMILIES {
         let Some(state) = State::read_if_there(family)? else { continue };
@@ -98,6 +101,33 @@ pub fn remove() -> Result<bool, Failure> {
         }
     }
     Ok(remove_all_sets()? || found)
+}
+
+/// While this lives, no hangup of a terminal and no Ctrl-C stops us halfway between the families; they
+/// wait until it is gone. The programs that we run are not protected: one that is stopped has changed
+/// nothing, and what was done before is undone.
+struct Undisturbed {
+    before: SigSet,
+}
+
+impl Undisturbed {
+    fn new() -> Result<Self, Failure> {
+        let mut set = SigSet::empty();
+        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
+            set.add(signal);
+        }
+        let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+        let before =
+            before.map_err(|errno| Failure::could_not(format!("cannot block signals: {errno}")))?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Undisturbed {
+    fn drop(&mut self) {
+        // The same call has just succeeded.
+        let _ = self.before.thread_set_mask();
+    }
 }
 
 fn load_all(plans: &[Plan]) -> Result<(), Failure> {
