@@ -71,6 +71,14 @@ impl Filter {
         writeln!(out, "COMMIT")
     }
 
+    /// A rule as it stands in the text, without its chain.
+    pub fn rule_text(&self, rule: &Rule) -> String {
+        let mut out = String::new();
+        // Writing to a string does not fail.
+        let _ = self.rule(&mut out, rule);
+        out.trim().into()
+    }
+
     fn rule(&self, out: &mut String, rule: &Rule) -> fmt::Result {
         for condition in &rule.matches {
             self.condition(out, condition)?;

@@ -6,6 +6,7 @@ pub mod check;
 pub mod compile;
 pub mod demo;
 pub mod explain;
+mod explain_iptables;
 mod explain_packet;
 pub mod import;
 pub mod knock;

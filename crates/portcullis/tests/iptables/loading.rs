@@ -18,6 +18,9 @@ use crate::world::{FAMILIES, PATIENCE, knock_packet};
 
 const RIGHT: [&str; 3] = ["tcp/1009", "udp/4001", "tcp/2003"];
 
+/// Well after the `step_timeout` of the configuration.
+const LATE: Duration = Duration::from_millis(2_600);
+
 pub fn config(backend: &str, open_for: &str, extra: &str) -> String {
     format!(
         "[gate]\nbackend = \"{backend}\"\n\
@@ -90,6 +93,12 @@ pub fn door(variant: Variant, matcher: Matcher) {
     place.apply(&config(word(matcher), "2s", ""));
     let connect =
         |from: IpAddr| place.client.connect(from, SocketAddr::new(place.host(from), 22), PATIENCE);
+    // A step that comes too late: it waits while the rest happens.
+    let late = place.addresses(2);
+    for from in late {
+        place.knock(from, &RIGHT[..2]);
+    }
+    let begun = Instant::now();
     let mut kept = Vec::new();
     for from in place.addresses(0) {
         assert_eq!(connect(from).unwrap_err().kind(), ErrorKind::ConnectionRefused);
@@ -108,12 +117,7 @@ pub fn door(variant: Variant, matcher: Matcher) {
         // What was made lives on.
         assert!(portcullis::lab::service::talk(&mut made, b"still here", PATIENCE).unwrap());
     }
-    // A step that comes too late, told by both families at once.
-    let late = place.addresses(2);
-    for from in late {
-        place.knock(from, &RIGHT[..2]);
-    }
-    thread::sleep(Duration::from_millis(2_600));
+    thread::sleep(LATE.saturating_sub(begun.elapsed()));
     for from in late {
         place.knock(from, &RIGHT[2..]);
         assert_eq!(place.answer(from), Some(Meaning::Reset));
@@ -233,8 +237,8 @@ pub fn again(variant: Variant, matcher: Matcher) {
     }
 }
 
-/// Commands that work with nftables alone say so, at the line that chose otherwise; and a change of
-/// the back end leaves one gate.
+/// `run` works with nftables alone and says so, at the line that chose otherwise; `explain` does not;
+/// and a change of the back end leaves one gate.
 pub fn other_commands(variant: Variant) {
     let place = Place::new(variant);
     let tools = &place.tools;
@@ -243,12 +247,37 @@ pub fn other_commands(variant: Variant) {
         let file = tools.path().join("portcullis.toml");
         crate::world::write_config(&file, &text);
         let file = file.to_str().unwrap();
-        for arguments in [&["run", file][..], &["explain", file, "tcp/22"]] {
-            let output = tools.run(crate::world::PROGRAM, arguments, "");
-            assert_eq!(output.status.code(), Some(1), "{output:?}");
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(said.contains("[backend-not-here]") && said.contains(":2:11"), "{said}");
-        }
+        let output = tools.run(crate::world::PROGRAM, &["run", file], "");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("[backend-not-here]") && said.contains(":2:11"), "{said}");
+        let packets =
+            ["tcp/1009", "tcp/9", "tcp/1009", "tcp/1009", "udp/4001", "tcp/2003", "tcp/22"];
+        let said = tools.must(
+            crate::world::PROGRAM,
+            &[&["explain", file][..], &packets, &["+30s", "+1s", "tcp/22"]].concat(),
+            "",
+        );
+        let said: Vec<_> =
+            said.lines().filter_map(|line| line.trim().strip_prefix("=> ")).collect();
+        let on = "it goes on to the other rules of INPUT";
+        let expected = [
+            "knock 1 of 3 of door ssh; the next one must come within 2s",
+            on,
+            "a wrong port: the attempt is lost",
+            on,
+            "knock 1 of 3 of door ssh; the next one must come within 2s",
+            on,
+            "the same knock again: nothing changes",
+            on,
+            "knock 2 of 3 of door ssh; the next one must come within 2s",
+            on,
+            "door ssh opens for 203.0.113.7 for 30s",
+            on,
+            on,
+            "refused",
+        ];
+        assert_eq!(said, expected);
         let nftables = text.replace(word(matcher), "nftables");
         place.apply(&nftables);
         place.apply(&text);
