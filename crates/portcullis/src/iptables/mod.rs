@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`run`] | the programs, run without a shell |
+//! | [`mod@run`] | the programs, run without a shell |
 //! | [`state`] | what of ours is in the kernel now |
 //!
 //! The two families are two transactions, so there is an order: the sets, both texts on trial, IPv6,

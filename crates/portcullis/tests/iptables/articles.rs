@@ -3,7 +3,7 @@
 //! Seed 001 is the article on iplock: three knocks in the shape of the `recent` wiki, every `--set`
 //! before its `--dport`. Seed 000 is the article on `recent` with a base firewall around it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use portcullis::lab::packet::{ACK, Packet};
 use portcullis_firewall::iptables::Family;
@@ -132,6 +132,12 @@ pub fn ours(variant: Variant) {
             shut(first, "a descending scan");
             syns(&place, first, [100, 300, 9999, 200]);
             shut(first, "a wrong port in between");
+            if let (IpAddr::V6(from), IpAddr::V6(to)) = (first, place.client.host(FAMILIES[1])) {
+                syns(&place, first, [100]);
+                place.wire.send_ip(&broken_off(from, to, 300)).unwrap();
+                syns(&place, first, [200]);
+                shut(first, "a fragment that breaks off inside its TCP header");
+            }
             syns(&place, first, [100, 300, 200]);
             assert!(place.is_open(first), "{backend} on {variant}: the right knock, {first}");
             shut(second, "somebody else's knock");
@@ -142,6 +148,17 @@ pub fn ours(variant: Variant) {
         }
         assert!(place.tools.portcullis("remove", None).status.success());
     }
+}
+
+/// The first fragment of a segment, of which it holds the ports and no flags (RFC 8200, section 4.5).
+fn broken_off(from: Ipv6Addr, to: Ipv6Addr, port: u16) -> Vec<u8> {
+    let mut bytes = vec![0x60, 0, 0, 0, 0, 16, 44, 64];
+    bytes.extend(from.octets().into_iter().chain(to.octets()));
+    // TCP follows, offset 0, more fragments.
+    bytes.extend([6, 0, 0, 1, 0, 0, 0, 9]);
+    bytes.extend(41_000_u16.to_be_bytes().into_iter().chain(port.to_be_bytes()));
+    bytes.extend([0, 0, 0, 1]);
+    bytes
 }
 
 /// `compile` prints what iptables-restore itself takes, without `apply`.
