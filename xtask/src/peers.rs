@@ -11,7 +11,7 @@ struct Peer {
     why: &'static str,
 }
 
-const PEERS: [Peer; 11] = [
+const PEERS: [Peer; 12] = [
     Peer {
         program: "nft",
         packages: &["nftables"],
@@ -37,6 +37,11 @@ const PEERS: [Peer; 11] = [
         program: "iptables",
         packages: &["iptables"],
         why: "the commands in other people's knockd.conf call it",
+    },
+    Peer {
+        program: "ipset",
+        packages: &["ipset"],
+        why: "one of the back ends is made of its sets",
     },
     Peer {
         program: "sshd",

@@ -66,6 +66,17 @@ pub const MAX_ATTEMPTS: usize = 1_000_000;
 /// why the daemon recognises beside it.
 pub const MAX_KERNEL_ATTEMPTS: u32 = 65_536;
 
+/// Lists of the match `recent` in one policy of the iptables back end, per address family: one for
+/// each stage and one for each door. The kernel finds a list by comparing names, so a packet that is
+/// looked up in all of them costs the square of this: 3 µs for 4 doors of four knocks, 250 µs at the
+/// bound (measured on one core of 2026, 1.7 µs without a gate). More is a configuration error.
+pub const MAX_RECENT_LISTS: usize = 256;
+
+/// Sets of `ipset` in one policy, per address family: one for each stage and one for each door. A
+/// packet to a wrong port is taken out of all of them: 70 µs at the bound (measured as above). More is
+/// a configuration error.
+pub const MAX_IPSETS: usize = 1_024;
+
 /// Grants alive at once, per address family. When full, a right knock opens nothing.
 pub const MAX_GRANTS: u32 = 65_536;
 

@@ -12,6 +12,8 @@ use std::path::Path;
 use portcullis_core::policy::{Door, DoorName, Gate, InterfaceName, Policy, Recogniser, Refuse};
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::compile;
+use portcullis_firewall::iptables::compile::Generation;
+use portcullis_firewall::iptables::{self, Family, Matcher};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator};
 
 fn policy(refuse: Refuse, tolerate: u8, recogniser: Recogniser) -> Policy {
@@ -73,6 +75,22 @@ fn a_door_without_guards_is_not_in_the_rules() {
     both.doors.remove(0);
     let alone = compile(&both).unwrap();
     assert!(alone.set("first").is_none() && alone.set("guards").unwrap().elements.is_empty());
+}
+
+#[test]
+fn the_rules_of_iptables_are_as_committed() {
+    for (name, matcher, family) in [
+        ("recent.iptables", Matcher::Recent, Family::V4),
+        ("ipset.ip6tables", Matcher::Ipset, Family::V6),
+    ] {
+        let policy = policy(Refuse::LikeClosed, 0, Recogniser::Kernel);
+        let filter = iptables::compile::compile(&policy, matcher, family, Generation::default());
+        let filter = filter.unwrap();
+        is_as_committed(name, &filter.to_string());
+        if matcher == Matcher::Ipset {
+            is_as_committed("ipset.sets", &iptables::text::sets(family, filter.sets.iter()));
+        }
+    }
 }
 
 fn packet(established: bool, payload: Payload) -> Packet {

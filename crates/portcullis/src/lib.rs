@@ -9,6 +9,7 @@
 //! | [`daemon`] | `run`: one process reads packets, another keeps the firewall |
 //! | [`demo`] | the story that `portcullis demo` tells |
 //! | [`import`] | a native configuration from a `knockd.conf` |
+//! | [`iptables`] | the gate on hosts that live on iptables: loads it, takes it away |
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`netlink`] | the kernel, spoken to directly: nf_tables and rtnetlink |
@@ -26,6 +27,7 @@ pub mod demo;
 pub mod exit;
 mod files;
 pub mod import;
+pub mod iptables;
 pub mod knockd;
 pub mod lab;
 pub mod netlink;

@@ -125,10 +125,11 @@ fn unsafe_code_lives_in_sys_alone() {
 #[test]
 fn no_program_is_executed_but_our_own() {
     // The daemon starts its own other half, a trial its timer, and the lab what a test or the demo
-    // gives it.
+    // gives it. Hosts that live on iptables have no other face than its programs.
     let timer = "crates/portcullis/src/apply/timer.rs";
     let except = [
         timer,
+        "crates/portcullis/src/iptables/run.rs",
         "crates/portcullis/src/daemon",
         "crates/portcullis/src/lab",
         "crates/portcullis/src/demo",

@@ -40,6 +40,30 @@ pub fn check(
     if may_start(ruleset, session, &interface, carried) {
         return Ok(());
     }
+    let known = |name: &str| held.values().any(|held| held == name);
+    Err(locked_out(policy, session, known))
+}
+
+/// The same, for a back end whose living grants are not asked for: who has one needs
+/// `--allow-lockout` too.
+///
+/// # Errors
+///
+/// With [`Exit::No`](crate::exit::Exit::No) when it could not.
+pub fn check_strangers(
+    policy: &Policy,
+    ruleset: &Ruleset,
+    session: &Session,
+) -> Result<(), Failure> {
+    let interface = interface(policy, session)?;
+    if may_start(ruleset, session, &interface, std::iter::empty()) {
+        return Ok(());
+    }
+    Err(locked_out(policy, session, |_| false))
+}
+
+/// `is_known` says whether a door of this name is in force.
+fn locked_out(policy: &Policy, session: &Session, is_known: impl Fn(&str) -> bool) -> Failure {
     let port = session.port;
     let door = policy.doors.iter().find(|door| {
         let guards = |p: &portcullis_core::policy::Port| {
@@ -59,7 +83,7 @@ pub fn check(
         ),
     };
     // A door that is in force can be knocked at now; a new one cannot.
-    let known = name.is_some_and(|name| held.values().any(|held| held == name));
+    let known = name.is_some_and(is_known);
     let hint = if known {
         "knock first, from that address, and apply while the door is open; `--allow-lockout` does it all \
          the same"
@@ -67,7 +91,7 @@ pub fn check(
         "nobody can have knocked at a door that is not there yet: `--allow-lockout --confirm-within 60s` \
          puts it there, and takes it back unless you knock and confirm over a new session"
     };
-    Err(Failure::refused(message).hint(hint))
+    Failure::refused(message).hint(hint)
 }
 
 /// A living grant as the new rules would have it: its address, and the door of the same name.

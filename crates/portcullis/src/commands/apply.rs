@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_core::policy::Policy;
 
+use super::apply_iptables;
 use super::state_dir::StateDir;
 use crate::apply::{self, Configured};
 use crate::config::{self, duration};
@@ -21,12 +22,12 @@ pub struct Args {
     /// Roll back after this time (1s to 24h) unless `portcullis confirm` comes over a new SSH session
     /// [default: confirmed at once]
     #[arg(long, value_name = "DURATION", value_parser = within)]
-    confirm_within: Option<Duration>,
+    pub(super) confirm_within: Option<Duration>,
     /// Even if this SSH session could not be opened anew
     #[arg(long)]
-    allow_lockout: bool,
+    pub(super) allow_lockout: bool,
     #[command(flatten)]
-    state_dir: StateDir,
+    pub(super) state_dir: StateDir,
 }
 
 /// Shortest and longest time of a trial.
@@ -34,9 +35,13 @@ const WITHIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(24 * 
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let configured = Configured::new(config::load_for(args.file.as_deref())?)?;
+    let loaded = config::load_for(args.file.as_deref())?;
     let start = Instant::now();
-    interfaces_exist(&configured.policy)?;
+    interfaces_exist(&loaded.policy)?;
+    if let Some(matcher) = loaded.backend.matcher() {
+        return apply_iptables::run(args, &loaded.policy, matcher, start);
+    }
+    let configured = Configured::new(loaded)?;
     let doors = guarding(&configured.policy);
     let has_hooks = configured.policy.has_hooks();
     let loaded =

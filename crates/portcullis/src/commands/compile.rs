@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use portcullis_core::policy::Policy;
 use portcullis_firewall::compile::compile;
+use portcullis_firewall::iptables::compile::{Generation, compile as compile_iptables};
+use portcullis_firewall::iptables::text::sets;
+use portcullis_firewall::iptables::{Family, Matcher};
 use portcullis_firewall::ruleset::Ruleset;
 
-use crate::config;
+use crate::config::{self, Backend};
 use crate::exit::{Exit, Failure, Outcome};
 
 /// Arguments of `compile`.
@@ -15,9 +18,9 @@ use crate::exit::{Exit, Failure, Outcome};
 pub struct Args {
     /// The configuration; `-` is standard input [default: /etc/portcullis/portcullis.toml]
     file: Option<PathBuf>,
-    /// In whose language
-    #[arg(long, value_enum, default_value_t = Target::Nftables)]
-    target: Target,
+    /// In whose language [default: that of the configuration's `backend`, if it is nftables]
+    #[arg(long, value_enum)]
+    target: Option<Target>,
 }
 
 /// In whose language the rules are printed.
@@ -25,14 +28,17 @@ pub struct Args {
 enum Target {
     /// A script for `nft -f`, which replaces the table in one transaction
     Nftables,
+    /// A file for `iptables-restore --noflush`; uses `recent`, or ipset if that is the `backend`
+    Iptables,
+    /// The same for `ip6tables-restore --noflush`
+    Ip6tables,
+    /// The sets that these files need with `backend = "ipset"`, for `ipset restore`
+    Ipset,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let loaded = config::load_for(args.file.as_deref())?;
-    let text = match args.target {
-        Target::Nftables => ruleset(&loaded.policy)?.to_string(),
-    };
+    let text = text(args)?;
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // The reader has seen enough, as `head` has.
@@ -40,6 +46,47 @@ pub fn run(args: &Args) -> Outcome {
             Err(Failure::could_not(format!("cannot write to standard output: {error}")))
         }
         _ => Ok(Exit::Done),
+    }
+}
+
+fn text(args: &Args) -> Result<String, Failure> {
+    let file = args.file.as_deref();
+    let loaded = match args.target {
+        None => config::load_for(file)?,
+        Some(Target::Nftables) => config::load_for_backend(file, |_| Backend::Nftables)?,
+        Some(_) => config::load_for_backend(file, |named| match named {
+            Backend::Nftables if args.target == Some(Target::Ipset) => Backend::Ipset,
+            Backend::Nftables => Backend::Iptables,
+            other => other,
+        })?,
+    };
+    let policy = &loaded.policy;
+    let Some(matcher) = loaded.backend.matcher() else { return Ok(ruleset(policy)?.to_string()) };
+    let filter = |family| {
+        compile_iptables(policy, matcher, family, Generation::default())
+            .map_err(|_| Failure::could_not("doors contradict each other"))
+    };
+    match args.target {
+        Some(Target::Iptables) => Ok(filter(Family::V4)?.to_string()),
+        Some(Target::Ip6tables) => Ok(filter(Family::V6)?.to_string()),
+        Some(Target::Ipset) if matcher == Matcher::Ipset => Ok(Family::BOTH
+            .into_iter()
+            .map(|family| Ok(sets(family, filter(family)?.sets.iter())))
+            .collect::<Result<String, Failure>>()?),
+        Some(Target::Ipset) => {
+            Err(Failure::wrong_use("the rules of this configuration use no sets")
+                .hint("write `backend = \"ipset\"` below `[gate]`"))
+        }
+        _ => {
+            let message = format!("there are two families with `{}`", loaded.backend.word());
+            let targets = match matcher {
+                Matcher::Recent => "`--target iptables` and `--target ip6tables`",
+                Matcher::Ipset => {
+                    "`--target ipset`, then `--target iptables` and `--target ip6tables`"
+                }
+            };
+            Err(Failure::wrong_use(message).hint(format!("ask for {targets}")))
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use portcullis_firewall::compile::{GRANTS, class_of, compile};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Trace};
 
+use crate::commands::explain_iptables;
 use crate::commands::explain_packet::{Item, Sent};
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
@@ -31,7 +32,7 @@ pub struct Args {
     items: Vec<String>,
     /// Who sends them
     #[arg(long, value_name = "ADDRESS", default_value = "203.0.113.7")]
-    from: IpAddr,
+    pub(super) from: IpAddr,
     /// The interface that they come in on [default: the first one of the configuration, or eth0]
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
@@ -40,11 +41,11 @@ pub struct Args {
     established: bool,
     /// Show every rule that a packet meets, not only those that match it
     #[arg(long)]
-    rules: bool,
+    pub(super) rules: bool,
 }
 
 /// Time between packets, unless a `+DURATION` stands between them.
-const GAP: Duration = Duration::from_millis(100);
+pub(super) const GAP: Duration = Duration::from_millis(100);
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
@@ -67,7 +68,10 @@ pub fn run(args: &Args) -> Outcome {
         return Err(Failure::wrong_use("there is no packet to explain")
             .hint("write packets behind the configuration, as in `tcp/7431 udp/29117 tcp/22`"));
     }
-    let policy = config::load_for(file.as_deref())?.policy;
+    let config::Loaded { policy, backend, .. } = config::load_for(file.as_deref())?;
+    if let Some(matcher) = backend.matcher() {
+        return explain_iptables::run(args, &items, &policy, matcher);
+    }
     let conflict = |_| Failure::could_not("the doors cannot be told apart");
     let ruleset = compile(&policy).map_err(conflict)?;
     let mut story = Story {
@@ -95,6 +99,28 @@ fn texts(ruleset: &Ruleset) -> BTreeMap<(String, usize), String> {
         rules.map(|(index, rule)| ((chain.name.clone(), index), rule.to_string()))
     });
     rules.collect()
+}
+
+/// The packet as the rules see it.
+pub(super) fn dress(args: &Args, policy: &Policy, sent: Sent) -> Packet {
+    let interface = match (&args.interface, policy.gate.interfaces.first()) {
+        (Some(name), _) => name.clone(),
+        (None, Some(name)) => name.as_str().to_owned(),
+        (None, None) => "eth0".to_owned(),
+    };
+    let destination = match args.from {
+        IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    Packet {
+        interface,
+        for_host: true,
+        fragment: false,
+        established: args.established,
+        source: args.from,
+        destination,
+        payload: sent.payload(args.from.is_ipv4()),
+    }
 }
 
 struct Story<'a> {
@@ -131,7 +157,7 @@ impl<'a> Story<'a> {
     }
 
     fn packet(&mut self, sent: Sent, out: &mut impl Write) -> io::Result<()> {
-        let packet = self.dress(sent);
+        let packet = dress(self.args, self.policy, sent);
         let before = self.state();
         let trace = self.simulator.receive(&packet, self.now);
         for step in trace.steps.iter().filter(|step| step.matched || self.args.rules) {
@@ -145,27 +171,6 @@ impl<'a> Story<'a> {
             writeln!(out, "          => {line}")?;
         }
         Ok(())
-    }
-
-    fn dress(&self, sent: Sent) -> Packet {
-        let interface = match (&self.args.interface, self.policy.gate.interfaces.first()) {
-            (Some(name), _) => name.clone(),
-            (None, Some(name)) => name.as_str().to_owned(),
-            (None, None) => "eth0".to_owned(),
-        };
-        let destination = match self.args.from {
-            IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
-            IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
-        };
-        Packet {
-            interface,
-            for_host: true,
-            fragment: false,
-            established: self.args.established,
-            source: self.args.from,
-            destination,
-            payload: sent.payload(self.args.from.is_ipv4()),
-        }
     }
 
     /// What the daemon makes of it; `None` where it does not look.

@@ -1,6 +1,7 @@
 //! One file per command of `portcullis`: its arguments, and what it does.
 
 pub mod apply;
+mod apply_iptables;
 pub mod boot;
 pub mod check;
 pub mod compile;
@@ -8,6 +9,7 @@ pub mod confirm;
 pub mod demo;
 pub mod doors;
 pub mod explain;
+mod explain_iptables;
 mod explain_packet;
 pub mod grant;
 pub mod grants;

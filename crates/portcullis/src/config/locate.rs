@@ -61,7 +61,8 @@ fn span_of_other(meaning: &Meaning, place: Place, first: &Span) -> Option<Span> 
     span(meaning, place).filter(|span| span != first)
 }
 
-fn span(meaning: &Meaning, place: Place) -> Option<Span> {
+/// Where the file says it.
+pub fn span(meaning: &Meaning, place: Place) -> Option<Span> {
     let door = |id: DoorId| meaning.doors.get(id.index());
     let or_name = |id, part: fn(&DoorSpans) -> Option<&Span>| {
         door(id).map(|door| part(door).unwrap_or(&door.name).clone())

@@ -4,6 +4,7 @@ use portcullis_core::policy::{InterfaceName, Policy, Refuse};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::backend::Backend;
 use super::door::{self, DoorSpans};
 use super::reader::{self, Key, Value, entries, not_available, unknown_key, wrong_type};
 use super::report::{Diagnostic, Span};
@@ -14,6 +15,9 @@ use super::{error, suggest};
 pub struct Meaning {
     /// Holds only doors whose guarded ports and sequence are there.
     pub policy: Policy,
+    pub backend: Backend,
+    pub backend_span: Option<Span>,
+    pub refuse_span: Option<Span>,
     pub interfaces: List,
     pub public: List,
     /// As many as the policy has doors.
@@ -98,13 +102,14 @@ impl Meaning {
                 "stance" => {
                     available(value, &["guard"], &["closed"], "it comes with the base firewall")
                 }
-                "backend" => available(
-                    value,
-                    &["nftables"],
-                    &["iptables", "ipset"],
-                    "it comes with the iptables back end",
-                ),
-                "refuse" => refuse(value).map(|refuse| self.policy.gate.refuse = refuse),
+                "backend" => {
+                    self.backend_span = Some(value.span());
+                    backend(value).map(|backend| self.backend = backend)
+                }
+                "refuse" => {
+                    self.refuse_span = Some(value.span());
+                    refuse(value).map(|refuse| self.policy.gate.refuse = refuse)
+                }
                 "allow" => Err(not_available(
                     key.span(),
                     "`allow`",
@@ -159,6 +164,14 @@ fn available(
         }
         _ => Err(unknown),
     }
+}
+
+fn backend(value: &Value<'_>) -> Result<Backend, Diagnostic> {
+    Ok(match reader::word(value, &["nftables", "iptables", "ipset"])? {
+        "iptables" => Backend::Iptables,
+        "ipset" => Backend::Ipset,
+        _ => Backend::Nftables,
+    })
 }
 
 fn refuse(value: &Value<'_>) -> Result<Refuse, Diagnostic> {

@@ -8,11 +8,13 @@
 //! | `syntax` | text to a tree of TOML values, each with its place |
 //! | `reader` | values of the types that keys have |
 //! | `meaning`, `door`, `hook` | the keys: tree to policy |
+//! | [`backend`] | which back end it is for, and what that one cannot do |
 //! | `locate` | what the check of the policy finds, put where it stands in the file |
 //! | `suggest` | "did you mean" |
 //!
 //! Nothing stops at the first error: a person who fixes a file sees all that is wrong with it.
 
+pub mod backend;
 mod door;
 pub mod duration;
 mod hook;
@@ -32,6 +34,7 @@ use std::path::Path;
 use portcullis_core::policy::{Policy, Severity};
 
 use crate::exit::Failure;
+pub use backend::Backend;
 pub use read::{LoadError, MAX_BYTES};
 pub use report::{Diagnostic, Report};
 
@@ -43,10 +46,32 @@ pub const DEFAULT_PATH: &str = "/etc/portcullis/portcullis.toml";
 pub struct Loaded {
     /// What it says. It has passed the check.
     pub policy: Policy,
+    /// Which back end it is for.
+    pub backend: Backend,
+    /// Where it says so.
+    backend_span: report::Span,
     /// What could be better. Holds no errors.
     pub warnings: Report,
     /// What was read.
     pub text: String,
+}
+
+/// Which back end it is to be for, given the one that the configuration names.
+type Choose<'a> = &'a dyn Fn(Backend) -> Backend;
+
+impl Loaded {
+    /// For a command that works with nftables alone.
+    ///
+    /// # Errors
+    /// The configuration is for another back end.
+    pub fn only_nftables(self, command: &str, hint: &str) -> Result<Self, Box<Report>> {
+        if self.backend == Backend::Nftables {
+            return Ok(self);
+        }
+        let message = format!("`portcullis {command}` works with nftables alone");
+        let found = error("backend-not-here", self.backend_span, message).hint(hint);
+        Err(Box::new(self.warnings.with_only(found)))
+    }
 }
 
 /// Reads a configuration that is in memory already. `path` is what messages call it.
@@ -54,22 +79,29 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong with it, of syntax, of meaning, and what the check of the policy found.
 pub fn parse_str(path: &str, text: &str) -> Result<Loaded, Report> {
+    parse_for(path, text, &|named| named)
+}
+
+/// As [`parse_str`], for another back end than the configuration names.
+fn parse_for(path: &str, text: &str, choose: Choose<'_>) -> Result<Loaded, Report> {
     // Some editors begin a file with a byte order mark. TOML does not count it, nor do columns.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut found = Vec::new();
     let tree = syntax::parse(text, &mut found);
-    let mut policy = Policy::default();
+    let mut meaning = meaning::Meaning::default();
     if let Some(tree) = tree {
-        let meaning = meaning::read(&tree, &mut found);
+        meaning = meaning::read(&tree, &mut found);
+        meaning.backend = choose(meaning.backend);
         locate::check(&meaning, &mut found);
-        policy = meaning.policy;
+        backend::settle(&mut meaning, &mut found);
     }
-    let report = Report::new(path, text, found);
-    if report.errors() == 0 {
-        Ok(Loaded { policy, warnings: report, text: text.to_owned() })
-    } else {
-        Err(report)
+    let warnings = Report::new(path, text, found);
+    if warnings.errors() > 0 {
+        return Err(warnings);
     }
+    let backend_span = meaning.backend_span.unwrap_or(0..0);
+    let text = text.to_owned();
+    Ok(Loaded { policy: meaning.policy, backend: meaning.backend, backend_span, warnings, text })
 }
 
 /// Reads a file, or standard input if the path is `-`.
@@ -77,10 +109,14 @@ pub fn parse_str(path: &str, text: &str) -> Result<Loaded, Report> {
 /// # Errors
 /// That it cannot be read, or what is wrong with it.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    read_for(path, &|named| named)
+}
+
+fn read_for(path: &Path, choose: Choose<'_>) -> Result<Loaded, LoadError> {
     let source = read::read(path)?;
     let mut loaded = match &source.bad_utf8 {
         Some(at) => Err(Report::new(&source.name, &source.text, vec![at.clone()])),
-        None => parse_str(&source.name, &source.text),
+        None => parse_for(&source.name, &source.text, choose),
     };
     let report = match &mut loaded {
         Ok(loaded) => &mut loaded.warnings,
@@ -97,7 +133,18 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// With [`Exit::No`](crate::exit::Exit::No) and no message when the configuration is wrong, as all
 /// has been said; with [`Exit::CouldNot`](crate::exit::Exit::CouldNot) when it cannot be read.
 pub fn load_for(path: Option<&Path>) -> Result<Loaded, Failure> {
-    match load(path.unwrap_or(Path::new(DEFAULT_PATH))) {
+    load_for_backend(path, |named| named)
+}
+
+/// As [`load_for`], for the back end that is chosen, given the one that the configuration names.
+///
+/// # Errors
+/// As [`load_for`]; what that back end cannot do is wrong with it too.
+pub fn load_for_backend(
+    path: Option<&Path>,
+    choose: impl Fn(Backend) -> Backend,
+) -> Result<Loaded, Failure> {
+    match read_for(path.unwrap_or(Path::new(DEFAULT_PATH)), &choose) {
         Ok(loaded) => {
             loaded.warnings.show();
             Ok(loaded)

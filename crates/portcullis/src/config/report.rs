@@ -105,6 +105,14 @@ impl Report {
         self.found.dedup();
     }
 
+    /// The same text with nothing found in it but this.
+    #[must_use]
+    pub fn with_only(mut self, found: Diagnostic) -> Self {
+        self.found.clear();
+        self.extend(vec![found]);
+        self
+    }
+
     /// What the configuration is called.
     pub fn path(&self) -> &str {
         &self.path

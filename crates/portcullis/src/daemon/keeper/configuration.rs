@@ -47,7 +47,11 @@ impl Configuration {
                 _ => failure,
             }
         })?;
-        match config::parse_str(&name, &text) {
+        let hint = "the rules of this back end recognise knocks by themselves: load them with \
+                    `portcullis apply`";
+        let loaded = config::parse_str(&name, &text)
+            .and_then(|loaded| loaded.only_nftables("run", hint).map_err(|report| *report));
+        match loaded {
             Ok(loaded) => {
                 loaded.warnings.show();
                 Ok(Self { policy: loaded.policy, text })

@@ -1,0 +1,223 @@
+//! What the iptables back ends cannot do with a policy.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use portcullis_core::automaton::Automaton;
+use portcullis_core::limits;
+use portcullis_core::policy::{
+    DoorId, DoorName, Place, Policy, Protocol, Recogniser, Refuse, Severity,
+};
+
+use super::compile::{grant_list, stage_count};
+use super::{Family, Matcher};
+
+/// From so many lists on the cost of `recent` is worth a warning.
+const MANY_LISTS: usize = 32;
+
+/// Where in a configuration something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Site {
+    /// The choice of the back end.
+    Backend,
+    /// How guarded ports are refused; the choice of the back end where nothing is said.
+    Refuse,
+    /// Who recognises the knocks of a door.
+    Recogniser(DoorId),
+    /// A place that every policy has.
+    Policy(Place),
+}
+
+/// Something found in a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What.
+    pub problem: Problem,
+    /// Where.
+    pub site: Site,
+}
+
+/// The ways in which a policy does not suit these back ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is documented by its message and its hint below")]
+pub enum Problem {
+    NoDaemon,
+    Tolerates,
+    FractionOfSecond,
+    WildcardInterface,
+    SameGrants { other: DoorName },
+    TooManyStages { count: usize, matcher: Matcher },
+    Evicts,
+    Fills,
+    ManyStages { count: usize },
+    LessExact,
+}
+
+/// Everything about a policy that does not suit the iptables back end with this matcher. It may be
+/// used with it when none of the findings is an error, and
+/// [`core`](portcullis_core::policy::check()) finds none either.
+pub fn check(policy: &Policy, matcher: Matcher) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut report = |site, problem| findings.push(Finding { problem, site });
+    for (index, name) in policy.gate.interfaces.iter().enumerate().take(limits::MAX_INTERFACES) {
+        if name.as_str().ends_with('+') || name.as_str().starts_with('!') {
+            report(Site::Policy(Place::Interface(index)), Problem::WildcardInterface);
+        }
+    }
+    let mut grants: BTreeMap<String, &DoorName> = BTreeMap::new();
+    for (id, door) in policy.doors().take(limits::MAX_DOORS) {
+        if door.recogniser != Recogniser::Kernel {
+            report(Site::Recogniser(id), Problem::NoDaemon);
+        }
+        if door.tolerate > 0 {
+            report(Site::Policy(Place::Tolerate(id)), Problem::Tolerates);
+        }
+        if door.step_timeout.subsec_nanos() > 0 {
+            report(Site::Policy(Place::StepTimeout(id)), Problem::FractionOfSecond);
+        }
+        if door.open_for.subsec_nanos() > 0 {
+            report(Site::Policy(Place::OpenFor(id)), Problem::FractionOfSecond);
+        }
+        let list = grant_list(Family::V4, &door.name);
+        if let Some(&other) = grants.get(&list) {
+            if *other != door.name {
+                let other = other.clone();
+                report(Site::Policy(Place::Door(id)), Problem::SameGrants { other });
+            }
+        } else {
+            grants.insert(list, &door.name);
+        }
+    }
+    let doors = policy.doors().take(limits::MAX_DOORS);
+    if let Ok(automaton) = Automaton::build(doors) {
+        let count = stage_count(&automaton).saturating_add(grants.len());
+        let most = most_lists(matcher);
+        if count > most {
+            report(Site::Backend, Problem::TooManyStages { count, matcher });
+        } else if matcher == Matcher::Recent && count > MANY_LISTS {
+            report(Site::Backend, Problem::ManyStages { count });
+        }
+    }
+    let mut guards = policy.doors.iter().flat_map(|door| &door.guards);
+    if policy.gate.refuse == Refuse::LikeClosed && guards.any(|p| p.protocol == Protocol::Tcp) {
+        report(Site::Refuse, Problem::LessExact);
+    }
+    report(
+        Site::Backend,
+        match matcher {
+            Matcher::Recent => Problem::Evicts,
+            Matcher::Ipset => Problem::Fills,
+        },
+    );
+    findings
+}
+
+const fn most_lists(matcher: Matcher) -> usize {
+    match matcher {
+        Matcher::Recent => limits::MAX_RECENT_LISTS,
+        Matcher::Ipset => limits::MAX_IPSETS,
+    }
+}
+
+impl Problem {
+    /// A short name that stays the same for ever, for scripts and for looking it up.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoDaemon => "backend-no-daemon",
+            Self::Tolerates => "backend-tolerate",
+            Self::FractionOfSecond => "backend-whole-seconds",
+            Self::WildcardInterface => "backend-wildcard",
+            Self::SameGrants { .. } => "backend-same-name",
+            Self::TooManyStages { .. } => "backend-too-many-lists",
+            Self::Evicts => "recent-evicts",
+            Self::Fills => "ipset-fills",
+            Self::ManyStages { .. } => "recent-slow",
+            Self::LessExact => "backend-less-exact",
+        }
+    }
+
+    /// Whether it forbids the policy.
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::Evicts | Self::Fills | Self::ManyStages { .. } | Self::LessExact => {
+                Severity::Warning
+            }
+            _ => Severity::Error,
+        }
+    }
+
+    /// What to do about it, as one sentence without a period.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoDaemon => "write `recogniser = \"kernel\"`, or `backend = \"nftables\"`".into(),
+            Self::Tolerates => "write `tolerate = 0`, or `backend = \"nftables\"`".into(),
+            Self::FractionOfSecond => "write whole seconds such as `5s`".into(),
+            Self::WildcardInterface => "rename the interface, or write `backend = \"nftables\"`".into(),
+            Self::SameGrants { .. } => "give one of them another name".into(),
+            Self::TooManyStages { matcher, .. } => {
+                format!("at most {}; write `backend = \"nftables\"`", most_lists(*matcher))
+            }
+            Self::Evicts => {
+                "`backend = \"nftables\"` with the daemon beside it stands a flood; `\"ipset\"` has \
+                 room for 65,536"
+                    .into()
+            }
+            Self::Fills => {
+                "`backend = \"nftables\"` with the daemon beside it stands such a flood".into()
+            }
+            Self::ManyStages { .. } => {
+                "`backend = \"nftables\"` costs the same for any number of doors".into()
+            }
+            Self::LessExact => {
+                "with `backend = \"nftables\"` the network stack itself answers; `refuse = \"drop\"` \
+                 suits a host that drops everything else"
+                    .into()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDaemon => f.write_str("the daemon cannot open doors of this back end"),
+            Self::Tolerates => {
+                f.write_str("this back end cannot forgive a wrong port and keep the time left")
+            }
+            Self::FractionOfSecond => f.write_str("this back end counts in whole seconds"),
+            Self::WildcardInterface => {
+                f.write_str("iptables takes this name for a pattern, not for an interface")
+            }
+            Self::SameGrants { other } => {
+                write!(f, "the set of this door would have the same name as that of door `{other}`")
+            }
+            Self::TooManyStages { count, matcher } => {
+                let lists = match matcher {
+                    Matcher::Recent => "lists of `recent`",
+                    Matcher::Ipset => "sets of `ipset`",
+                };
+                write!(f, "the doors need {count} {lists} in each address family")
+            }
+            Self::Evicts => f.write_str(
+                "a list of `recent` holds 100 addresses: so many packets from forged sources to the \
+                 first knock port undo everyone's attempts",
+            ),
+            Self::Fills => f.write_str(
+                "65,536 forged sources fill the set of a stage, and nobody else can knock until \
+                 their time is up",
+            ),
+            Self::ManyStages { count } => write!(
+                f,
+                "each packet that may be a knock or a wrong port is looked up in up to {count} lists \
+                 of `recent`, which the kernel finds one after the other"
+            ),
+            Self::LessExact => f.write_str(
+                "iptables refuses less exactly than a closed port: its resets have type of service \
+                 0 and no flow label, and come even where other rules drop",
+            ),
+        }
+    }
+}

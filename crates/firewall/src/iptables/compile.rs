@@ -1,0 +1,381 @@
+//! Policy to chains, stance `guard`.
+//!
+//! Every state of the doors' automaton but the root is a list of source addresses. A packet that may
+//! be a knock is taken to the chain of the list that its source is in, which says what the knock
+//! means there; a source in no list is in the root. Whoever knocks leaves all lists before entering
+//! one, and a packet to any other port takes its source out of all of them.
+//!
+//! The last state of a door needs no list where nothing but a repeat differs from the root there.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use portcullis_core::automaton::{Automaton, Conflict, State, StateId};
+use portcullis_core::limits;
+use portcullis_core::policy::{Door, DoorId, DoorName, Policy, Port, Protocol, Recogniser, Refuse};
+
+use super::text::MAX_PORTS;
+use super::{Chain, Family, Filter, INPUT, Match, Matcher, PREFIX, Rule, Set, Target};
+use crate::ruleset::Reject;
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+const GATE: &str = "portcullis-gate";
+const REFUSE: &str = "portcullis-refuse";
+const KNOCK: &str = "portcullis-knock";
+const FIRST: &str = "portcullis-first";
+const FORGET: &str = "portcullis-forget";
+
+/// Longest name of a set (`IPSET_MAXNAMELEN` of `linux/netfilter/ipset/ip_set.h`, less the NUL).
+const MAX_SET_NAME: usize = 31;
+
+/// Compiles a policy that passed the checks of [`core`](portcullis_core::policy::check()) and of
+/// [`super::check`] for this matcher.
+///
+/// # Errors
+/// The conflicts between doors that `check` would have found.
+pub fn compile(
+    policy: &Policy,
+    matcher: Matcher,
+    family: Family,
+    generation: Generation,
+) -> Result<Filter, Vec<Conflict>> {
+    let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?;
+    let listed = listed(&automaton);
+    let compiler = Compiler { policy, matcher, family, generation, automaton, listed };
+    let mut chains = vec![compiler.input(), compiler.gate()];
+    chains.extend(compiler.doors());
+    chains.push(compiler.refuse());
+    if compiler.recognises() {
+        chains.push(compiler.knock());
+        chains.extend(compiler.stages());
+        chains.push(compiler.first());
+        chains.push(compiler.forget());
+    }
+    let sets = match matcher {
+        Matcher::Recent => Vec::new(),
+        Matcher::Ipset => compiler.sets(),
+    };
+    Ok(Filter { family, sets, chains })
+}
+
+/// The list of those at this stage. The families have lists of their own: one list of `recent` has
+/// one mask for both, and rules that were saved and restored would make it that of IPv4.
+pub fn stage_list(family: Family, generation: Generation, door: DoorId, stage: u8) -> String {
+    format!("{PREFIX}{}_{}_{}_{stage}", digit(family), generation.0, door.0)
+}
+
+/// The list of those who may enter. It bears the door's name and not its number, so that a grant
+/// is for the same door after the configuration has changed.
+pub fn grant_list(family: Family, door: &DoorName) -> String {
+    let prefix = format!("{PREFIX}{}_open_", digit(family));
+    let name = door.as_str();
+    if prefix.len().saturating_add(name.len()) <= MAX_SET_NAME {
+        return format!("{prefix}{name}");
+    }
+    // FNV-1a, of which 56 bits fit. `check` refuses doors for which it is the same.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{prefix}{:014x}", hash >> 8)
+}
+
+/// How many lists of stages the doors need, per family.
+pub(super) fn stage_count(automaton: &Automaton) -> usize {
+    listed(automaton).len()
+}
+
+fn listed(automaton: &Automaton) -> BTreeSet<StateId> {
+    let steps: BTreeSet<StateId> = automaton.step().into_iter().map(|(at, _, _)| at).collect();
+    let states = automaton.states();
+    states.filter(|(id, s)| s.opens.is_none() || steps.contains(id)).map(|(id, _)| id).collect()
+}
+
+const fn digit(family: Family) -> char {
+    match family {
+        Family::V4 => '4',
+        Family::V6 => '6',
+    }
+}
+
+/// Tells the lists of stages apart from those of the rules before, which the kernel keeps while the
+/// one is replaced by the other: half a knock at the old sequence is none at the new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Generation(u8);
+
+impl Generation {
+    /// Of a list's name, if it is that of a stage.
+    pub fn of(list: &str) -> Option<Self> {
+        let mut parts = list.strip_prefix(PREFIX)?.get(1..)?.strip_prefix('_')?.split('_');
+        let generation = parts.next()?.parse().ok()?;
+        let numbers = parts.filter(|part| part.parse::<u32>().is_ok()).count();
+        (numbers == 2 && list.split('_').count() == 4 && generation < 10)
+            .then_some(Self(generation))
+    }
+
+    /// One that differs from the newest of these, and from all if there are fewer than ten.
+    pub fn after(used: &[Self]) -> Self {
+        let newest = used.iter().max().map_or(0, |newest| newest.0.saturating_add(1));
+        let mut all = (0..10_u8).map(|n| Self(newest.saturating_add(n) % 10));
+        all.find(|generation| !used.contains(generation)).unwrap_or_default()
+    }
+}
+
+struct Compiler<'a> {
+    policy: &'a Policy,
+    matcher: Matcher,
+    family: Family,
+    generation: Generation,
+    automaton: Automaton,
+    /// The states that have a list.
+    listed: BTreeSet<StateId>,
+}
+
+impl Compiler<'_> {
+    fn recognises(&self) -> bool {
+        self.automaton.states().next().is_some()
+    }
+
+    /// The states that have a list, the furthest first.
+    fn lists(&self) -> impl Iterator<Item = (StateId, &State, String)> {
+        let mut states: Vec<_> =
+            self.automaton.states().filter(|(id, _)| self.listed.contains(id)).collect();
+        states.sort_by_key(|(id, state)| (core::cmp::Reverse(state.stage), *id));
+        states.into_iter().map(|(id, state)| (id, state, self.stage(state)))
+    }
+
+    fn stage(&self, state: &State) -> String {
+        stage_list(self.family, self.generation, state.door, state.stage)
+    }
+
+    fn grants(&self, door: &Door) -> String {
+        grant_list(self.family, &door.name)
+    }
+
+    fn sets(&self) -> Vec<Set> {
+        let stage = |(_, _, name)| {
+            let size = limits::MAX_KERNEL_ATTEMPTS;
+            Set { name, size, default_timeout: 5, grants: false }
+        };
+        let grants = self.policy.doors.iter().map(|door| {
+            let size = limits::MAX_GRANTS;
+            Set { name: self.grants(door), size, default_timeout: 30, grants: true }
+        });
+        grants.chain(self.lists().map(stage)).collect()
+    }
+
+    fn input(&self) -> Chain {
+        let mut rules =
+            vec![rule([Match::Established], Target::Return).because("connections already made")];
+        if self.policy.gate.interfaces.is_empty() {
+            rules.push(rule([Match::Interface("lo".to_owned())], Target::Return));
+            rules.push(rule([], goto(GATE)));
+        } else {
+            let names: BTreeSet<_> = self.policy.gate.interfaces.iter().collect();
+            for name in names {
+                rules.push(rule([Match::Interface(name.as_str().to_owned())], goto(GATE)));
+            }
+        }
+        Chain { name: INPUT.to_owned(), rules }
+    }
+
+    /// What comes in where the gate stands.
+    fn gate(&self) -> Chain {
+        let mut rules = Vec::new();
+        if self.family == Family::V6 {
+            // A first fragment that breaks off inside its TCP header (RFC 8200, section 4.5), and yet
+            // shows a port. The network stack refuses it.
+            rules.push(rule([Match::FragmentHeader], Target::Return));
+        }
+        rules.extend(to_ports(&self.policy.gate.public, &Target::Return));
+        for (id, door) in self.policy.doors() {
+            let to_door = to_ports(&door.guards, &goto(&door_chain(id)));
+            rules.extend(to_door.into_iter().map(|rule| rule.because(door.name.as_str())));
+        }
+        if self.recognises() {
+            let flags = Match::TcpFlags { is: false, mask: FIN | SYN | RST | ACK, value: SYN };
+            rules.push(rule([Match::NotForHost], Target::Return));
+            rules.push(
+                rule([Match::Protocol(Protocol::Tcp), flags], Target::Return)
+                    .because("only a bare SYN is a knock"),
+            );
+            let knocks: BTreeSet<Port> =
+                self.automaton.states().map(|(_, state)| state.entered_by).collect();
+            rules.extend(to_ports(&Vec::from_iter(knocks), &goto(KNOCK)));
+            for protocol in [Protocol::Tcp, Protocol::Udp] {
+                let forget = rule([Match::Protocol(protocol)], goto(FORGET));
+                rules.push(forget.because("a wrong port ends the attempt"));
+            }
+        }
+        chain(GATE, rules)
+    }
+
+    /// For packets to the guarded ports of a door.
+    fn doors(&self) -> Vec<Chain> {
+        let doors = self.policy.doors();
+        let doors = doors.map(|(id, door)| {
+            let granted = rule([self.is_in(self.grants(door), door.open_for)], Target::Return);
+            let rules = vec![granted.because("knocked"), rule([], goto(REFUSE))];
+            chain(&door_chain(id), rules)
+        });
+        doors.collect()
+    }
+
+    fn refuse(&self) -> Chain {
+        let tcp = || Match::Protocol(Protocol::Tcp);
+        let rules = match self.policy.gate.refuse {
+            Refuse::Drop => vec![rule([], Target::Drop)],
+            Refuse::Reject => vec![rule([], Target::Reject(Reject::AdminProhibited))],
+            Refuse::LikeClosed => {
+                let ongoing = Match::TcpFlags { is: false, mask: RST | ACK, value: 0 };
+                vec![
+                    // A listening socket answers these as a closed port does, or they belong to a
+                    // connection that is older than the connection tracking.
+                    rule([tcp(), ongoing], Target::Return).because("starts no connection"),
+                    rule([tcp()], Target::Reject(Reject::TcpReset)),
+                    rule([], Target::Reject(Reject::PortUnreachable)),
+                ]
+            }
+        };
+        chain(REFUSE, rules)
+    }
+
+    /// A bare SYN or a datagram to a port of some sequence.
+    fn knock(&self) -> Chain {
+        let stages = self.lists().map(|(_, state, list)| {
+            rule([self.is_in(list, state.step_timeout)], goto(&stage_chain(state)))
+        });
+        let mut rules: Vec<Rule> = stages.collect();
+        rules.push(rule([], goto(FIRST)));
+        chain(KNOCK, rules)
+    }
+
+    /// What a knock means to a source in a list.
+    fn stages(&self) -> Vec<Chain> {
+        let mut steps: BTreeMap<StateId, Vec<(Port, StateId)>> = BTreeMap::new();
+        for (at, port, to) in self.automaton.step() {
+            steps.entry(at).or_default().push((port, to));
+        }
+        let stages = self.lists().map(|(id, state, _)| {
+            let mut rules = vec![
+                rule(port(state.entered_by), Target::Return).because("sent again by TCP"),
+                rule([], Target::Call(FORGET.to_owned())),
+            ];
+            for &(port, to) in steps.get(&id).into_iter().flatten() {
+                rules.extend(self.enter(port, to));
+            }
+            rules.push(rule([], goto(FIRST)));
+            chain(&stage_chain(state), rules)
+        });
+        stages.collect()
+    }
+
+    /// What a knock means to a source in no list.
+    fn first(&self) -> Chain {
+        let first = self.automaton.first().into_iter();
+        chain(FIRST, first.flat_map(|(port, to)| self.enter(port, to)).collect())
+    }
+
+    /// Takes the source out of all lists.
+    fn forget(&self) -> Chain {
+        let rules = self.lists().map(|(_, _, list)| match self.matcher {
+            Matcher::Recent => {
+                Rule { matches: vec![Match::RecentRemove(list)], target: None, comment: None }
+            }
+            Matcher::Ipset => rule([], Target::Delete(list)),
+        });
+        chain(FORGET, rules.collect())
+    }
+
+    /// A knock at this port brings the source, which is in no list, to this state.
+    fn enter(&self, at: Port, to: StateId) -> Vec<Rule> {
+        let Some(state) = self.automaton.state(to) else { return Vec::new() };
+        let mut lists = Vec::new();
+        if self.listed.contains(&to) {
+            lists.push((self.stage(state), state.step_timeout));
+        }
+        let door = state.opens.and_then(|door| self.policy.door(door));
+        lists.extend(door.map(|door| (self.grants(door), door.open_for)));
+        let mut rules = Vec::new();
+        let mut matches = Vec::from(port(at));
+        for (list, time) in lists {
+            match self.matcher {
+                Matcher::Recent => matches.push(Match::RecentSet(list)),
+                Matcher::Ipset => {
+                    rules.push(rule(port(at), Target::Add { set: list, seconds: seconds(time) }));
+                }
+            }
+        }
+        rules.push(Rule { matches, target: Some(Target::Return), comment: None });
+        let comment = door.map(|door| format!("opens {}", door.name));
+        match comment {
+            Some(comment) => rules.into_iter().map(|rule| rule.because(&comment)).collect(),
+            None => rules,
+        }
+    }
+
+    fn is_in(&self, list: String, time: Duration) -> Match {
+        match self.matcher {
+            Matcher::Recent => Match::Recent { list, seconds: seconds(time) },
+            Matcher::Ipset => Match::InSet(list),
+        }
+    }
+}
+
+impl Rule {
+    fn because(mut self, comment: &str) -> Self {
+        self.comment = Some(comment.to_owned());
+        self
+    }
+}
+
+/// Whole seconds, as `check` made sure. 0 would be for ever.
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(1)
+}
+
+fn rule<const N: usize>(matches: [Match; N], target: Target) -> Rule {
+    Rule { matches: matches.into(), target: Some(target), comment: None }
+}
+
+fn chain(name: &str, rules: Vec<Rule>) -> Chain {
+    Chain { name: name.to_owned(), rules }
+}
+
+fn goto(chain: &str) -> Target {
+    Target::Goto(chain.to_owned())
+}
+
+fn door_chain(door: DoorId) -> String {
+    format!("{PREFIX}-door-{}", door.0)
+}
+
+fn stage_chain(state: &State) -> String {
+    format!("{PREFIX}-at-{}-{}", state.door.0, state.stage)
+}
+
+fn port(port: Port) -> [Match; 2] {
+    [Match::Protocol(port.protocol), Match::Ports(vec![port.number.get()])]
+}
+
+/// The target for packets to these ports, in as few rules as can be.
+fn to_ports(ports: &[Port], target: &Target) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let of_protocol = ports.iter().filter(|port| port.protocol == protocol);
+        let numbers: BTreeSet<u16> = of_protocol.map(|port| port.number.get()).collect();
+        for some in Vec::from_iter(numbers).chunks(MAX_PORTS) {
+            let matches = [Match::Protocol(protocol), Match::Ports(some.to_vec())];
+            rules.push(rule(matches, target.clone()));
+        }
+    }
+    rules
+}

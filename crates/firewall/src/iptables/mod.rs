@@ -1,0 +1,180 @@
+//! The gate for hosts that live on iptables: the same doors as chains of `iptables` and `ip6tables`.
+//!
+//! A [`Policy`](portcullis_core::policy::Policy) is [compiled](compile::compile) to one [`Filter`]
+//! for each address family, which is [printed](mod@text) for `iptables-restore` and `ipset restore`,
+//! and [simulated](simulator). What these back ends cannot do is [refused](mod@check) beforehand.
+//!
+//! There is one list of source addresses for every stage of a door, kept by one of two
+//! [matchers](Matcher), and one list of those who may enter it. Everything that we make in the
+//! kernel begins with [`PREFIX`]; of what belongs to others we touch one thing, the jump from `INPUT`.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use portcullis_core::policy::Protocol;
+
+use crate::ruleset::Reject;
+
+pub mod check;
+pub mod compile;
+pub mod simulator;
+pub mod text;
+
+/// What the names of all our chains and lists begin with.
+pub const PREFIX: &str = "portcullis";
+
+/// The chain that `INPUT` jumps to.
+pub const INPUT: &str = "portcullis-input";
+
+/// Who remembers source addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matcher {
+    /// The match `recent`: lists of 100 addresses, of which the oldest goes when another comes.
+    Recent,
+    /// Sets of `ipset`, which take no more addresses when they are full.
+    Ipset,
+}
+
+/// An address family; `iptables` and `ip6tables` know one each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+}
+
+/// The gate in one address family: chains of the table `filter`, and the sets that they need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// Which family.
+    pub family: Family,
+    /// The sets of `ipset`; none with [`Matcher::Recent`], which makes its lists by itself.
+    pub sets: Vec<Set>,
+    /// The chains; the first one is [`INPUT`].
+    pub chains: Vec<Chain>,
+}
+
+impl Filter {
+    /// The chain of this name.
+    pub fn chain(&self, name: &str) -> Option<&Chain> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+
+    /// How many rules there are, without the jump from `INPUT`.
+    pub fn rule_count(&self) -> usize {
+        self.chains.iter().map(|chain| chain.rules.len()).sum()
+    }
+}
+
+/// A set of source addresses, each with the time when it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// Its name: at most 31 bytes.
+    pub name: String,
+    /// How many addresses it takes.
+    pub size: u32,
+    /// Seconds that an address stays which somebody adds by hand. Our rules say the time themselves.
+    pub default_timeout: u32,
+    /// Whether it holds grants, which outlive a change of the configuration.
+    pub grants: bool,
+}
+
+/// A chain of our own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// Its name: at most 28 bytes.
+    pub name: String,
+    /// Its rules, in order.
+    pub rules: Vec<Rule>,
+}
+
+/// A rule: when all matches say yes, one after the other, the target is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// In the order of evaluation. A match that changes a list comes after all that do not.
+    pub matches: Vec<Match>,
+    /// None if the rule is there for what its matches do.
+    pub target: Option<Target>,
+    /// For whoever reads the rules: letters, digits, spaces and `-_.,:`.
+    pub comment: Option<String>,
+}
+
+/// A condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Match {
+    /// `-i NAME`
+    Interface(String),
+    /// `-m conntrack --ctstate ESTABLISHED`
+    Established,
+    /// `-m pkttype ! --pkt-type unicast`: not sent to this host alone.
+    NotForHost,
+    /// `-m ipv6header --soft --header frag`: a fragment that was not reassembled. In IPv6 only.
+    FragmentHeader,
+    /// `-p tcp`
+    Protocol(Protocol),
+    /// `--dport N`, or `-m multiport --dports` for several, at most [`text::MAX_PORTS`]. A
+    /// [`Match::Protocol`] comes before it.
+    Ports(Vec<u16>),
+    /// `-m tcp --tcp-flags MASK VALUE`, with `!` unless `is`. A [`Match::Protocol`] comes before it.
+    TcpFlags {
+        /// Whether they are to be so, or not.
+        is: bool,
+        /// The flags that are looked at, as in byte 13 of the header.
+        mask: u8,
+        /// Those that are set.
+        value: u8,
+    },
+    /// `-m recent --rcheck --seconds S --name LIST`: the source came into this list at most so many
+    /// seconds ago. 0 is no limit.
+    Recent {
+        /// The list.
+        list: String,
+        /// Seconds.
+        seconds: u32,
+    },
+    /// `-m recent --set --name LIST`: puts the source into the list, with the time of now. Always
+    /// says yes.
+    RecentSet(String),
+    /// `-m recent --remove --name LIST`: takes the source out of the list. Says whether it was there.
+    RecentRemove(String),
+    /// `-m set --match-set SET src`
+    InSet(String),
+}
+
+impl Match {
+    /// Whether looking changes something.
+    pub const fn has_side_effect(&self) -> bool {
+        matches!(self, Self::RecentSet(_) | Self::RecentRemove(_))
+    }
+}
+
+/// What is done with a packet that matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `-j RETURN`: back to the chain that jumped here; in the end to `INPUT`, whose other rules
+    /// decide.
+    Return,
+    /// `-j DROP`
+    Drop,
+    /// `-j REJECT`
+    Reject(Reject),
+    /// `-g CHAIN`: on to that chain, never to come back.
+    Goto(String),
+    /// `-j CHAIN`: to that chain, and then on with the next rule.
+    Call(String),
+    /// `-j SET --add-set SET src --exist --timeout S`; goes on with the next rule.
+    Add {
+        /// The set.
+        set: String,
+        /// Seconds.
+        seconds: u32,
+    },
+    /// `-j SET --del-set SET src`; goes on with the next rule.
+    Delete(String),
+}

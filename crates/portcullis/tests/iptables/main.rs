@@ -1,0 +1,64 @@
+//! The gate on hosts that live on iptables: the real programs in both variants, the real kernel.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "all of this is a test, which clippy cannot tell without `#[test]`"
+)]
+
+mod articles;
+mod loading;
+mod random;
+mod tools;
+#[path = "../world/mod.rs"]
+mod world;
+
+use std::process::ExitCode;
+
+use tools::{VARIANTS, ways};
+
+fn main() -> ExitCode {
+    world::main(|| {
+        if !tools::are_there() {
+            return Vec::new();
+        }
+        let mut trials = Vec::new();
+        for (variant, matcher) in ways() {
+            let name = |what: &str| format!("{what}_{variant}_{matcher:?}");
+            trials.push(world::trial(
+                name("the_kernel_means_what_the_simulator_means"),
+                move || {
+                    random::run(variant, matcher);
+                },
+            ));
+            trials.push(world::trial(name("a_door_opens_and_closes"), move || {
+                loading::door(variant, matcher);
+            }));
+            trials.push(world::trial(name("apply_changes_what_is_ours_alone"), move || {
+                loading::neighbours(variant, matcher);
+            }));
+            trials.push(world::trial(name("a_new_configuration_keeps_grants_alone"), move || {
+                loading::again(variant, matcher);
+            }));
+        }
+        for variant in VARIANTS {
+            trials.push(world::trial(format!("both_families_or_none_{variant}"), move || {
+                loading::both_or_none(variant);
+            }));
+            trials.push(world::trial(format!("one_gate_and_no_daemon_{variant}"), move || {
+                loading::other_commands(variant);
+            }));
+            trials.push(world::trial(format!("seed_001_{variant}"), move || {
+                articles::seed_001(variant);
+            }));
+            trials.push(world::trial(format!("seed_000_{variant}"), move || {
+                articles::seed_000(variant);
+            }));
+            trials.push(world::trial(format!("ours_beside_the_articles_{variant}"), move || {
+                articles::ours(variant);
+            }));
+        }
+        trials
+    })
+}
