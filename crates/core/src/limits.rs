@@ -67,6 +67,19 @@ pub const MAX_GRANTS: u32 = 65_536;
 /// instead of the network stack, and differs in its type of service and flow label.
 pub const MAX_REFUSALS: u32 = 65_536;
 
+/// Echo requests that are answered in the stance `closed`, per address family and second. More are
+/// refused like everything else: a flood of pings can keep others from being answered.
+pub const PINGS_PER_SECOND: u32 = 10;
+
+/// Echo requests answered at once after a while without any.
+pub const PING_BURST: u32 = 20;
+
+/// Refused packets that are logged per second. More are only counted.
+pub const LOGGED_PER_SECOND: u32 = 1;
+
+/// Refused packets logged at once after a while without any.
+pub const LOG_BURST: u32 = 5;
+
 /// UDP conversations of the host's own that the daemon remembers, so that their answers do not
 /// count as wrong knocks. When full the oldest goes: its next answer may reset the attempt of the
 /// one source that it comes from.

@@ -191,6 +191,8 @@ impl Field {
 pub enum Statement {
     /// `ct state established`
     CtEstablished,
+    /// `ct state established,related`: also what connection tracking knows to belong to a connection.
+    CtEstablishedOrRelated,
     /// `meta pkttype != host`: broadcast, multicast, and what was meant for another host.
     NotForHost,
     /// `exthdr frag exists`: a fragment that was not reassembled; only in IPv6 packets.
@@ -204,6 +206,22 @@ pub enum Statement {
     },
     /// `iifname == "X"`
     Interface(String),
+    /// `icmp type N`; only in ICMP messages in IPv4 packets.
+    IcmpType(u8),
+    /// `icmpv6 type N`; only in ICMPv6 messages in IPv6 packets.
+    Icmpv6Type(u8),
+    /// `ip6 hoplimit 255`: no router has passed it on; only in IPv6 packets.
+    HopLimit255,
+    /// What a DHCP server sends to a client (RFC 2131, section 4.1).
+    DhcpReply,
+    /// What a DHCPv6 server or relay on the link sends to a client (RFC 8415, section 7.2).
+    Dhcpv6Reply,
+    /// `limit rate N/UNIT burst B packets`: matches while there is some left.
+    Limit(Limit),
+    /// `counter`
+    Counter,
+    /// `log prefix "X"`: a line in the kernel's log.
+    Log(&'static str),
     /// `tcp sport != 0`; only in TCP segments.
     TcpSportNotZero,
     /// `tcp flags & mask == value`, or `!=`; only in TCP segments.
@@ -267,6 +285,15 @@ pub enum Statement {
     Reject(Reject),
     /// Ends the rule, and with it the evaluation of the chain.
     Verdict(Verdict),
+}
+
+/// How often something may happen: a bucket of `burst` packets, which fills at this rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// So many packets in each second.
+    pub per_second: u32,
+    /// So many at once.
+    pub burst: u32,
 }
 
 /// What a rule may do to a dynamic set.

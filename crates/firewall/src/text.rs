@@ -5,8 +5,8 @@ use core::fmt;
 use portcullis_core::policy::Protocol;
 
 use crate::ruleset::{
-    Chain, Data, Element, Field, HookPoint, Operation, Reject, Rule, Ruleset, Set, Statement,
-    TABLE, Type, Value, Verdict,
+    Chain, Data, Element, Field, HookPoint, Limit, Operation, Reject, Rule, Ruleset, Set,
+    Statement, TABLE, Type, Value, Verdict,
 };
 
 /// A script for `nft -f` that puts the table in place in one transaction, whether or not there is
@@ -95,11 +95,22 @@ impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CtEstablished => f.write_str("ct state established"),
+            Self::CtEstablishedOrRelated => f.write_str("ct state established,related"),
             Self::NotForHost => f.write_str("meta pkttype != host"),
             Self::FragmentHeader => f.write_str("exthdr frag exists"),
             Self::Protocol { is: true, protocol } => write!(f, "meta l4proto {protocol}"),
             Self::Protocol { is: false, protocol } => write!(f, "meta l4proto != {protocol}"),
             Self::Interface(name) => write!(f, "iifname \"{name}\""),
+            Self::IcmpType(kind) => write!(f, "icmp type {kind}"),
+            Self::Icmpv6Type(kind) => write!(f, "icmpv6 type {kind}"),
+            Self::HopLimit255 => f.write_str("ip6 hoplimit 255"),
+            Self::DhcpReply => f.write_str("meta nfproto ipv4 udp sport 67 udp dport 68"),
+            Self::Dhcpv6Reply => f.write_str("ip6 saddr fe80::/10 udp dport 546"),
+            Self::Limit(Limit { per_second, burst }) => {
+                write!(f, "limit rate {per_second}/second burst {burst} packets")
+            }
+            Self::Counter => f.write_str("counter"),
+            Self::Log(prefix) => write!(f, "log prefix \"{prefix}\""),
             Self::TcpSportNotZero => f.write_str("tcp sport != 0"),
             Self::TcpFlags { equal, mask, value } => {
                 let operator = if *equal { "==" } else { "!=" };

@@ -6,7 +6,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::{Door, DoorId, DoorName, Policy, Port, Problem};
+use super::{Door, DoorId, DoorName, Policy, Port, Problem, Stance};
 use crate::automaton::{Automaton, ConflictKind, StateId, Transition};
 use crate::limits;
 use crate::strength::{self, Usable};
@@ -19,6 +19,10 @@ mod tests;
 pub enum Place {
     /// The policy as a whole.
     Whole,
+    /// The gate's stance.
+    Stance,
+    /// The gate's `log_refused`.
+    LogRefused,
     /// An entry of the gate's interfaces.
     Interface(usize),
     /// An entry of the gate's public ports.
@@ -110,8 +114,12 @@ impl Check<'_> {
 
     fn whole(&mut self) {
         let count = self.policy.doors.len();
-        if count == 0 {
-            self.report(Place::Whole, Problem::NoDoor);
+        match self.policy.gate.stance {
+            Stance::Guard if count == 0 => self.report(Place::Whole, Problem::NoDoor),
+            Stance::Closed if count == 0 && self.policy.gate.public.is_empty() => {
+                self.report(Place::Stance, Problem::NobodyGetsIn);
+            }
+            Stance::Guard | Stance::Closed => {}
         }
         if count > limits::MAX_DOORS {
             self.report(Place::Whole, Problem::TooManyDoors { count });
@@ -137,6 +145,9 @@ impl Check<'_> {
 
     fn gate(&mut self) {
         let gate = &self.policy.gate;
+        if gate.log_refused && gate.stance == Stance::Guard {
+            self.report(Place::LogRefused, Problem::LogInGuard);
+        }
         let count = gate.public.len();
         if count > limits::MAX_PUBLIC {
             self.report(Place::Whole, Problem::TooManyPublic { count });

@@ -45,12 +45,28 @@ impl Policy {
 /// What holds for the whole gate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Gate {
-    /// How a guarded port answers strangers.
+    /// How much of the host it answers for.
+    pub stance: Stance,
+    /// How a guarded port answers strangers; in the stance `closed`, every port that is not public.
     pub refuse: Refuse,
     /// Interfaces on which the gate stands; empty means all but loopback.
     pub interfaces: Vec<InterfaceName>,
-    /// Ports whose touch never counts as a wrong knock.
+    /// Ports whose touch never counts as a wrong knock. In the stance `closed`, the ports that
+    /// anybody may use.
     pub public: Vec<Port>,
+    /// Whether the kernel logs packets that it refuses, at a bounded rate
+    /// ([`limits::LOGGED_PER_SECOND`](crate::limits::LOGGED_PER_SECOND)). Only in the stance `closed`.
+    pub log_refused: bool,
+}
+
+/// How much of the host the gate answers for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stance {
+    /// The guarded ports; everything else is left to whatever firewall is there.
+    #[default]
+    Guard,
+    /// All of what comes in: a whole base firewall, which refuses what it does not know.
+    Closed,
 }
 
 /// How a guarded port answers those who have no grant.
@@ -63,6 +79,17 @@ pub enum Refuse {
     Drop,
     /// With an ICMP "administratively prohibited": says that a firewall stands here.
     Reject,
+}
+
+impl Refuse {
+    /// What is done in a stance where the configuration does not say: in each as its closed ports
+    /// are, in `closed` not at all.
+    pub const fn default_of(stance: Stance) -> Self {
+        match stance {
+            Stance::Guard => Self::LikeClosed,
+            Stance::Closed => Self::Drop,
+        }
+    }
 }
 
 /// A named thing that can open.

@@ -14,6 +14,8 @@ use crate::strength::Sweep;
 #[expect(missing_docs, reason = "each variant is documented by its message and its hint below")]
 pub enum Problem {
     NoDoor,
+    NobodyGetsIn,
+    LogInGuard,
     TooManyDoors { count: usize },
     DuplicateDoor { name: DoorName },
     NoGuards,
@@ -52,6 +54,8 @@ impl Problem {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NoDoor => "no-door",
+            Self::NobodyGetsIn => "nobody-gets-in",
+            Self::LogInGuard => "log-in-guard",
             Self::TooManyDoors { .. } => "too-many-doors",
             Self::DuplicateDoor { .. } => "duplicate-door",
             Self::NoGuards => "no-guards",
@@ -91,7 +95,8 @@ impl Problem {
         match self {
             Self::DuplicateGuard { .. }
             | Self::DuplicatePublic { .. }
-            | Self::DuplicateInterface => Severity::Warning,
+            | Self::DuplicateInterface
+            | Self::NobodyGetsIn => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -100,6 +105,15 @@ impl Problem {
     pub fn hint(&self) -> String {
         match self {
             Self::NoDoor => "write a table such as `[door.ssh]` with `guards` and `sequence`".into(),
+            Self::NobodyGetsIn => {
+                "only connections already made go on; add a door such as `[door.ssh]`, or `public` \
+                 ports"
+                    .into()
+            }
+            Self::LogInGuard => {
+                "remove it, or write `stance = \"closed\"`: only then are other packets refused at all"
+                    .into()
+            }
             Self::TooManyDoors { .. } => format!("a policy has at most {} doors", limits::MAX_DOORS),
             Self::DuplicateDoor { .. } => "give one of them another name".into(),
             Self::NoGuards => "name the ports behind the door, as in `guards = [\"tcp/22\"]`".into(),
@@ -184,6 +198,13 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDoor => f.write_str("there is no door"),
+            Self::NobodyGetsIn => f.write_str(
+                "all is closed, and there is neither a door nor a public port: nobody can get in \
+                 any more",
+            ),
+            Self::LogInGuard => {
+                f.write_str("refused packets are logged only in the stance `closed`")
+            }
             Self::TooManyDoors { count } => write!(f, "there are {count} doors"),
             Self::DuplicateDoor { name } => write!(f, "there are two doors named `{name}`"),
             Self::NoGuards => f.write_str("the door guards nothing"),

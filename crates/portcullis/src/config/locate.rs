@@ -22,7 +22,7 @@ fn is_worth_saying(meaning: &Meaning, finding: &Finding) -> bool {
         matches!(place, Place::StepTimeout(id) | Place::Tolerate(id) if door(id))
     };
     match &finding.problem {
-        Problem::NoDoor => !meaning.has_door,
+        Problem::NoDoor | Problem::NobodyGetsIn => !meaning.has_door,
         _ => match finding.related {
             Some(related) => !flawed(finding.place) && !flawed(related),
             None => true,
@@ -66,6 +66,8 @@ fn span(meaning: &Meaning, place: Place) -> Option<Span> {
         |list: &List, index: usize| list.elements.get(index).or(list.key.as_ref()).cloned();
     match place {
         Place::Whole => None,
+        Place::Stance => meaning.stance.clone(),
+        Place::LogRefused => meaning.log_refused.clone(),
         Place::Interface(index) => element(&meaning.interfaces, index),
         Place::Public(index) => element(&meaning.public, index),
         Place::Door(id) => door(id).map(|door| door.name.clone()),

@@ -1,6 +1,6 @@
 //! The keys: tree to policy.
 
-use portcullis_core::policy::{InterfaceName, Policy, Refuse};
+use portcullis_core::policy::{InterfaceName, Policy, Refuse, Stance};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -16,6 +16,8 @@ pub struct Meaning {
     pub policy: Policy,
     pub interfaces: List,
     pub public: List,
+    pub stance: Option<Span>,
+    pub log_refused: Option<Span>,
     /// As many as the policy has doors.
     pub doors: Vec<DoorSpans>,
     /// Whether there is something that was meant to be a door, right or wrong.
@@ -30,7 +32,7 @@ pub struct List {
 }
 
 const TABLES: [&str; 2] = ["gate", "door"];
-const GATE_KEYS: [&str; 5] = ["stance", "backend", "interfaces", "public", "refuse"];
+const GATE_KEYS: [&str; 6] = ["stance", "backend", "interfaces", "public", "refuse", "log_refused"];
 
 /// Reads the whole tree.
 pub fn read(tree: &Spanned<DeTable<'_>>, found: &mut Vec<Diagnostic>) -> Meaning {
@@ -93,10 +95,16 @@ impl Meaning {
     }
 
     fn gate(&mut self, table: &DeTable<'_>, found: &mut Vec<Diagnostic>) {
+        let mut asked_to_refuse = None;
         for (key, value) in entries(table) {
             let result = match key.get_ref().as_ref() {
                 "stance" => {
-                    available(value, &["guard"], &["closed"], "it comes with the base firewall")
+                    self.stance = Some(value.span());
+                    stance(value).map(|stance| self.policy.gate.stance = stance)
+                }
+                "log_refused" => {
+                    self.log_refused = Some(value.span());
+                    reader::boolean(value).map(|log| self.policy.gate.log_refused = log)
                 }
                 "backend" => available(
                     value,
@@ -104,7 +112,7 @@ impl Meaning {
                     &["iptables", "ipset"],
                     "it comes with the iptables back end",
                 ),
-                "refuse" => refuse(value).map(|refuse| self.policy.gate.refuse = refuse),
+                "refuse" => refuse(value).map(|refuse| asked_to_refuse = Some(refuse)),
                 "allow" => Err(not_available(
                     key.span(),
                     "`allow`",
@@ -138,6 +146,8 @@ impl Meaning {
             };
             found.extend(result.err());
         }
+        self.policy.gate.refuse =
+            asked_to_refuse.unwrap_or(Refuse::default_of(self.policy.gate.stance));
     }
 }
 
@@ -159,6 +169,13 @@ fn available(
         }
         _ => Err(unknown),
     }
+}
+
+fn stance(value: &Value<'_>) -> Result<Stance, Diagnostic> {
+    Ok(match reader::word(value, &["guard", "closed"])? {
+        "closed" => Stance::Closed,
+        _ => Stance::Guard,
+    })
 }
 
 fn refuse(value: &Value<'_>) -> Result<Refuse, Diagnostic> {

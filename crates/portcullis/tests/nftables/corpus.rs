@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use portcullis_core::policy::{
-    Door, DoorName, Gate, InterfaceName, Policy, Port, Protocol, Recogniser, Refuse,
+    Door, DoorName, Gate, InterfaceName, Policy, Port, Protocol, Recogniser, Refuse, Stance,
 };
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::ruleset::{
-    Chain, Data, Element, Field, Hook, HookPoint, Operation, Reject, Rule, Ruleset, Set, Statement,
-    Type, Value, Verdict,
+    Chain, Data, Element, Field, Hook, HookPoint, Limit, Operation, Reject, Rule, Ruleset, Set,
+    Statement, Type, Value, Verdict,
 };
 
 /// All of them, with names.
@@ -79,6 +79,15 @@ fn statements() -> Ruleset {
         vec![Statement::NotForHost, ACCEPT],
         vec![Statement::FragmentHeader, ACCEPT],
         vec![Statement::Interface("lo".to_owned()), ACCEPT],
+        vec![Statement::CtEstablishedOrRelated, ACCEPT],
+        vec![Statement::IcmpType(3), ACCEPT],
+        vec![Statement::Icmpv6Type(135), Statement::HopLimit255, ACCEPT],
+        vec![Statement::HopLimit255, Statement::Icmpv6Type(143), ACCEPT],
+        vec![Statement::DhcpReply, ACCEPT],
+        vec![Statement::Dhcpv6Reply, ACCEPT],
+        vec![Statement::Counter],
+        vec![Statement::Counter, Statement::Verdict(Verdict::Drop)],
+        vec![Statement::Log("portcullis refused: ")],
         vec![Statement::Interface("fifteen-letters".to_owned()), ACCEPT],
         vec![Statement::TcpSportNotZero, ACCEPT],
         vec![Statement::SetPriority(0)],
@@ -92,6 +101,11 @@ fn statements() -> Ruleset {
         vec![protocol(true, Protocol::Tcp), Statement::TcpSportNotZero, Statement::SetTcpDportZero],
         vec![Statement::Verdict(Verdict::Goto("elsewhere".to_owned()))],
     ];
+    for (per_second, burst) in [(1, 5), (1, 1), (10, 20), (1000, 5)] {
+        let limit = Statement::Limit(Limit { per_second, burst });
+        rules.push(vec![Statement::IcmpType(8), limit.clone(), ACCEPT]);
+        rules.push(vec![limit, Statement::Log("x")]);
+    }
     for is in [true, false] {
         rules.push(vec![protocol(is, Protocol::Tcp), ACCEPT]);
         rules.push(vec![protocol(is, Protocol::Udp), ACCEPT]);
@@ -240,11 +254,15 @@ fn hooks() -> Ruleset {
 /// Policies of many kinds, for what the compiler makes of them.
 fn policies() -> Vec<(String, Policy)> {
     let mut all = vec![("no doors".to_owned(), Policy::default())];
-    for refuse in [Refuse::LikeClosed, Refuse::Drop, Refuse::Reject] {
+    for (stance, refuse) in [Stance::Guard, Stance::Closed].into_iter().flat_map(|stance| {
+        [Refuse::LikeClosed, Refuse::Drop, Refuse::Reject].map(|refuse| (stance, refuse))
+    }) {
         for recogniser in [Recogniser::Kernel, Recogniser::Daemon, Recogniser::Both] {
             for tolerate in [0, 1] {
                 let mut policy = doors(5, recogniser);
                 policy.gate.refuse = refuse;
+                policy.gate.stance = stance;
+                policy.gate.log_refused = stance == Stance::Closed && tolerate == 0;
                 for door in &mut policy.doors {
                     door.tolerate = tolerate;
                 }
@@ -252,7 +270,7 @@ fn policies() -> Vec<(String, Policy)> {
                     policy.gate.interfaces = vec![InterfaceName::new("eth0").unwrap()];
                     policy.gate.public = vec![port(Protocol::Tcp, 80)];
                 }
-                all.push((format!("{refuse:?} {recogniser:?} {tolerate}"), policy));
+                all.push((format!("{stance:?} {refuse:?} {recogniser:?} {tolerate}"), policy));
             }
         }
     }
