@@ -21,6 +21,24 @@ pub const MAX_PUBLIC: usize = 4_096;
 /// Most interfaces named. More is a configuration error.
 pub const MAX_INTERFACES: usize = 64;
 
+/// Most entries of the allow-list. More is a configuration error.
+pub const MAX_ALLOWED: usize = 4_096;
+
+/// Most names of hosts among them. Each is looked up again and again, one after the other; more is a
+/// configuration error.
+pub const MAX_ALLOWED_HOSTS: usize = 32;
+
+/// Addresses that one name may have. Whoever answers for the name chooses them; further ones, in the
+/// order of the answer, are not allowed.
+pub const MAX_ADDRESSES_PER_HOST: usize = 16;
+
+/// How often names are looked up. The C library does not tell how long an answer is good for, so this
+/// is the same for all.
+pub const HOST_REFRESH: Duration = Duration::from_secs(60);
+
+/// How long `apply` waits for names in all. Those that take longer keep the addresses that they had.
+pub const HOST_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Longest door name, in bytes: it must fit a comment of the kernel (128) and a log line.
 pub const MAX_DOOR_NAME: usize = 48;
 

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
-use portcullis_core::policy::Protocol;
+use portcullis_core::policy::{Network, Protocol};
 
 /// The name of the one table that is ours.
 pub const TABLE: &str = "portcullis";
@@ -52,12 +52,25 @@ pub struct Set {
     pub key: Vec<Type>,
     /// What is found.
     pub data: Option<Type>,
-    /// Packets may add elements, which then have a timeout (`flags dynamic,timeout`).
-    pub dynamic: bool,
+    /// Who puts elements there.
+    pub kind: Kind,
     /// Most elements; the kernel's own bound (65,536) where none is given.
     pub size: Option<u32>,
     /// The elements that it is created with.
     pub elements: Vec<Element>,
+}
+
+/// Who puts elements into a set, and of what kind they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It has the elements that it is created with, and no others.
+    Fixed,
+    /// The same; its elements are networks, none of them within another (`flags interval`).
+    Networks,
+    /// Whoever loads it replaces its elements from time to time.
+    Kept,
+    /// Packets may add elements, which then have a timeout (`flags dynamic,timeout`).
+    Dynamic,
 }
 
 /// An element of a set.
@@ -99,6 +112,8 @@ pub enum Value {
     Ipv4(Ipv4Addr),
     /// An IPv6 address.
     Ipv6(Ipv6Addr),
+    /// A network of IPv4 or IPv6 addresses; only as an element of a set of networks.
+    Network(Network),
     /// A protocol.
     Proto(Protocol),
     /// A port number; 0 is possible, as the port of nobody.

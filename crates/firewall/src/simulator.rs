@@ -10,11 +10,12 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use portcullis_core::policy::Protocol;
+use portcullis_core::policy::{Network, Protocol};
 use portcullis_core::time::Instant;
 
 use crate::ruleset::{
-    Data, Field, HookPoint, Limit, Operation, Reject, Rule, Ruleset, Statement, Value, Verdict,
+    Data, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Statement, Value,
+    Verdict,
 };
 
 const IPPROTO_ICMP: u8 = 1;
@@ -112,6 +113,7 @@ pub struct Trace<'a> {
 pub struct Simulator<'a> {
     ruleset: &'a Ruleset,
     fixed: BTreeMap<&'a str, BTreeMap<Vec<Key>, Option<&'a Value>>>,
+    networks: BTreeMap<&'a str, Vec<Network>>,
     dynamic: BTreeMap<&'a str, BTreeMap<Vec<Key>, Timed>>,
     /// What is left of the limits, by chain and number of the rule.
     limits: BTreeMap<(&'a str, usize), Bucket>,
@@ -170,8 +172,8 @@ impl From<&Value> for Key {
             Value::Service(number) => Self::Number((*number).into()),
             Value::Class(number) => Self::Number(*number),
             Value::Interface(name) => Self::Name(name.clone()),
-            // No set of ours is keyed by verdicts.
-            Value::Verdict(_) => Self::Name(String::new()),
+            // No set of ours is keyed by verdicts, and those of networks are kept elsewhere.
+            Value::Verdict(_) | Value::Network(_) => Self::Name(String::new()),
         }
     }
 }
@@ -180,10 +182,17 @@ impl<'a> Simulator<'a> {
     /// A ruleset just loaded.
     pub fn new(ruleset: &'a Ruleset) -> Self {
         let mut fixed = BTreeMap::new();
+        let mut networks = BTreeMap::new();
         let mut dynamic = BTreeMap::new();
         for set in &ruleset.sets {
-            if set.dynamic {
+            if set.kind == Kind::Dynamic {
                 dynamic.insert(set.name.as_str(), BTreeMap::new());
+            } else if set.kind == Kind::Networks {
+                let elements = set.elements.iter().filter_map(|e| match e.key.as_slice() {
+                    [Value::Network(network)] => Some(*network),
+                    _ => None,
+                });
+                networks.insert(set.name.as_str(), elements.collect());
             } else {
                 let elements = set.elements.iter();
                 let elements = elements
@@ -192,7 +201,7 @@ impl<'a> Simulator<'a> {
                 fixed.insert(set.name.as_str(), elements);
             }
         }
-        Self { ruleset, fixed, dynamic, limits: BTreeMap::new() }
+        Self { ruleset, fixed, networks, dynamic, limits: BTreeMap::new() }
     }
 
     /// Puts an element into a dynamic set, as the daemon does with grants.
@@ -420,6 +429,10 @@ impl Run<'_, '_> {
         let key = self.key(key)?;
         if let Some(set) = self.simulator.fixed.get(set) {
             return Some(set.get(&key).map(|data| data.cloned()));
+        }
+        if let Some(networks) = self.simulator.networks.get(set) {
+            let [Key::Address(address)] = key.as_slice() else { return Some(None) };
+            return Some(networks.iter().any(|it| it.contains(*address)).then_some(None));
         }
         let element = self.simulator.dynamic.get(set).and_then(|set| set.get(&key));
         Some(element.filter(|e| self.now < e.until).map(|element| element.data.clone()))

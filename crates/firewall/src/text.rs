@@ -5,7 +5,7 @@ use core::fmt;
 use portcullis_core::policy::Protocol;
 
 use crate::ruleset::{
-    Chain, Data, Element, Field, HookPoint, Limit, Operation, Reject, Rule, Ruleset, Set,
+    Chain, Data, Element, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Set,
     Statement, TABLE, Type, Value, Verdict,
 };
 
@@ -41,8 +41,10 @@ impl fmt::Display for Set {
         if let Some(size) = self.size {
             writeln!(f, "\t\tsize {size}")?;
         }
-        if self.dynamic {
-            writeln!(f, "\t\tflags dynamic,timeout")?;
+        match self.kind {
+            Kind::Fixed | Kind::Kept => {}
+            Kind::Networks => writeln!(f, "\t\tflags interval")?,
+            Kind::Dynamic => writeln!(f, "\t\tflags dynamic,timeout")?,
         }
         if !self.elements.is_empty() {
             writeln!(f, "\t\telements = {{ {} }}", List(&self.elements, ",\n\t\t\t     "))?;
@@ -203,6 +205,7 @@ impl fmt::Display for Value {
         match self {
             Self::Ipv4(address) => address.fmt(f),
             Self::Ipv6(address) => address.fmt(f),
+            Self::Network(network) => network.fmt(f),
             Self::Proto(Protocol::Tcp) => f.write_str("tcp"),
             Self::Proto(Protocol::Udp) => f.write_str("udp"),
             Self::Service(number) => number.fmt(f),

@@ -10,10 +10,11 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use portcullis_core::policy::{
-    Door, DoorName, Gate, InterfaceName, Policy, Recogniser, Refuse, Stance,
+    Door, DoorName, Gate, HostName, InterfaceName, Policy, Recogniser, Refuse, Stance,
 };
 use portcullis_core::time::Instant;
-use portcullis_firewall::compile::compile;
+use portcullis_firewall::compile::{Hosts, admit, compile};
+use portcullis_firewall::ruleset::Value;
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator};
 
 fn policy(refuse: Refuse, tolerate: u8, recogniser: Recogniser) -> Policy {
@@ -195,5 +196,44 @@ fn closed_answers_a_bounded_number_of_pings() {
         assert_eq!(answered(Instant::from_millis(1_100)), 1);
         assert_eq!(answered(Instant::from_millis(2_100)), 10);
         assert_eq!(answered(Instant::from_millis(60_000)), 20);
+    }
+}
+
+#[test]
+fn the_allowed_need_no_knock_and_make_none() {
+    let hosts = Hosts::from([(
+        HostName::new("admin.example").unwrap(),
+        vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
+    )]);
+    for stance in [Stance::Guard, Stance::Closed] {
+        let mut policy = closed(Refuse::Drop);
+        policy.gate.stance = stance;
+        let allow = ["10.0.0.0/8", "10.1.0.0/16", "2001:db8:1::/48", "iface:eth0", "admin.example"];
+        policy.gate.allow = allow.iter().map(|text| text.parse().unwrap()).collect();
+        policy.gate.interfaces.push(InterfaceName::new("eth1").unwrap());
+        let mut ruleset = compile(&policy).unwrap();
+        admit(&mut ruleset, &hosts);
+        let mut simulator = Simulator::new(&ruleset);
+        let mut fate = |interface: &str, source: &str, destination_port| {
+            let syn = Payload::Tcp { source_port: 40_000, destination_port, flags: 0x02 };
+            let source = source.parse().unwrap();
+            let packet = Packet { interface: interface.to_owned(), source, ..packet(false, syn) };
+            let fate = simulator.receive(&packet, Instant::ORIGIN).fate;
+            let key = [match source {
+                IpAddr::V4(address) => Value::Ipv4(address),
+                IpAddr::V6(address) => Value::Ipv6(address),
+            }];
+            let set = if source.is_ipv4() { "state4" } else { "state6" };
+            (fate == Fate::Passed, simulator.get(set, &key, Instant::ORIGIN).is_some())
+        };
+        for source in ["10.255.0.1", "2001:db8:1::1", "192.0.2.7", "2001:db8::7"] {
+            assert_eq!(fate("eth1", source, 22), (true, false), "{source}");
+            assert_eq!(fate("eth1", source, 7431), (true, false), "{source}");
+        }
+        for source in ["11.0.0.1", "2001:db8:2::1", "192.0.2.8"] {
+            assert_eq!(fate("eth0", source, 22), (true, false), "{source}");
+            assert_eq!(fate("eth1", source, 22), (false, false), "{source}");
+            assert_eq!(fate("eth1", source, 7431), (stance == Stance::Guard, true), "{source}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::{Door, DoorId, DoorName, Policy, Port, Problem, Stance};
+use super::{Allowed, Door, DoorId, DoorName, Policy, Port, Problem, Stance};
 use crate::automaton::{Automaton, ConflictKind, StateId, Transition};
 use crate::limits;
 use crate::strength::{self, Usable};
@@ -27,6 +27,8 @@ pub enum Place {
     Interface(usize),
     /// An entry of the gate's public ports.
     Public(usize),
+    /// An entry of the allow-list.
+    Allow(usize),
     /// A door as a whole.
     Door(DoorId),
     /// A door's list of guarded ports.
@@ -77,6 +79,7 @@ pub fn check(policy: &Policy) -> Vec<Finding> {
     };
     check.whole();
     check.gate();
+    check.allowed();
     for (id, door) in policy.doors() {
         check.guards(id, door);
     }
@@ -116,7 +119,11 @@ impl Check<'_> {
         let count = self.policy.doors.len();
         match self.policy.gate.stance {
             Stance::Guard if count == 0 => self.report(Place::Whole, Problem::NoDoor),
-            Stance::Closed if count == 0 && self.policy.gate.public.is_empty() => {
+            Stance::Closed
+                if count == 0
+                    && self.policy.gate.public.is_empty()
+                    && self.policy.gate.allow.is_empty() =>
+            {
                 self.report(Place::Stance, Problem::NobodyGetsIn);
             }
             Stance::Guard | Stance::Closed => {}
@@ -173,6 +180,37 @@ impl Check<'_> {
             if first != index {
                 let problem = Problem::DuplicateInterface;
                 self.report_with(Place::Interface(index), Place::Interface(first), problem);
+            }
+        }
+    }
+
+    fn allowed(&mut self) {
+        let gate = &self.policy.gate;
+        let count = gate.allow.len();
+        if count > limits::MAX_ALLOWED {
+            self.report(Place::Whole, Problem::TooManyAllowed { count });
+        }
+        let count = self.policy.allowed_hosts().len();
+        if count > limits::MAX_ALLOWED_HOSTS {
+            self.report(Place::Whole, Problem::TooManyHosts { count });
+        }
+        let mut seen = BTreeMap::new();
+        for (index, allowed) in gate.allow.iter().enumerate().take(limits::MAX_ALLOWED) {
+            let place = Place::Allow(index);
+            let first = *seen.entry(allowed).or_insert(index);
+            if first != index {
+                self.report_with(place, Place::Allow(first), Problem::DuplicateAllowed);
+            }
+            match allowed {
+                Allowed::Network(network) if network.prefix() == 0 => {
+                    self.report(place, Problem::AllowsEveryone);
+                }
+                Allowed::Interface(name)
+                    if !gate.interfaces.is_empty() && !gate.interfaces.contains(name) =>
+                {
+                    self.report(place, Problem::AllowedElsewhere);
+                }
+                Allowed::Network(_) | Allowed::Interface(_) | Allowed::Host(_) => {}
             }
         }
     }

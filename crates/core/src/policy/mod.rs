@@ -3,14 +3,17 @@
 //! Nothing here knows the file it came from. [`check()`] says what is wrong with a policy and *where*
 //! in terms of the policy itself ([`Place`]); whoever read the file turns that into line and column.
 
+mod allow;
 mod check;
 mod name;
 mod port;
 mod problem;
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+pub use allow::{Allowed, AllowedError, HostName, Network, disjoint};
 pub use check::{Finding, Place, Severity, check};
 pub use name::{DoorName, InterfaceName, NameError};
 pub use port::{Port, PortError, Protocol};
@@ -36,6 +39,15 @@ impl Policy {
         (0u32..).map(DoorId).zip(&self.doors)
     }
 
+    /// The names of hosts in the allow-list, each once.
+    pub fn allowed_hosts(&self) -> BTreeSet<&HostName> {
+        let hosts = self.gate.allow.iter().filter_map(|allowed| match allowed {
+            Allowed::Host(name) => Some(name),
+            Allowed::Network(_) | Allowed::Interface(_) => None,
+        });
+        hosts.collect()
+    }
+
     /// The doors that this recogniser (kernel or daemon) may open.
     pub fn doors_seen_by(&self, who: Recogniser) -> impl Iterator<Item = (DoorId, &Door)> {
         self.doors().filter(move |(_, door)| door.recogniser.includes(who))
@@ -54,6 +66,8 @@ pub struct Gate {
     /// Ports whose touch never counts as a wrong knock. In the stance `closed`, the ports that
     /// anybody may use.
     pub public: Vec<Port>,
+    /// Who needs no knock.
+    pub allow: Vec<Allowed>,
     /// Whether the kernel logs packets that it refuses, at a bounded rate
     /// ([`limits::LOGGED_PER_SECOND`](crate::limits::LOGGED_PER_SECOND)). Only in the stance `closed`.
     pub log_refused: bool,

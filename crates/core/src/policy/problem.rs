@@ -16,6 +16,11 @@ pub enum Problem {
     NoDoor,
     NobodyGetsIn,
     LogInGuard,
+    TooManyAllowed { count: usize },
+    TooManyHosts { count: usize },
+    DuplicateAllowed,
+    AllowsEveryone,
+    AllowedElsewhere,
     TooManyDoors { count: usize },
     DuplicateDoor { name: DoorName },
     NoGuards,
@@ -56,6 +61,11 @@ impl Problem {
             Self::NoDoor => "no-door",
             Self::NobodyGetsIn => "nobody-gets-in",
             Self::LogInGuard => "log-in-guard",
+            Self::TooManyAllowed { .. } => "too-many-allowed",
+            Self::TooManyHosts { .. } => "too-many-hosts",
+            Self::DuplicateAllowed => "duplicate-allowed",
+            Self::AllowsEveryone => "allows-everyone",
+            Self::AllowedElsewhere => "allowed-elsewhere",
             Self::TooManyDoors { .. } => "too-many-doors",
             Self::DuplicateDoor { .. } => "duplicate-door",
             Self::NoGuards => "no-guards",
@@ -96,6 +106,8 @@ impl Problem {
             Self::DuplicateGuard { .. }
             | Self::DuplicatePublic { .. }
             | Self::DuplicateInterface
+            | Self::DuplicateAllowed
+            | Self::AllowedElsewhere
             | Self::NobodyGetsIn => Severity::Warning,
             _ => Severity::Error,
         }
@@ -106,8 +118,21 @@ impl Problem {
         match self {
             Self::NoDoor => "write a table such as `[door.ssh]` with `guards` and `sequence`".into(),
             Self::NobodyGetsIn => {
-                "only connections already made go on; add a door such as `[door.ssh]`, or `public` \
-                 ports"
+                "only connections already made go on; add a door such as `[door.ssh]`, `public` ports, or \
+                 somebody to `allow`"
+                    .into()
+            }
+            Self::TooManyAllowed { .. } => {
+                format!("at most {}; name whole networks", limits::MAX_ALLOWED)
+            }
+            Self::TooManyHosts { .. } => format!(
+                "at most {}: each is looked up every {}",
+                limits::MAX_ALLOWED_HOSTS,
+                Seconds(limits::HOST_REFRESH)
+            ),
+            Self::AllowsEveryone => "a gate that lets everyone in is none; name a network".into(),
+            Self::AllowedElsewhere => {
+                "remove it, or name the interface in `interfaces` too: the gate does not stand there"
                     .into()
             }
             Self::LogInGuard => {
@@ -120,7 +145,10 @@ impl Problem {
             Self::TooManyGuards { .. } => {
                 format!("a door guards at most {} ports; use a second door", limits::MAX_GUARDS)
             }
-            Self::DuplicateGuard { .. } | Self::DuplicatePublic { .. } | Self::DuplicateInterface => {
+            Self::DuplicateGuard { .. }
+            | Self::DuplicatePublic { .. }
+            | Self::DuplicateInterface
+            | Self::DuplicateAllowed => {
                 "remove one of them".into()
             }
             Self::GuardedTwice { .. } => {
@@ -199,9 +227,14 @@ impl fmt::Display for Problem {
         match self {
             Self::NoDoor => f.write_str("there is no door"),
             Self::NobodyGetsIn => f.write_str(
-                "all is closed, and there is neither a door nor a public port: nobody can get in \
+                "all is closed, and there is no door, no public port, nobody allowed: nobody can get in \
                  any more",
             ),
+            Self::TooManyAllowed { count } => write!(f, "there are {count} entries to allow"),
+            Self::TooManyHosts { count } => write!(f, "there are {count} names to look up"),
+            Self::DuplicateAllowed => f.write_str("this is allowed twice"),
+            Self::AllowsEveryone => f.write_str("this allows everyone"),
+            Self::AllowedElsewhere => f.write_str("this interface is open already"),
             Self::LogInGuard => {
                 f.write_str("refused packets are logged only in the stance `closed`")
             }

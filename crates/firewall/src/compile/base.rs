@@ -62,12 +62,13 @@ impl Compiler<'_> {
                 let key = vec![Field::Iifname];
                 rule([Statement::In { key, set: "interfaces", member: false }, ACCEPT])
             },
-            rule([is_in("public"), ACCEPT]),
-            rule([
-                Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: GUARDS },
-                goto("door"),
-            ]),
         ];
+        rules.extend(self.allow());
+        rules.push(rule([is_in("public"), ACCEPT]));
+        rules.push(rule([
+            Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: GUARDS },
+            goto("door"),
+        ]));
         if self.recognises() {
             rules.extend(self.may_be_a_knock());
         }

@@ -3,6 +3,7 @@
 //! | module | what it makes |
 //! |---|---|
 //! | `sets` | the sets and maps: the gate's, and the automaton as data |
+//! | `allow` | who needs no knock |
 //! | `base` | the way of a packet that comes in; the base firewall of the stance `closed` |
 //! | `door` | who is let in at a guarded port, and how all others are answered |
 //! | `knock` | what a knock does to the state of its source |
@@ -16,6 +17,7 @@
 //! While the rules walk, the number at hand (a door, a state) is kept in the packet's priority. It
 //! means nothing to the receiving side of a host, unlike the packet's mark, which is never touched.
 
+mod allow;
 mod base;
 mod door;
 mod knock;
@@ -30,7 +32,8 @@ use portcullis_core::automaton::{Automaton, Conflict};
 use portcullis_core::policy::{DoorId, Policy, Port, Protocol, Recogniser, Refuse, Stance};
 
 use crate::ruleset::{
-    Chain, Data, Element, Field, Operation, Rule, Ruleset, Set, Statement, Type, Value, Verdict,
+    Chain, Data, Element, Field, Kind, Operation, Rule, Ruleset, Set, Statement, Type, Value,
+    Verdict,
 };
 
 /// The number of a door in the kernel. 0 is no door.
@@ -43,6 +46,8 @@ pub const GRANTS: [&str; 2] = ["grant4", "grant6"];
 
 /// The map of guarded ports to doors; its comments are the doors' names.
 pub const GUARDS: &str = "guards";
+
+pub use allow::{HOSTS, Hosts, admit};
 
 /// Before the `filter` chains of others (priority 0): what they drop may still be a knock, and what
 /// is refused meets the same fate as a packet to a port with nothing behind it.
@@ -140,12 +145,12 @@ fn chain(name: &str, rules: Vec<Rule>) -> Chain {
 }
 
 fn fixed(name: &str, key: Vec<Type>, data: Option<Type>, elements: Vec<Element>) -> Set {
-    Set { name: name.to_owned(), key, data, dynamic: false, size: None, elements }
+    Set { name: name.to_owned(), key, data, kind: Kind::Fixed, size: None, elements }
 }
 
 fn dynamic(name: &str, key: Vec<Type>, data: Option<Type>, size: u32) -> Set {
     let elements = Vec::new();
-    Set { name: name.to_owned(), key, data, dynamic: true, size: Some(size), elements }
+    Set { name: name.to_owned(), key, data, kind: Kind::Dynamic, size: Some(size), elements }
 }
 
 fn element(key: Vec<Value>, data: Option<Value>) -> Element {

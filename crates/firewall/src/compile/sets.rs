@@ -24,6 +24,7 @@ impl Compiler<'_> {
                 .map(|name| element(vec![Value::Interface(name.as_str().to_owned())], None));
             sets.push(fixed("interfaces", vec![Type::Ifname], None, elements.collect()));
         }
+        sets.extend(self.allow_sets());
         let public: BTreeSet<_> = gate.public.iter().collect();
         let public = public.into_iter().map(|&port| element(port_key(port), None)).collect();
         sets.push(fixed("public", PORT.to_vec(), None, public));

@@ -2,12 +2,17 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
+use portcullis_core::limits;
 use portcullis_core::policy::Policy;
+use portcullis_firewall::compile::{Hosts, admit};
 
 use super::compile::ruleset;
 use crate::config;
+use crate::daemon::hosts::look_up;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::netlink::nftables::Gate;
 use crate::netlink::route::Route;
@@ -24,8 +29,13 @@ pub fn run(args: &Args) -> Outcome {
     let policy = config::load_for(args.file.as_deref())?.policy;
     let start = Instant::now();
     interfaces_exist(&policy)?;
-    let ruleset = ruleset(&policy)?;
-    let loaded = Gate::open()?.load(&ruleset)?;
+    let mut ruleset = ruleset(&policy)?;
+    let mut gate = Gate::open()?;
+    let found = look_up_all(&policy);
+    let hosts = gate.known_hosts(&policy, found)?;
+    tell_of_names(&policy, &hosts);
+    admit(&mut ruleset, &hosts);
+    let loaded = gate.load(&ruleset)?;
     let carried = match loaded.grants {
         0 => String::new(),
         grants => format!(", {} still open", count(grants, "grant")),
@@ -40,6 +50,45 @@ pub fn run(args: &Args) -> Outcome {
         start.elapsed().as_millis(),
     );
     Ok(Exit::Done)
+}
+
+/// Looks up all names that are allowed, at the same time, and waits for them no longer than
+/// [`HOST_PATIENCE`](limits::HOST_PATIENCE).
+fn look_up_all(policy: &Policy) -> Hosts {
+    let (sender, answers) = mpsc::channel();
+    for name in policy.allowed_hosts() {
+        let (name, sender) = (name.clone(), sender.clone());
+        // Without a thread there is no answer, which is one that may come from every name.
+        let _ = thread::Builder::new().spawn(move || {
+            let found = look_up(&name);
+            let _ = sender.send((name, found));
+        });
+    }
+    drop(sender);
+    let deadline = Instant::now() + limits::HOST_PATIENCE;
+    let mut hosts = Hosts::new();
+    let left = || deadline.saturating_duration_since(Instant::now());
+    while let Ok((name, found)) = answers.recv_timeout(left()) {
+        if let Ok(addresses) = found {
+            hosts.insert(name, addresses);
+        }
+    }
+    hosts
+}
+
+/// Says what a person should know who allows names.
+fn tell_of_names(policy: &Policy, hosts: &Hosts) {
+    let names = policy.allowed_hosts();
+    for name in names.iter().filter(|name| !hosts.contains_key(**name)) {
+        warn(&format!("{name} has no address that could be found: nobody is allowed by it yet"));
+    }
+    if !names.is_empty() {
+        warn("names are looked up again only while `portcullis run` runs");
+    }
+}
+
+fn warn(text: &str) {
+    let _ = writeln!(anstream::stderr(), "warning: {text}");
 }
 
 /// A gate on an interface that does not exist guards nothing: most likely the name is wrong.

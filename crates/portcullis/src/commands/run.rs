@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config;
 use crate::daemon::watcher::native::Native;
-use crate::daemon::{keeper, watcher};
+use crate::daemon::{hosts, keeper, watcher};
 use crate::exit::Outcome;
 
 /// Arguments of `run`.
@@ -34,11 +34,14 @@ pub struct ProcessArgs {
 enum Role {
     /// The one that reads packets
     Watcher,
+    /// The one that looks up names
+    Resolver,
 }
 
 /// Runs one of the daemon's processes.
 pub fn process(args: &ProcessArgs) -> Outcome {
     match args.role {
         Role::Watcher => watcher::run::<Native>(),
+        Role::Resolver => hosts::run(),
     }
 }

@@ -33,6 +33,7 @@ fn is_worth_saying(meaning: &Meaning, finding: &Finding) -> bool {
 fn locate(meaning: &Meaning, finding: &Finding) -> Diagnostic {
     let span = match finding.problem {
         Problem::TooManyPublic { .. } => meaning.public.key.clone(),
+        Problem::TooManyAllowed { .. } | Problem::TooManyHosts { .. } => meaning.allow.key.clone(),
         Problem::TooManyInterfaces { .. } => meaning.interfaces.key.clone(),
         _ => span(meaning, finding.place),
     };
@@ -70,6 +71,7 @@ fn span(meaning: &Meaning, place: Place) -> Option<Span> {
         Place::LogRefused => meaning.log_refused.clone(),
         Place::Interface(index) => element(&meaning.interfaces, index),
         Place::Public(index) => element(&meaning.public, index),
+        Place::Allow(index) => element(&meaning.allow, index),
         Place::Door(id) => door(id).map(|door| door.name.clone()),
         Place::Guards(id) => or_name(id, |door| door.guards.key.as_ref()),
         Place::Guard(id, index) => door(id).and_then(|door| element(&door.guards, index)),
@@ -89,6 +91,7 @@ const fn label(problem: &Problem) -> &'static str {
         Problem::DuplicateGuard { .. }
         | Problem::DuplicatePublic { .. }
         | Problem::DuplicateInterface
+        | Problem::DuplicateAllowed
         | Problem::DuplicateDoor { .. } => "first here",
         Problem::SameSequence { .. }
         | Problem::PrefixSequence { .. }

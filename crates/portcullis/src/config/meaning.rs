@@ -1,6 +1,6 @@
 //! The keys: tree to policy.
 
-use portcullis_core::policy::{InterfaceName, Policy, Refuse, Stance};
+use portcullis_core::policy::{Allowed, AllowedError, InterfaceName, Policy, Refuse, Stance};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -16,6 +16,7 @@ pub struct Meaning {
     pub policy: Policy,
     pub interfaces: List,
     pub public: List,
+    pub allow: List,
     pub stance: Option<Span>,
     pub log_refused: Option<Span>,
     /// As many as the policy has doors.
@@ -32,7 +33,8 @@ pub struct List {
 }
 
 const TABLES: [&str; 2] = ["gate", "door"];
-const GATE_KEYS: [&str; 6] = ["stance", "backend", "interfaces", "public", "refuse", "log_refused"];
+const GATE_KEYS: [&str; 7] =
+    ["stance", "backend", "interfaces", "public", "allow", "refuse", "log_refused"];
 
 /// Reads the whole tree.
 pub fn read(tree: &Spanned<DeTable<'_>>, found: &mut Vec<Diagnostic>) -> Meaning {
@@ -113,11 +115,15 @@ impl Meaning {
                     "it comes with the iptables back end",
                 ),
                 "refuse" => refuse(value).map(|refuse| asked_to_refuse = Some(refuse)),
-                "allow" => Err(not_available(
-                    key.span(),
-                    "`allow`",
-                    "remove the key; it comes with allow-lists, and until then everyone knocks",
-                )),
+                "allow" => {
+                    self.allow.key = Some(value.span());
+                    let expected = "an array such as `[\"203.0.113.7\", \"admin.example.org\"]`";
+                    if let Some((allow, spans)) = reader::list(value, expected, found, allowed) {
+                        self.policy.gate.allow = allow;
+                        self.allow.elements = spans;
+                    }
+                    Ok(())
+                }
                 "interfaces" => {
                     self.interfaces.key = Some(value.span());
                     let expected = "an array of interfaces such as `[\"eth0\"]`";
@@ -183,6 +189,26 @@ fn refuse(value: &Value<'_>) -> Result<Refuse, Diagnostic> {
         "drop" => Refuse::Drop,
         "reject" => Refuse::Reject,
         _ => Refuse::LikeClosed,
+    })
+}
+
+fn allowed(value: &Value<'_>) -> Result<Allowed, Diagnostic> {
+    let DeValue::String(text) = value.get_ref() else {
+        return Err(wrong_type(value, "an address, a network or a name in quotes"));
+    };
+    text.parse().map_err(|problem: AllowedError| {
+        let hint = match problem {
+            AllowedError::HostBits(network, prefix) => {
+                format!("write `{network}/{prefix}` for all of it, or the address alone")
+            }
+            AllowedError::MappedAddress => "write the IPv4 address itself".to_owned(),
+            AllowedError::Interface(_) => "interfaces are named as `ip link` shows them".to_owned(),
+            _ => {
+                "write it as in `203.0.113.7`, `2001:db8::/32`, `admin.example.org` or `iface:wg0`"
+                    .to_owned()
+            }
+        };
+        error("bad-allow", value.span(), problem.to_string()).hint(hint)
     })
 }
 

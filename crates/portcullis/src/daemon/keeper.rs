@@ -6,6 +6,7 @@
 //! word; a new configuration is therefore given to the same watcher.
 
 mod configuration;
+mod hosts;
 mod start;
 
 use std::io::Write;
@@ -61,6 +62,7 @@ pub fn run(settings: Settings) -> Outcome {
     let lock = start::lock()?;
     let signals = parts::signals()?;
     let (watcher, socket) = parts::watcher(&["run-process", "watcher"], false)?;
+    let resolver = hosts::Resolver::start(&configuration.policy)?;
     give_up_all_but_the_firewall()?;
 
     let mut keeper = Keeper {
@@ -69,6 +71,7 @@ pub fn run(settings: Settings) -> Outcome {
         signals,
         watcher,
         socket,
+        resolver,
         current: None,
         pending: None,
         epoch: 0,
@@ -91,6 +94,8 @@ struct Keeper {
     signals: SignalFd,
     watcher: Child,
     socket: OwnedFd,
+    /// Who looks names up, if there was a name at the start.
+    resolver: Option<hosts::Resolver>,
     /// What is in force.
     current: Option<(Epoch, Configuration)>,
     /// What the watcher has been given, and has not answered yet.
@@ -107,7 +112,7 @@ impl Keeper {
     /// Until a signal, or an error, ends it.
     fn serve(&mut self) -> Outcome {
         loop {
-            let (signalled, spoken) = self.wait()?;
+            let (signalled, spoken, found) = self.wait()?;
             if signalled {
                 while let Some(signal) = parts::take_signal(&self.signals)? {
                     match signal {
@@ -120,6 +125,9 @@ impl Keeper {
             if spoken {
                 self.listen()?;
             }
+            if found {
+                self.take_hosts()?;
+            }
             let held = self.pace.take_held(clock());
             if held > 0 {
                 say(format_args!("suppressed {held} lines"));
@@ -130,10 +138,14 @@ impl Keeper {
         }
     }
 
-    /// Waits for signals and for words of the watcher; which of them there are.
-    fn wait(&self) -> Result<(bool, bool), Failure> {
-        let mut fds = [self.signals.as_fd(), self.socket.as_fd()]
-            .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    /// Waits for signals, for words of the watcher and for answers of the resolver; which of them
+    /// there are.
+    fn wait(&self) -> Result<(bool, bool, bool), Failure> {
+        let resolver = self.resolver.as_ref().map(AsFd::as_fd);
+        // Where there is no resolver, the same descriptor twice: it is only looked at once.
+        let fds =
+            [self.signals.as_fd(), self.socket.as_fd(), resolver.unwrap_or(self.socket.as_fd())];
+        let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         let held = self.pace.holds().then_some(Duration::from_secs(1));
         let timeout = held.into_iter().chain(self.watchdog).min();
         let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
@@ -143,8 +155,8 @@ impl Keeper {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(system("wait", errno)),
         }
-        let [signals, socket] = fds.map(|fd| fd.any().unwrap_or(true));
-        Ok((signals, socket))
+        let [signals, socket, found] = fds.map(|fd| fd.any().unwrap_or(true));
+        Ok((signals, socket, found && resolver.is_some()))
     }
 
     /// Hears what the watcher has said; signals must not wait for a watcher that never ends.
@@ -286,7 +298,8 @@ impl Keeper {
         else {
             return Ok(());
         };
-        match self.gate.establish(&configuration.policy) {
+        let found = self.resolver.as_ref().map(hosts::Resolver::found).unwrap_or_default();
+        match self.gate.establish(&configuration.policy, found) {
             Ok(established) => say(format_args!("{established}")),
             Err(failure) => {
                 // The watcher goes back to what the kernel still has.
@@ -294,6 +307,9 @@ impl Keeper {
                 warn(format_args!("the new rules cannot be loaded, the old ones stay: {failure}"));
                 return self.order(before);
             }
+        }
+        if let Some(resolver) = &mut self.resolver {
+            resolver.ask(epoch, &configuration.policy)?;
         }
         let status = self.status(&configuration);
         self.current = Some((epoch, configuration));
@@ -330,7 +346,8 @@ impl Keeper {
             return Ok(());
         }
         notify::reloading();
-        match Configuration::read(&self.settings) {
+        let read = Configuration::read(&self.settings);
+        match read.and_then(|configuration| self.can_look_up(configuration)) {
             Ok(configuration) => self.order(configuration),
             Err(failure) => {
                 let reason =
@@ -350,6 +367,9 @@ impl Keeper {
 
     /// A child has changed its state; if it has ended, so does the keeper.
     fn look_after_watcher(&mut self) -> Result<(), Failure> {
+        if let Some(resolver) = &mut self.resolver {
+            resolver.must_live()?;
+        }
         match self.watcher.try_wait() {
             Ok(None) => Ok(()),
             _ => Err(self.watcher_ended()),

@@ -16,6 +16,7 @@
 //! |---|---|
 //! | [`keeper`] | the process that changes the firewall, and never reads a packet |
 //! | [`gate`] | the keeper's view of the firewall: one table, and grants in it |
+//! | [`hosts`] | the process that looks up names in the allow-list, if there are any, and can do nothing else |
 //! | [`watcher`] | the process that reads packets, and can do nothing else |
 //! | [`capture`] | the packets of all watched interfaces, in order |
 //! | [`filter`] | which packets the kernel shows at all |
@@ -24,12 +25,13 @@
 //! | [`notify`] | what systemd is told |
 //! | [`parts`] | what every keeper begins with |
 //!
-//! Either ends when the other does. The rules and the living grants stay in the kernel then, which
+//! All end when one does. The rules and the living grants stay in the kernel then, which
 //! ends each grant by itself.
 
 pub mod capture;
 pub mod filter;
 pub mod gate;
+pub mod hosts;
 pub mod keeper;
 pub mod message;
 pub mod notify;

@@ -43,6 +43,19 @@ pub fn take_signal(signals: &SignalFd) -> Result<Option<Signal>, Failure> {
 ///
 /// It cannot be started.
 pub fn watcher(arguments: &[&str], silent: bool) -> Result<(Child, OwnedFd), Failure> {
+    process(arguments, &[], silent)
+}
+
+/// Starts a process of the daemon as [`watcher`] does, with these variables in its environment.
+///
+/// # Errors
+///
+/// It cannot be started.
+pub fn process(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    silent: bool,
+) -> Result<(Child, OwnedFd), Failure> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
         .map_err(|errno| system("make a pair of sockets", errno))?;
@@ -50,6 +63,7 @@ pub fn watcher(arguments: &[&str], silent: bool) -> Result<(Child, OwnedFd), Fai
     let child = Command::new("/proc/self/exe")
         .args(arguments)
         .env_clear()
+        .envs(environment.iter().copied())
         // For times that a person reads.
         .envs(std::env::var_os("TZ").map(|zone| ("TZ", zone)))
         .current_dir("/")
@@ -58,7 +72,7 @@ pub fn watcher(arguments: &[&str], silent: bool) -> Result<(Child, OwnedFd), Fai
         .stderr(output())
         .spawn()
         .map_err(|error| {
-            Failure::could_not(format!("cannot start the process that reads packets: {error}"))
+            Failure::could_not(format!("cannot start a process of the daemon: {error}"))
                 .hint("it is this program itself, found through /proc, which must be mounted")
         })?;
     Ok((child, ours))

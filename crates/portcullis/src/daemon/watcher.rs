@@ -145,7 +145,7 @@ fn failed(errno: Errno) -> Failure {
 }
 
 /// The socket that was given as standard input.
-fn keeper() -> Option<OwnedFd> {
+pub fn keeper() -> Option<OwnedFd> {
     let socket = io::stdin().as_fd().try_clone_to_owned().ok()?;
     (getsockopt(&socket, sockopt::SockType) == Ok(SockType::SeqPacket)).then_some(socket)
 }

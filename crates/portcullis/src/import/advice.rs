@@ -161,6 +161,7 @@ const fn door_of(place: Place) -> Option<DoorId> {
         Place::Whole
         | Place::Stance
         | Place::LogRefused
+        | Place::Allow(_)
         | Place::Interface(_)
         | Place::Public(_) => None,
         Place::Door(id)

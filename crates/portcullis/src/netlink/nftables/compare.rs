@@ -104,6 +104,7 @@ pub fn canonical(element: Listed<'_>) -> Option<Vec<u8>> {
     bytes.extend_from_slice(key);
     flatten(&mut bytes, Attributes(data));
     bytes.extend_from_slice(userdata);
+    bytes.extend_from_slice(&element.flags().to_ne_bytes());
     bytes.extend_from_slice(&(userdata.len() as u64).to_ne_bytes());
     Some(bytes)
 }

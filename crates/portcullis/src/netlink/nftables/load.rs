@@ -8,7 +8,7 @@ use portcullis_firewall::compile::GUARDS;
 use portcullis_firewall::ruleset::{Ruleset, Value};
 
 use super::batch::{Batch, NLM_F_APPEND, NLM_F_CREATE, Object};
-use super::elements::{write_list, write_timed};
+use super::elements::{parts, write_list, write_timed};
 use super::{Error, Gate, TABLE, kind, object};
 use crate::netlink::message::Writer;
 
@@ -138,7 +138,7 @@ impl Gate {
         for (set, id) in ruleset.sets.iter().zip(1..) {
             let name = Object::Set(set.name.clone());
             batch.push(name, kind::NEWSET, NLM_F_CREATE, |w| object::set(w, set, id));
-            let mut elements = set.elements.iter().peekable();
+            let mut elements = parts(set).into_iter().peekable();
             while elements.peek().is_some() {
                 let name = Object::Elements(set.name.clone());
                 let fill = |w: &mut Writer| write_list(w, TABLE, &set.name, &mut elements);

@@ -9,6 +9,7 @@
 //! | `load` | all of it in one transaction, or all of it gone |
 //! | `verify`, `compare` | whether the kernel holds exactly that |
 //! | `grants` | who may pass, and who is knocking |
+//! | `hosts` | the addresses of names in the allow-list |
 //!
 //! The numbers are those of `include/uapi/linux/netfilter/nf_tables.h` and `nfnetlink.h`.
 
@@ -18,6 +19,7 @@ mod elements;
 mod error;
 mod expression;
 mod grants;
+mod hosts;
 mod load;
 mod lower;
 mod object;
