@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_core::policy::{
     Door, DoorName, Gate, InterfaceName, Policy, Port, Protocol, Recogniser, Refuse, Severity,
-    check,
+    Stance, check,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -45,11 +45,13 @@ pub fn policy() -> impl Strategy<Value = Policy> {
     let gate = (
         any::<bool>(),
         any::<bool>(),
+        select(vec![Stance::Guard, Stance::Closed]),
         select(vec![Refuse::LikeClosed, Refuse::Drop, Refuse::Reject]),
     );
     (vec(door, 1..7), durations_of_all(), gate).prop_map(
-        |(doors, shared, (public, named, refuse))| {
-            let mut policy = Policy { gate: Gate { refuse, ..Gate::default() }, doors: Vec::new() };
+        |(doors, shared, (public, named, stance, refuse))| {
+            let gate = Gate { stance, refuse, ..Gate::default() };
+            let mut policy = Policy { gate, doors: Vec::new() };
             if public {
                 policy.gate.public = PUBLIC.map(|number| port(Protocol::Tcp, number)).to_vec();
             }

@@ -28,6 +28,24 @@ pub const MAX_PUBLIC: usize = 4_096;
 /// Most interfaces named. More is a configuration error.
 pub const MAX_INTERFACES: usize = 64;
 
+/// Most entries of the allow-list. More is a configuration error.
+pub const MAX_ALLOWED: usize = 4_096;
+
+/// Most names of hosts among them. Each is looked up again and again, one after the other; more is a
+/// configuration error.
+pub const MAX_ALLOWED_HOSTS: usize = 32;
+
+/// Addresses that one name may have. Whoever answers for the name chooses them; further ones, in the
+/// order of the answer, are not allowed.
+pub const MAX_ADDRESSES_PER_HOST: usize = 16;
+
+/// How often names are looked up. The C library does not tell how long an answer is good for, so this
+/// is the same for all.
+pub const HOST_REFRESH: Duration = Duration::from_secs(60);
+
+/// How long `apply` waits for names in all. Those that take longer keep the addresses that they had.
+pub const HOST_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Longest door name, in bytes: it must fit a comment of the kernel (128) and a log line.
 pub const MAX_DOOR_NAME: usize = 48;
 
@@ -84,6 +102,19 @@ pub const MAX_GRANTS: u32 = 65_536;
 /// for the microseconds until the answer leaves; when full, the answer is made by the firewall
 /// instead of the network stack, and differs in its type of service and flow label.
 pub const MAX_REFUSALS: u32 = 65_536;
+
+/// Echo requests that are answered in the stance `closed`, per address family and second. More are
+/// refused like everything else: a flood of pings can keep others from being answered.
+pub const PINGS_PER_SECOND: u32 = 10;
+
+/// Echo requests answered at once after a while without any.
+pub const PING_BURST: u32 = 20;
+
+/// Refused packets that are logged per second. More are only counted.
+pub const LOGGED_PER_SECOND: u32 = 1;
+
+/// Refused packets logged at once after a while without any.
+pub const LOG_BURST: u32 = 5;
 
 /// UDP conversations of the host's own that the daemon remembers, so that their answers do not
 /// count as wrong knocks. When full the oldest goes: its next answer may reset the attempt of the

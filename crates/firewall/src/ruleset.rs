@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
-use portcullis_core::policy::Protocol;
+use portcullis_core::policy::{Network, Protocol};
 
 /// The name of the one table that is ours.
 pub const TABLE: &str = "portcullis";
@@ -52,12 +52,25 @@ pub struct Set {
     pub key: Vec<Type>,
     /// What is found.
     pub data: Option<Type>,
-    /// Packets may add elements, which then have a timeout (`flags dynamic,timeout`).
-    pub dynamic: bool,
+    /// Who puts elements there.
+    pub kind: Kind,
     /// Most elements; the kernel's own bound (65,536) where none is given.
     pub size: Option<u32>,
     /// The elements that it is created with.
     pub elements: Vec<Element>,
+}
+
+/// Who puts elements into a set, and of what kind they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It has the elements that it is created with, and no others.
+    Fixed,
+    /// The same; its elements are networks, none of them within another (`flags interval`).
+    Networks,
+    /// Whoever loads it replaces its elements from time to time.
+    Kept,
+    /// Packets may add elements, which then have a timeout (`flags dynamic,timeout`).
+    Dynamic,
 }
 
 /// An element of a set.
@@ -99,6 +112,8 @@ pub enum Value {
     Ipv4(Ipv4Addr),
     /// An IPv6 address.
     Ipv6(Ipv6Addr),
+    /// A network of IPv4 or IPv6 addresses; only as an element of a set of networks.
+    Network(Network),
     /// A protocol.
     Proto(Protocol),
     /// A port number; 0 is possible, as the port of nobody.
@@ -191,6 +206,8 @@ impl Field {
 pub enum Statement {
     /// `ct state established`
     CtEstablished,
+    /// `ct state established,related`: also what connection tracking knows to belong to a connection.
+    CtEstablishedOrRelated,
     /// `meta pkttype != host`: broadcast, multicast, and what was meant for another host.
     NotForHost,
     /// `exthdr frag exists`: a fragment that was not reassembled; only in IPv6 packets.
@@ -204,6 +221,22 @@ pub enum Statement {
     },
     /// `iifname == "X"`
     Interface(String),
+    /// `icmp type N`; only in ICMP messages in IPv4 packets.
+    IcmpType(u8),
+    /// `icmpv6 type N`; only in ICMPv6 messages in IPv6 packets.
+    Icmpv6Type(u8),
+    /// `ip6 hoplimit 255`: no router has passed it on; only in IPv6 packets.
+    HopLimit255,
+    /// What a DHCP server sends to a client (RFC 2131, section 4.1).
+    DhcpReply,
+    /// What a DHCPv6 server or relay on the link sends to a client (RFC 8415, section 7.2).
+    Dhcpv6Reply,
+    /// `limit rate N/UNIT burst B packets`: matches while there is some left.
+    Limit(Limit),
+    /// `counter`
+    Counter,
+    /// `log prefix "X"`: a line in the kernel's log.
+    Log(&'static str),
     /// `tcp sport != 0`; only in TCP segments.
     TcpSportNotZero,
     /// `tcp flags & mask == value`, or `!=`; only in TCP segments.
@@ -267,6 +300,15 @@ pub enum Statement {
     Reject(Reject),
     /// Ends the rule, and with it the evaluation of the chain.
     Verdict(Verdict),
+}
+
+/// How often something may happen: a bucket of `burst` packets, which fills at this rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// So many packets in each second.
+    pub per_second: u32,
+    /// So many at once.
+    pub burst: u32,
 }
 
 /// What a rule may do to a dynamic set.

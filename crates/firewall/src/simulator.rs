@@ -10,12 +10,16 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use portcullis_core::policy::Protocol;
+use portcullis_core::policy::{Network, Protocol};
 use portcullis_core::time::Instant;
 
 use crate::ruleset::{
-    Data, Field, HookPoint, Operation, Reject, Rule, Ruleset, Statement, Value, Verdict,
+    Data, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Statement, Value,
+    Verdict,
 };
+
+const IPPROTO_ICMP: u8 = 1;
+const IPPROTO_ICMPV6: u8 = 58;
 
 /// A packet as the input hook sees it: routed, reassembled, and known to connection tracking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,10 @@ pub struct Packet {
     pub fragment: bool,
     /// Whether connection tracking takes it for part of a connection that both sides have spoken in.
     pub established: bool,
+    /// Whether connection tracking takes it for something that belongs to such a connection.
+    pub related: bool,
+    /// Its hop limit, or time to live.
+    pub hop_limit: u8,
     /// Its source address.
     pub source: IpAddr,
     /// Its destination address, of the same family.
@@ -55,6 +63,11 @@ pub enum Payload {
         source_port: u16,
         /// To this port.
         destination_port: u16,
+    },
+    /// An ICMP message; ICMPv6 in IPv6.
+    Icmp {
+        /// Its type.
+        kind: u8,
     },
     /// Something else, by its protocol number.
     Other(u8),
@@ -100,7 +113,40 @@ pub struct Trace<'a> {
 pub struct Simulator<'a> {
     ruleset: &'a Ruleset,
     fixed: BTreeMap<&'a str, BTreeMap<Vec<Key>, Option<&'a Value>>>,
+    networks: BTreeMap<&'a str, Vec<Network>>,
     dynamic: BTreeMap<&'a str, BTreeMap<Vec<Key>, Timed>>,
+    /// What is left of the limits, by chain and number of the rule.
+    limits: BTreeMap<(&'a str, usize), Bucket>,
+}
+
+/// What is left of a limit (`nft_limit_eval` of net/netfilter/nft_limit.c).
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    /// In billionths of a packet.
+    tokens: u128,
+    last: Instant,
+}
+
+impl Bucket {
+    const PACKET: u128 = 1_000_000_000;
+
+    fn full(limit: Limit, now: Instant) -> Self {
+        Self { tokens: Self::PACKET.saturating_mul(limit.burst.into()), last: now }
+    }
+
+    fn take(&mut self, limit: Limit, now: Instant) -> bool {
+        let gained = now.since(self.last).as_nanos().saturating_mul(limit.per_second.into());
+        let most = Self::full(limit, now).tokens;
+        self.last = now;
+        self.tokens = self.tokens.saturating_add(gained).min(most);
+        match self.tokens.checked_sub(Self::PACKET) {
+            Some(left) => {
+                self.tokens = left;
+                true
+            }
+            None => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -126,8 +172,8 @@ impl From<&Value> for Key {
             Value::Service(number) => Self::Number((*number).into()),
             Value::Class(number) => Self::Number(*number),
             Value::Interface(name) => Self::Name(name.clone()),
-            // No set of ours is keyed by verdicts.
-            Value::Verdict(_) => Self::Name(String::new()),
+            // No set of ours is keyed by verdicts, and those of networks are kept elsewhere.
+            Value::Verdict(_) | Value::Network(_) => Self::Name(String::new()),
         }
     }
 }
@@ -136,10 +182,17 @@ impl<'a> Simulator<'a> {
     /// A ruleset just loaded.
     pub fn new(ruleset: &'a Ruleset) -> Self {
         let mut fixed = BTreeMap::new();
+        let mut networks = BTreeMap::new();
         let mut dynamic = BTreeMap::new();
         for set in &ruleset.sets {
-            if set.dynamic {
+            if set.kind == Kind::Dynamic {
                 dynamic.insert(set.name.as_str(), BTreeMap::new());
+            } else if set.kind == Kind::Networks {
+                let elements = set.elements.iter().filter_map(|e| match e.key.as_slice() {
+                    [Value::Network(network)] => Some(*network),
+                    _ => None,
+                });
+                networks.insert(set.name.as_str(), elements.collect());
             } else {
                 let elements = set.elements.iter();
                 let elements = elements
@@ -148,7 +201,7 @@ impl<'a> Simulator<'a> {
                 fixed.insert(set.name.as_str(), elements);
             }
         }
-        Self { ruleset, fixed, dynamic }
+        Self { ruleset, fixed, networks, dynamic, limits: BTreeMap::new() }
     }
 
     /// Puts an element into a dynamic set, as the daemon does with grants.
@@ -172,11 +225,13 @@ impl<'a> Simulator<'a> {
             .chains
             .iter()
             .find(|chain| chain.hook.is_some_and(|hook| hook.point == HookPoint::Input));
-        let mut run = Run { simulator: self, packet, now, priority: 0, readdressed: false };
+        let mut run =
+            Run { simulator: self, packet, now, at: ("", 0), priority: 0, readdressed: false };
         let mut steps = Vec::new();
         let mut next = input;
         while let Some(chain) = next.take() {
             for (index, rule) in chain.rules.iter().enumerate() {
+                run.at = (&chain.name, index);
                 let (matched, end) = run.rule(rule);
                 steps.push(Step { chain: &chain.name, index, rule, matched });
                 let fate = match end {
@@ -201,6 +256,8 @@ struct Run<'s, 'a> {
     simulator: &'s mut Simulator<'a>,
     packet: &'s Packet,
     now: Instant,
+    /// The chain and the number of the rule that is being evaluated.
+    at: (&'a str, usize),
     priority: u32,
     readdressed: bool,
 }
@@ -227,10 +284,36 @@ impl Run<'_, '_> {
     fn statement(&mut self, statement: &Statement) -> Option<Option<End>> {
         let matched = match statement {
             Statement::CtEstablished => self.packet.established,
+            Statement::CtEstablishedOrRelated => self.packet.established || self.packet.related,
             Statement::NotForHost => !self.packet.for_host,
             Statement::FragmentHeader => self.packet.fragment && self.packet.source.is_ipv6(),
             Statement::Protocol { is, protocol } => (self.protocol() == protocol.number()) == *is,
             Statement::Interface(name) => self.packet.interface == *name,
+            Statement::IcmpType(kind) => self.icmp(false) == Some(*kind),
+            Statement::Icmpv6Type(kind) => self.icmp(true) == Some(*kind),
+            Statement::HopLimit255 => {
+                self.packet.source.is_ipv6() && self.packet.hop_limit == u8::MAX
+            }
+            Statement::DhcpReply => {
+                self.packet.source.is_ipv4()
+                    && matches!(
+                        self.packet.payload,
+                        Payload::Udp { source_port: 67, destination_port: 68 }
+                    )
+            }
+            Statement::Dhcpv6Reply => {
+                let on_link = matches!(
+                    self.packet.source,
+                    IpAddr::V6(source) if source.is_unicast_link_local()
+                );
+                on_link && matches!(self.packet.payload, Payload::Udp { destination_port: 546, .. })
+            }
+            Statement::Limit(limit) => {
+                let full = Bucket::full(*limit, self.now);
+                let bucket = self.simulator.limits.entry(self.at).or_insert(full);
+                bucket.take(*limit, self.now)
+            }
+            Statement::Counter | Statement::Log(_) => true,
             Statement::TcpSportNotZero => match self.packet.payload {
                 Payload::Tcp { source_port, .. } => source_port != 0,
                 _ => false,
@@ -294,7 +377,17 @@ impl Run<'_, '_> {
         match self.packet.payload {
             Payload::Tcp { .. } => Protocol::Tcp.number(),
             Payload::Udp { .. } => Protocol::Udp.number(),
+            Payload::Icmp { .. } if self.packet.source.is_ipv4() => IPPROTO_ICMP,
+            Payload::Icmp { .. } => IPPROTO_ICMPV6,
             Payload::Other(number) => number,
+        }
+    }
+
+    /// The type of an ICMP message in a packet of that family.
+    fn icmp(&self, six: bool) -> Option<u8> {
+        match self.packet.payload {
+            Payload::Icmp { kind } if self.packet.source.is_ipv6() == six => Some(kind),
+            _ => None,
         }
     }
 
@@ -336,6 +429,10 @@ impl Run<'_, '_> {
         let key = self.key(key)?;
         if let Some(set) = self.simulator.fixed.get(set) {
             return Some(set.get(&key).map(|data| data.cloned()));
+        }
+        if let Some(networks) = self.simulator.networks.get(set) {
+            let [Key::Address(address)] = key.as_slice() else { return Some(None) };
+            return Some(networks.iter().any(|it| it.contains(*address)).then_some(None));
         }
         let element = self.simulator.dynamic.get(set).and_then(|set| set.get(&key));
         Some(element.filter(|e| self.now < e.until).map(|element| element.data.clone()))

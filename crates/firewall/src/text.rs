@@ -5,8 +5,8 @@ use core::fmt;
 use portcullis_core::policy::Protocol;
 
 use crate::ruleset::{
-    Chain, Data, Element, Field, HookPoint, Operation, Reject, Rule, Ruleset, Set, Statement,
-    TABLE, Type, Value, Verdict,
+    Chain, Data, Element, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Set,
+    Statement, TABLE, Type, Value, Verdict,
 };
 
 /// A script for `nft -f` that puts the table in place in one transaction, whether or not there is
@@ -41,8 +41,10 @@ impl fmt::Display for Set {
         if let Some(size) = self.size {
             writeln!(f, "\t\tsize {size}")?;
         }
-        if self.dynamic {
-            writeln!(f, "\t\tflags dynamic,timeout")?;
+        match self.kind {
+            Kind::Fixed | Kind::Kept => {}
+            Kind::Networks => writeln!(f, "\t\tflags interval")?,
+            Kind::Dynamic => writeln!(f, "\t\tflags dynamic,timeout")?,
         }
         if !self.elements.is_empty() {
             writeln!(f, "\t\telements = {{ {} }}", List(&self.elements, ",\n\t\t\t     "))?;
@@ -95,11 +97,22 @@ impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CtEstablished => f.write_str("ct state established"),
+            Self::CtEstablishedOrRelated => f.write_str("ct state established,related"),
             Self::NotForHost => f.write_str("meta pkttype != host"),
             Self::FragmentHeader => f.write_str("exthdr frag exists"),
             Self::Protocol { is: true, protocol } => write!(f, "meta l4proto {protocol}"),
             Self::Protocol { is: false, protocol } => write!(f, "meta l4proto != {protocol}"),
             Self::Interface(name) => write!(f, "iifname \"{name}\""),
+            Self::IcmpType(kind) => write!(f, "icmp type {kind}"),
+            Self::Icmpv6Type(kind) => write!(f, "icmpv6 type {kind}"),
+            Self::HopLimit255 => f.write_str("ip6 hoplimit 255"),
+            Self::DhcpReply => f.write_str("meta nfproto ipv4 udp sport 67 udp dport 68"),
+            Self::Dhcpv6Reply => f.write_str("ip6 saddr fe80::/10 udp dport 546"),
+            Self::Limit(Limit { per_second, burst }) => {
+                write!(f, "limit rate {per_second}/second burst {burst} packets")
+            }
+            Self::Counter => f.write_str("counter"),
+            Self::Log(prefix) => write!(f, "log prefix \"{prefix}\""),
             Self::TcpSportNotZero => f.write_str("tcp sport != 0"),
             Self::TcpFlags { equal, mask, value } => {
                 let operator = if *equal { "==" } else { "!=" };
@@ -192,6 +205,7 @@ impl fmt::Display for Value {
         match self {
             Self::Ipv4(address) => address.fmt(f),
             Self::Ipv6(address) => address.fmt(f),
+            Self::Network(network) => network.fmt(f),
             Self::Proto(Protocol::Tcp) => f.write_str("tcp"),
             Self::Proto(Protocol::Udp) => f.write_str("udp"),
             Self::Service(number) => number.fmt(f),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use portcullis_core::automaton::{Automaton, Conflict};
 use portcullis_core::engine::{Engine, Frame, Options, Verdict};
-use portcullis_core::policy::{Door, DoorName, Policy, Recogniser, Refuse, Severity};
+use portcullis_core::policy::{Door, DoorName, Policy, Recogniser, Refuse, Severity, Stance};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Link;
 use portcullis_firewall::compile::{GRANTS, class_of};
@@ -38,6 +38,8 @@ fn both(policy: &Policy, matcher: Matcher) -> Vec<Filter> {
 /// A policy as these back ends take it, made of any that passes the check.
 fn policy() -> impl Strategy<Value = Policy> {
     policies::policy().prop_filter_map("doors that conflict now", |mut policy| {
+        // The other stance is for nftables alone.
+        policy.gate.stance = Stance::Guard;
         for door in &mut policy.doors {
             door.recogniser = Recogniser::Kernel;
             door.tolerate = 0;
@@ -78,6 +80,8 @@ fn packet(event: &Event) -> Packet {
         for_host: !matches!(event.what, What::Broadcast(_)),
         fragment: matches!(event.what, What::Fragment(_)),
         established: matches!(event.what, What::Answer(_)),
+        related: false,
+        hop_limit: 64,
         source: event.source(),
         destination: event.destination(),
         payload,
@@ -216,6 +220,8 @@ fn syn(source: &str, port: u16) -> Packet {
         for_host: true,
         fragment: false,
         established: false,
+        related: false,
+        hop_limit: 64,
         source: source.parse().expect("an address"),
         destination: "192.0.2.1".parse().expect("an address"),
         payload: Payload::Tcp { source_port: 40_000, destination_port: port, flags: 0x02 },

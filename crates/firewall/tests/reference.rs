@@ -10,7 +10,7 @@
 use std::net::IpAddr;
 
 use portcullis_core::automaton::{Automaton, StateId};
-use portcullis_core::policy::{Policy, Protocol, Recogniser, Refuse};
+use portcullis_core::policy::{Policy, Protocol, Recogniser, Refuse, Stance};
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::{GRANTS, class_of, compile};
 use portcullis_firewall::ruleset::{Reject, Value};
@@ -34,7 +34,8 @@ fn packet(event: &Event) -> Packet {
         What::Zero => tcp(0, 0x02),
         What::Segment(number, flags) => tcp(number, flags),
         What::Broadcast(number) | What::Answer(number) => udp(number),
-        What::Icmp => Payload::Other(if event.source().is_ipv4() { 1 } else { 58 }),
+        // Destination unreachable: accepted in both stances, however many there are.
+        What::Icmp => Payload::Icmp { kind: if event.source().is_ipv4() { 3 } else { 1 } },
         // In IPv4 a fragment never gets as far as the input hook.
         What::Fragment(number) if event.source().is_ipv6() => tcp(number, 0x02),
         What::Fragment(_) => Payload::Other(255),
@@ -44,6 +45,8 @@ fn packet(event: &Event) -> Packet {
         for_host: !matches!(event.what, What::Broadcast(_)),
         fragment: matches!(event.what, What::Fragment(_)),
         established: matches!(event.what, What::Answer(_)),
+        related: false,
+        hop_limit: 64,
         source: event.source(),
         destination: event.destination(),
         payload,
@@ -73,14 +76,34 @@ fn stage(simulator: &Simulator<'_>, automaton: &Automaton, source: IpAddr, now: 
 }
 
 fn expected_fate(policy: &Policy, event: &Event, granted: bool) -> Fate {
-    let What::New(port) = event.what else { return Fate::Passed };
-    let guarded = policy.doors.iter().any(|door| door.guards.contains(&port));
-    match (guarded && !granted, policy.gate.refuse, port.protocol) {
-        (false, _, _) => Fate::Passed,
-        (true, Refuse::Drop, _) => Fate::Dropped,
-        (true, Refuse::Reject, _) => Fate::Refused(Reject::AdminProhibited),
-        (true, Refuse::LikeClosed, Protocol::Tcp) => Fate::AnsweredAsClosed,
-        (true, Refuse::LikeClosed, Protocol::Udp) => Fate::Refused(Reject::PortUnreachable),
+    let closed = policy.gate.stance == Stance::Closed;
+    let refuse = policy.gate.refuse;
+    let protocol = match event.what {
+        What::New(port) => {
+            let guarded = policy.doors.iter().any(|door| door.guards.contains(&port));
+            let public = policy.gate.public.contains(&port);
+            if public || granted || !(guarded || closed) {
+                return Fate::Passed;
+            }
+            Some(port.protocol)
+        }
+        What::Answer(_) | What::Icmp => return Fate::Passed,
+        _ if !closed => return Fate::Passed,
+        What::Zero => Some(Protocol::Tcp),
+        // Those that start no connection; the network stack takes care of them as of any.
+        What::Segment(_, flags) if flags & 0x02 == 0 && flags & 0x14 != 0 => return Fate::Passed,
+        What::Segment(_, flags) if refuse == Refuse::LikeClosed && flags & 0x14 != 0 => {
+            return Fate::Passed;
+        }
+        What::Segment(..) => Some(Protocol::Tcp),
+        What::Broadcast(_) => return Fate::Dropped,
+        What::Fragment(_) => None,
+    };
+    match (refuse, protocol) {
+        (Refuse::Drop, _) | (Refuse::LikeClosed, None) => Fate::Dropped,
+        (Refuse::Reject, _) => Fate::Refused(Reject::AdminProhibited),
+        (Refuse::LikeClosed, Some(Protocol::Tcp)) => Fate::AnsweredAsClosed,
+        (Refuse::LikeClosed, Some(Protocol::Udp)) => Fate::Refused(Reject::PortUnreachable),
     }
 }
 

@@ -9,11 +9,14 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use portcullis_core::policy::{Door, DoorName, Gate, InterfaceName, Policy, Recogniser, Refuse};
+use portcullis_core::policy::{
+    Door, DoorName, Gate, HostName, InterfaceName, Policy, Recogniser, Refuse, Stance,
+};
 use portcullis_core::time::Instant;
-use portcullis_firewall::compile::compile;
+use portcullis_firewall::compile::{Hosts, admit, compile};
 use portcullis_firewall::iptables::compile::Generation;
 use portcullis_firewall::iptables::{self, Family, Matcher};
+use portcullis_firewall::ruleset::Value;
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator};
 
 fn policy(refuse: Refuse, tolerate: u8, recogniser: Recogniser) -> Policy {
@@ -23,6 +26,7 @@ fn policy(refuse: Refuse, tolerate: u8, recogniser: Recogniser) -> Policy {
             refuse,
             interfaces: vec![InterfaceName::new("eth0").unwrap()],
             public: ports(&["tcp/80"]),
+            ..Gate::default()
         },
         doors: vec![Door {
             name: DoorName::new("ssh").unwrap(),
@@ -58,6 +62,14 @@ fn the_rules_are_as_committed() {
         let text = compile(&policy(refuse, tolerate, recogniser)).unwrap().to_string();
         is_as_committed(name, &text);
         assert!(!text.contains("mark"), "a packet's mark is other people's");
+    }
+    for (name, refuse, log_refused) in
+        [("closed.nft", Refuse::Drop, true), ("closed-like-closed.nft", Refuse::LikeClosed, false)]
+    {
+        let mut policy = policy(refuse, 0, Recogniser::Both);
+        policy.gate.stance = Stance::Closed;
+        policy.gate.log_refused = log_refused;
+        is_as_committed(name, &compile(&policy).unwrap().to_string());
     }
 }
 
@@ -99,6 +111,8 @@ fn packet(established: bool, payload: Payload) -> Packet {
         for_host: true,
         fragment: false,
         established,
+        related: false,
+        hop_limit: 64,
         source: IpAddr::from([203, 0, 113, 7]),
         destination: IpAddr::from([192, 0, 2, 1]),
         payload,
@@ -128,6 +142,133 @@ fn other_interfaces_and_protocols_pass() {
     let mut elsewhere = packet(false, syn);
     elsewhere.interface = "eth1".to_owned();
     let elsewhere = simulator.receive(&elsewhere, Instant::ORIGIN).fate;
-    let icmp = simulator.receive(&packet(false, Payload::Other(1)), Instant::ORIGIN).fate;
+    let echo = Payload::Icmp { kind: 8 };
+    let icmp = simulator.receive(&packet(false, echo), Instant::ORIGIN).fate;
     assert_eq!((here, elsewhere, icmp), (Fate::Dropped, Fate::Passed, Fate::Passed));
+}
+
+fn closed(refuse: Refuse) -> Policy {
+    let mut policy = policy(refuse, 0, Recogniser::Both);
+    policy.gate.stance = Stance::Closed;
+    policy
+}
+
+/// What is let in when all is closed: each line with whether IPv4 and IPv6 packets pass.
+#[test]
+fn closed_lets_in_what_a_network_needs_and_nothing_else() {
+    let tcp =
+        |destination_port, flags| Payload::Tcp { source_port: 40_000, destination_port, flags };
+    let udp = |source_port, destination_port| Payload::Udp { source_port, destination_port };
+    let icmp = |kind| Payload::Icmp { kind };
+    let table = [
+        ("a guarded port", tcp(22, 0x02), false, false),
+        ("a public port", tcp(80, 0x02), true, true),
+        ("a public port by the other protocol", udp(40_000, 80), false, false),
+        ("any other port", tcp(8080, 0x02), false, false),
+        ("a datagram", udp(40_000, 53), false, false),
+        ("an ACK to a guarded port", tcp(22, 0x10), true, true),
+        ("an ACK to any port", tcp(8080, 0x10), true, true),
+        ("a FIN of a connection", tcp(22, 0x11), true, true),
+        ("a reset", tcp(22, 0x04), true, true),
+        ("a SYN-ACK", tcp(22, 0x12), false, false),
+        ("SYN and FIN", tcp(22, 0x03), false, false),
+        ("no flags", tcp(22, 0x00), false, false),
+        ("an answer of DHCP", udp(67, 68), true, false),
+        ("to the client of DHCP, from elsewhere", udp(53, 68), false, false),
+        ("an answer of DHCPv6, not from the link", udp(547, 546), false, false),
+        ("ICMP type 0, echo reply", icmp(0), false, false),
+        ("ICMP type 1", icmp(1), false, true),
+        ("ICMP type 2", icmp(2), false, true),
+        ("ICMP type 3", icmp(3), true, true),
+        ("ICMP type 4", icmp(4), false, true),
+        ("ICMP type 5, redirect", icmp(5), false, false),
+        ("ICMP type 11", icmp(11), true, false),
+        ("ICMP type 12", icmp(12), true, false),
+        ("ICMP type 13, timestamp", icmp(13), false, false),
+        ("ICMPv6 type 130", icmp(130), false, true),
+        ("ICMPv6 type 143", icmp(143), false, true),
+        ("neighbour discovery that a router has passed on", icmp(135), false, false),
+        ("another protocol", Payload::Other(132), false, false),
+    ];
+    for refuse in [Refuse::Drop, Refuse::Reject] {
+        let ruleset = compile(&closed(refuse)).unwrap();
+        let mut simulator = Simulator::new(&ruleset);
+        for (name, payload, four, six) in table {
+            for (source, passes) in [("203.0.113.7", four), ("2001:db8::7", six)] {
+                let packet = Packet { source: source.parse().unwrap(), ..packet(false, payload) };
+                let fate = simulator.receive(&packet, Instant::ORIGIN).fate;
+                assert_eq!(fate == Fate::Passed, passes, "{name} from {source}: {fate:?}");
+            }
+        }
+        let from = |source: &str, payload| Packet {
+            source: source.parse().unwrap(),
+            hop_limit: 255,
+            ..packet(false, payload)
+        };
+        for kind in 133..=137 {
+            let neighbour = simulator.receive(&from("fe80::7", icmp(kind)), Instant::ORIGIN).fate;
+            assert_eq!(neighbour, Fate::Passed);
+        }
+        let dhcp = simulator.receive(&from("fe80::7", udp(547, 546)), Instant::ORIGIN).fate;
+        let related = Packet { related: true, ..packet(false, tcp(8080, 0x02)) };
+        let related = simulator.receive(&related, Instant::ORIGIN).fate;
+        assert_eq!((dhcp, related), (Fate::Passed, Fate::Passed));
+    }
+}
+
+#[test]
+fn closed_answers_a_bounded_number_of_pings() {
+    let ruleset = compile(&closed(Refuse::Drop)).unwrap();
+    let mut simulator = Simulator::new(&ruleset);
+    for (source, kind) in [("203.0.113.7", 8), ("2001:db8::7", 128)] {
+        let ping =
+            Packet { source: source.parse().unwrap(), ..packet(false, Payload::Icmp { kind }) };
+        let mut answered = |now| {
+            let all = (0..100).map(|_| simulator.receive(&ping, now).fate);
+            all.filter(|fate| *fate == Fate::Passed).count()
+        };
+        assert_eq!(answered(Instant::from_millis(1_000)), 20);
+        assert_eq!(answered(Instant::from_millis(1_100)), 1);
+        assert_eq!(answered(Instant::from_millis(2_100)), 10);
+        assert_eq!(answered(Instant::from_millis(60_000)), 20);
+    }
+}
+
+#[test]
+fn the_allowed_need_no_knock_and_make_none() {
+    let hosts = Hosts::from([(
+        HostName::new("admin.example").unwrap(),
+        vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
+    )]);
+    for stance in [Stance::Guard, Stance::Closed] {
+        let mut policy = closed(Refuse::Drop);
+        policy.gate.stance = stance;
+        let allow = ["10.0.0.0/8", "10.1.0.0/16", "2001:db8:1::/48", "iface:eth0", "admin.example"];
+        policy.gate.allow = allow.iter().map(|text| text.parse().unwrap()).collect();
+        policy.gate.interfaces.push(InterfaceName::new("eth1").unwrap());
+        let mut ruleset = compile(&policy).unwrap();
+        admit(&mut ruleset, &hosts);
+        let mut simulator = Simulator::new(&ruleset);
+        let mut fate = |interface: &str, source: &str, destination_port| {
+            let syn = Payload::Tcp { source_port: 40_000, destination_port, flags: 0x02 };
+            let source = source.parse().unwrap();
+            let packet = Packet { interface: interface.to_owned(), source, ..packet(false, syn) };
+            let fate = simulator.receive(&packet, Instant::ORIGIN).fate;
+            let key = [match source {
+                IpAddr::V4(address) => Value::Ipv4(address),
+                IpAddr::V6(address) => Value::Ipv6(address),
+            }];
+            let set = if source.is_ipv4() { "state4" } else { "state6" };
+            (fate == Fate::Passed, simulator.get(set, &key, Instant::ORIGIN).is_some())
+        };
+        for source in ["10.255.0.1", "2001:db8:1::1", "192.0.2.7", "2001:db8::7"] {
+            assert_eq!(fate("eth1", source, 22), (true, false), "{source}");
+            assert_eq!(fate("eth1", source, 7431), (true, false), "{source}");
+        }
+        for source in ["11.0.0.1", "2001:db8:2::1", "192.0.2.8"] {
+            assert_eq!(fate("eth0", source, 22), (true, false), "{source}");
+            assert_eq!(fate("eth1", source, 22), (false, false), "{source}");
+            assert_eq!(fate("eth1", source, 7431), (stance == Stance::Guard, true), "{source}");
+        }
+    }
 }

@@ -6,7 +6,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::{Door, DoorId, DoorName, Policy, Port, Problem, Recogniser};
+use super::{Allowed, Door, DoorId, DoorName, Policy, Port, Problem, Recogniser, Stance};
 use crate::automaton::{Automaton, ConflictKind, StateId, Transition};
 use crate::limits;
 use crate::strength::{self, Usable};
@@ -19,10 +19,16 @@ mod tests;
 pub enum Place {
     /// The policy as a whole.
     Whole,
+    /// The gate's stance.
+    Stance,
+    /// The gate's `log_refused`.
+    LogRefused,
     /// An entry of the gate's interfaces.
     Interface(usize),
     /// An entry of the gate's public ports.
     Public(usize),
+    /// An entry of the allow-list.
+    Allow(usize),
     /// A door as a whole.
     Door(DoorId),
     /// A door's list of guarded ports.
@@ -75,6 +81,7 @@ pub fn check(policy: &Policy) -> Vec<Finding> {
     };
     check.whole();
     check.gate();
+    check.allowed();
     for (id, door) in policy.doors() {
         check.guards(id, door);
     }
@@ -113,8 +120,16 @@ impl Check<'_> {
 
     fn whole(&mut self) {
         let count = self.policy.doors.len();
-        if count == 0 {
-            self.report(Place::Whole, Problem::NoDoor);
+        match self.policy.gate.stance {
+            Stance::Guard if count == 0 => self.report(Place::Whole, Problem::NoDoor),
+            Stance::Closed
+                if count == 0
+                    && self.policy.gate.public.is_empty()
+                    && self.policy.gate.allow.is_empty() =>
+            {
+                self.report(Place::Stance, Problem::NobodyGetsIn);
+            }
+            Stance::Guard | Stance::Closed => {}
         }
         if count > limits::MAX_DOORS {
             self.report(Place::Whole, Problem::TooManyDoors { count });
@@ -140,6 +155,9 @@ impl Check<'_> {
 
     fn gate(&mut self) {
         let gate = &self.policy.gate;
+        if gate.log_refused && gate.stance == Stance::Guard {
+            self.report(Place::LogRefused, Problem::LogInGuard);
+        }
         let count = gate.public.len();
         if count > limits::MAX_PUBLIC {
             self.report(Place::Whole, Problem::TooManyPublic { count });
@@ -165,6 +183,37 @@ impl Check<'_> {
             if first != index {
                 let problem = Problem::DuplicateInterface;
                 self.report_with(Place::Interface(index), Place::Interface(first), problem);
+            }
+        }
+    }
+
+    fn allowed(&mut self) {
+        let gate = &self.policy.gate;
+        let count = gate.allow.len();
+        if count > limits::MAX_ALLOWED {
+            self.report(Place::Whole, Problem::TooManyAllowed { count });
+        }
+        let count = self.policy.allowed_hosts().len();
+        if count > limits::MAX_ALLOWED_HOSTS {
+            self.report(Place::Whole, Problem::TooManyHosts { count });
+        }
+        let mut seen = BTreeMap::new();
+        for (index, allowed) in gate.allow.iter().enumerate().take(limits::MAX_ALLOWED) {
+            let place = Place::Allow(index);
+            let first = *seen.entry(allowed).or_insert(index);
+            if first != index {
+                self.report_with(place, Place::Allow(first), Problem::DuplicateAllowed);
+            }
+            match allowed {
+                Allowed::Network(network) if network.prefix() == 0 => {
+                    self.report(place, Problem::AllowsEveryone);
+                }
+                Allowed::Interface(name)
+                    if !gate.interfaces.is_empty() && !gate.interfaces.contains(name) =>
+                {
+                    self.report(place, Problem::AllowedElsewhere);
+                }
+                Allowed::Network(_) | Allowed::Interface(_) | Allowed::Host(_) => {}
             }
         }
     }

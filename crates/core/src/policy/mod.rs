@@ -3,15 +3,18 @@
 //! Nothing here knows the file it came from. [`check()`] says what is wrong with a policy and *where*
 //! in terms of the policy itself ([`Place`]); whoever read the file turns that into line and column.
 
+mod allow;
 mod check;
 mod hook;
 mod name;
 mod port;
 mod problem;
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+pub use allow::{Allowed, AllowedError, HostName, Network, disjoint};
 pub use check::{Finding, Place, Severity, check};
 pub use hook::{Hook, HookError, Hooks};
 pub use name::{DoorName, InterfaceName, NameError};
@@ -38,6 +41,15 @@ impl Policy {
         (0u32..).map(DoorId).zip(&self.doors)
     }
 
+    /// The names of hosts in the allow-list, each once.
+    pub fn allowed_hosts(&self) -> BTreeSet<&HostName> {
+        let hosts = self.gate.allow.iter().filter_map(|allowed| match allowed {
+            Allowed::Host(name) => Some(name),
+            Allowed::Network(_) | Allowed::Interface(_) => None,
+        });
+        hosts.collect()
+    }
+
     /// The doors that this recogniser (kernel or daemon) may open.
     pub fn doors_seen_by(&self, who: Recogniser) -> impl Iterator<Item = (DoorId, &Door)> {
         self.doors().filter(move |(_, door)| door.is_seen_by(who))
@@ -52,12 +64,30 @@ impl Policy {
 /// What holds for the whole gate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Gate {
-    /// How a guarded port answers strangers.
+    /// How much of the host it answers for.
+    pub stance: Stance,
+    /// How a guarded port answers strangers; in the stance `closed`, every port that is not public.
     pub refuse: Refuse,
     /// Interfaces on which the gate stands; empty means all but loopback.
     pub interfaces: Vec<InterfaceName>,
-    /// Ports whose touch never counts as a wrong knock.
+    /// Ports whose touch never counts as a wrong knock. In the stance `closed`, the ports that
+    /// anybody may use.
     pub public: Vec<Port>,
+    /// Who needs no knock.
+    pub allow: Vec<Allowed>,
+    /// Whether the kernel logs packets that it refuses, at a bounded rate
+    /// ([`limits::LOGGED_PER_SECOND`](crate::limits::LOGGED_PER_SECOND)). Only in the stance `closed`.
+    pub log_refused: bool,
+}
+
+/// How much of the host the gate answers for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stance {
+    /// The guarded ports; everything else is left to whatever firewall is there.
+    #[default]
+    Guard,
+    /// All of what comes in: a whole base firewall, which refuses what it does not know.
+    Closed,
 }
 
 /// How a guarded port answers those who have no grant.
@@ -70,6 +100,17 @@ pub enum Refuse {
     Drop,
     /// With an ICMP "administratively prohibited": says that a firewall stands here.
     Reject,
+}
+
+impl Refuse {
+    /// What is done in a stance where the configuration does not say: in each as its closed ports
+    /// are, in `closed` not at all.
+    pub const fn default_of(stance: Stance) -> Self {
+        match stance {
+            Stance::Guard => Self::LikeClosed,
+            Stance::Closed => Self::Drop,
+        }
+    }
 }
 
 /// A named thing that can open.

@@ -14,6 +14,13 @@ use crate::strength::Sweep;
 #[expect(missing_docs, reason = "each variant is documented by its message and its hint below")]
 pub enum Problem {
     NoDoor,
+    NobodyGetsIn,
+    LogInGuard,
+    TooManyAllowed { count: usize },
+    TooManyHosts { count: usize },
+    DuplicateAllowed,
+    AllowsEveryone,
+    AllowedElsewhere,
     TooManyDoors { count: usize },
     DuplicateDoor { name: DoorName },
     NoGuards,
@@ -53,6 +60,13 @@ impl Problem {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NoDoor => "no-door",
+            Self::NobodyGetsIn => "nobody-gets-in",
+            Self::LogInGuard => "log-in-guard",
+            Self::TooManyAllowed { .. } => "too-many-allowed",
+            Self::TooManyHosts { .. } => "too-many-hosts",
+            Self::DuplicateAllowed => "duplicate-allowed",
+            Self::AllowsEveryone => "allows-everyone",
+            Self::AllowedElsewhere => "allowed-elsewhere",
             Self::TooManyDoors { .. } => "too-many-doors",
             Self::DuplicateDoor { .. } => "duplicate-door",
             Self::NoGuards => "no-guards",
@@ -93,7 +107,10 @@ impl Problem {
         match self {
             Self::DuplicateGuard { .. }
             | Self::DuplicatePublic { .. }
-            | Self::DuplicateInterface => Severity::Warning,
+            | Self::DuplicateInterface
+            | Self::DuplicateAllowed
+            | Self::AllowedElsewhere
+            | Self::NobodyGetsIn => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -102,6 +119,28 @@ impl Problem {
     pub fn hint(&self) -> String {
         match self {
             Self::NoDoor => "write a table such as `[door.ssh]` with `guards` and `sequence`".into(),
+            Self::NobodyGetsIn => {
+                "only connections already made go on; add a door such as `[door.ssh]`, `public` ports, or \
+                 somebody to `allow`"
+                    .into()
+            }
+            Self::TooManyAllowed { .. } => {
+                format!("at most {}; name whole networks", limits::MAX_ALLOWED)
+            }
+            Self::TooManyHosts { .. } => format!(
+                "at most {}: each is looked up every {}",
+                limits::MAX_ALLOWED_HOSTS,
+                Seconds(limits::HOST_REFRESH)
+            ),
+            Self::AllowsEveryone => "a gate that lets everyone in is none; name a network".into(),
+            Self::AllowedElsewhere => {
+                "remove it, or name the interface in `interfaces` too: the gate does not stand there"
+                    .into()
+            }
+            Self::LogInGuard => {
+                "remove it, or write `stance = \"closed\"`: only then are other packets refused at all"
+                    .into()
+            }
             Self::TooManyDoors { .. } => format!("a policy has at most {} doors", limits::MAX_DOORS),
             Self::DuplicateDoor { .. } => "give one of them another name".into(),
             Self::NoGuards => "name the ports behind the door, as in `guards = [\"tcp/22\"]`, or what \
@@ -110,7 +149,10 @@ impl Problem {
             Self::TooManyGuards { .. } => {
                 format!("a door guards at most {} ports; use a second door", limits::MAX_GUARDS)
             }
-            Self::DuplicateGuard { .. } | Self::DuplicatePublic { .. } | Self::DuplicateInterface => {
+            Self::DuplicateGuard { .. }
+            | Self::DuplicatePublic { .. }
+            | Self::DuplicateInterface
+            | Self::DuplicateAllowed => {
                 "remove one of them".into()
             }
             Self::GuardedTwice { .. } => {
@@ -191,6 +233,18 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDoor => f.write_str("there is no door"),
+            Self::NobodyGetsIn => f.write_str(
+                "all is closed, and there is no door, no public port, nobody allowed: nobody can get in \
+                 any more",
+            ),
+            Self::TooManyAllowed { count } => write!(f, "there are {count} entries to allow"),
+            Self::TooManyHosts { count } => write!(f, "there are {count} names to look up"),
+            Self::DuplicateAllowed => f.write_str("this is allowed twice"),
+            Self::AllowsEveryone => f.write_str("this allows everyone"),
+            Self::AllowedElsewhere => f.write_str("this interface is open already"),
+            Self::LogInGuard => {
+                f.write_str("refused packets are logged only in the stance `closed`")
+            }
             Self::TooManyDoors { count } => write!(f, "there are {count} doors"),
             Self::DuplicateDoor { name } => write!(f, "there are two doors named `{name}`"),
             Self::NoGuards => f.write_str("the door guards nothing"),

@@ -156,13 +156,13 @@ impl<'a> Simulator<'a> {
             Match::Protocol(protocol) => match packet.payload {
                 Payload::Tcp { .. } => protocol.number() == 6,
                 Payload::Udp { .. } => protocol.number() == 17,
-                Payload::Other(_) => false,
+                Payload::Icmp { .. } | Payload::Other(_) => false,
             },
             Match::Ports(ports) => match packet.payload {
                 Payload::Tcp { destination_port, .. } | Payload::Udp { destination_port, .. } => {
                     ports.contains(&destination_port)
                 }
-                Payload::Other(_) => false,
+                Payload::Icmp { .. } | Payload::Other(_) => false,
             },
             Match::TcpFlags { is, mask, value } => match packet.payload {
                 Payload::Tcp { flags, .. } => (flags & mask == *value) == *is,

@@ -128,6 +128,8 @@ fn may_start(
         for_host: true,
         fragment: false,
         established: false,
+        related: false,
+        hop_limit: 64,
         source: session.client,
         destination: session.server,
         payload: Payload::Tcp { source_port: 50_000, destination_port: session.port, flags: SYN },

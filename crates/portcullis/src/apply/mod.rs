@@ -24,7 +24,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_core::policy::Policy;
-use portcullis_firewall::ruleset::Ruleset;
 
 pub use self::prepared::{Configured, Prepared};
 use self::session::Session;
@@ -85,7 +84,7 @@ fn on_trial(
     within: Duration,
 ) -> Result<Loaded, Failure> {
     let before = before(&store.state, gate, &configured)?;
-    let prepared = Prepared::new(before.as_deref())?;
+    let prepared = Prepared::new(before.as_deref(), gate)?;
     let now = clock();
     let mut pending = Pending {
         id: now.as_nanos(),
@@ -130,18 +129,21 @@ fn before(state: &State, gate: &mut Gate, new: &Configured) -> Result<Option<Str
     if gate.table()?.is_none() {
         return Ok(None);
     }
-    let mut holds = |ruleset: &Ruleset| match gate.verify(ruleset) {
-        Ok(()) => Ok(true),
-        Err(Error::Mismatch(_)) => Ok(false),
-        Err(error) => Err(Failure::from(error)),
+    let mut holds = |configured: &Configured| {
+        let ruleset = configured.as_known(gate)?;
+        match gate.verify(&ruleset) {
+            Ok(()) => Ok(true),
+            Err(Error::Mismatch(_)) => Ok(false),
+            Err(error) => Err(Failure::from(error)),
+        }
     };
-    if holds(&new.ruleset)? {
+    if holds(new)? {
         return Ok(Some(new.text.clone()));
     }
     let usual = config::load(Path::new(config::DEFAULT_PATH)).ok().map(|usual| usual.text);
     for text in [state.confirmed.clone(), usual].into_iter().flatten() {
         let Ok(loaded) = config::parse_str("", &text) else { continue };
-        if holds(&Configured::new(loaded)?.ruleset)? {
+        if holds(&Configured::new(loaded)?)? {
             return Ok(Some(text));
         }
     }
@@ -209,7 +211,8 @@ pub fn confirm(folder: &Path, yes: bool) -> Result<(), Failure> {
         failure.hint(format!("{hint} ({} left)", shown(left)))
     })?;
     let new = Configured::again("the configuration on trial", &pending.new)?;
-    match gate.verify(&new.ruleset) {
+    let ruleset = new.as_known(&mut gate)?;
+    match gate.verify(&ruleset) {
         Ok(()) => {}
         Err(Error::Mismatch(difference)) => {
             let message =
@@ -221,8 +224,8 @@ pub fn confirm(folder: &Path, yes: bool) -> Result<(), Failure> {
     }
     store.save(State::with_confirmed(pending.new))?;
     // Had this process been stopped until time was up, the timer would not have waited for it.
-    if gate.verify(&new.ruleset).is_err() {
-        gate.load(&new.ruleset)?;
+    if gate.verify(&ruleset).is_err() {
+        gate.load(&ruleset)?;
     }
     Ok(())
 }
@@ -325,7 +328,7 @@ pub fn remove(folder: &Path) -> Result<bool, Failure> {
 }
 
 fn roll_back(store: &mut Store, gate: &mut Gate, pending: &Pending) -> Result<Prepared, Failure> {
-    let prepared = Prepared::new(pending.before.as_deref())?;
+    let prepared = Prepared::new(pending.before.as_deref(), gate)?;
     finish_rollback(store, gate, &prepared)?;
     Ok(prepared)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use portcullis_core::policy::Policy;
-use portcullis_firewall::compile::compile;
+use portcullis_firewall::compile::{HOSTS, Hosts, admit, compile};
 use portcullis_firewall::ruleset::Ruleset;
 
 use crate::config;
@@ -34,6 +34,17 @@ impl Configured {
         Ok(Self { text, policy, ruleset })
     }
 
+    /// The rules, with the addresses that the kernel has for names of the allow-list: these change
+    /// while a configuration stays the same.
+    pub(super) fn as_known(&self, gate: &mut Gate) -> Result<Ruleset, Error> {
+        let hosts = gate.known_hosts(&self.policy, Hosts::new())?;
+        let mut ruleset = self.ruleset.clone();
+        let sets = ruleset.sets.iter_mut().filter(|set| HOSTS.contains(&set.name.as_str()));
+        sets.for_each(|set| set.elements.clear());
+        admit(&mut ruleset, &hosts);
+        Ok(ruleset)
+    }
+
     /// From a text that was a good configuration once. `name` says which.
     pub(super) fn again(name: &str, text: &str) -> Result<Self, Failure> {
         let loaded = config::parse_str(name, text).map_err(|report| {
@@ -54,9 +65,13 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// The text is no good configuration.
-    pub fn new(text: Option<&str>) -> Result<Self, Failure> {
-        let again = |text| Configured::again("the configuration that was in force before", text);
+    /// The text is no good configuration, or the kernel could not be asked.
+    pub fn new(text: Option<&str>, gate: &mut Gate) -> Result<Self, Failure> {
+        let again = |text| {
+            let mut before = Configured::again("the configuration that was in force before", text)?;
+            before.ruleset = before.as_known(gate)?;
+            Ok::<_, Failure>(before)
+        };
         Ok(Self(text.map(again).transpose()?))
     }
 

@@ -154,8 +154,8 @@ pub fn run(folder: &Path, id: u64) -> Outcome {
     let _ = fs::write("/proc/self/oom_score_adj", "-1000");
     let ours = |pending: &Pending| pending.id == id;
     let Some(pending) = state::peek(folder)?.pending.filter(ours) else { return Ok(Exit::Done) };
-    let prepared = Prepared::new(pending.before.as_deref())?;
     let mut gate = Gate::open()?;
+    let prepared = Prepared::new(pending.before.as_deref(), &mut gate)?;
     // From here on nothing is needed but the kernel.
     let _ = writeln!(io::stdout(), "{READY}");
     wait_until(pending.deadline)?;

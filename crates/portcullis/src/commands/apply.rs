@@ -2,16 +2,22 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use portcullis_core::limits;
 use portcullis_core::policy::Policy;
+use portcullis_firewall::compile::{Hosts, admit};
 
 use super::apply_iptables;
 use super::state_dir::StateDir;
 use crate::apply::{self, Configured};
 use crate::config::{self, duration};
+use crate::daemon::hosts::look_up;
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::netlink::nftables::Gate;
 use crate::netlink::route::Route;
 
 /// Arguments of `apply`.
@@ -41,7 +47,11 @@ pub fn run(args: &Args) -> Outcome {
     if let Some(matcher) = loaded.backend.matcher() {
         return apply_iptables::run(args, &loaded.policy, matcher, start);
     }
-    let configured = Configured::new(loaded)?;
+    let mut configured = Configured::new(loaded)?;
+    let found = look_up_all(&configured.policy);
+    let hosts = Gate::open()?.known_hosts(&configured.policy, found)?;
+    tell_of_names(&configured.policy, &hosts);
+    admit(&mut configured.ruleset, &hosts);
     let doors = guarding(&configured.policy);
     let has_hooks = configured.policy.has_hooks();
     let loaded =
@@ -100,6 +110,45 @@ fn within(text: &str) -> Result<Duration, String> {
     } else {
         Err("a trial takes 1s to 24h".to_owned())
     }
+}
+
+/// Looks up all names that are allowed, at the same time, and waits for them no longer than
+/// [`HOST_PATIENCE`](limits::HOST_PATIENCE).
+fn look_up_all(policy: &Policy) -> Hosts {
+    let (sender, answers) = mpsc::channel();
+    for name in policy.allowed_hosts() {
+        let (name, sender) = (name.clone(), sender.clone());
+        // Without a thread there is no answer, which is one that may come from every name.
+        let _ = thread::Builder::new().spawn(move || {
+            let found = look_up(&name);
+            let _ = sender.send((name, found));
+        });
+    }
+    drop(sender);
+    let deadline = Instant::now() + limits::HOST_PATIENCE;
+    let mut hosts = Hosts::new();
+    let left = || deadline.saturating_duration_since(Instant::now());
+    while let Ok((name, found)) = answers.recv_timeout(left()) {
+        if let Ok(addresses) = found {
+            hosts.insert(name, addresses);
+        }
+    }
+    hosts
+}
+
+/// Says what a person should know who allows names.
+fn tell_of_names(policy: &Policy, hosts: &Hosts) {
+    let names = policy.allowed_hosts();
+    for name in names.iter().filter(|name| !hosts.contains_key(**name)) {
+        warn(&format!("{name} has no address that could be found: nobody is allowed by it yet"));
+    }
+    if !names.is_empty() {
+        warn("names are looked up again only while `portcullis run` runs");
+    }
+}
+
+fn warn(text: &str) {
+    let _ = writeln!(anstream::stderr(), "warning: {text}");
 }
 
 /// A gate on an interface that does not exist guards nothing: most likely the name is wrong.

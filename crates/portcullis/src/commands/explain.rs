@@ -117,6 +117,8 @@ pub(super) fn dress(args: &Args, policy: &Policy, sent: Sent) -> Packet {
         for_host: true,
         fragment: false,
         established: args.established,
+        related: false,
+        hop_limit: 64,
         source: args.from,
         destination,
         payload: sent.payload(args.from.is_ipv4()),
@@ -190,6 +192,8 @@ impl<'a> Story<'a> {
             Payload::Udp { source_port, destination_port } => {
                 wire::Segment::Udp { source_port, destination_port }
             }
+            Payload::Icmp { .. } if packet.source.is_ipv4() => wire::Segment::Other(1),
+            Payload::Icmp { .. } => wire::Segment::Other(58),
             Payload::Other(number) => wire::Segment::Other(number),
         };
         let (source, destination) = (packet.source, packet.destination);
@@ -247,6 +251,9 @@ impl<'a> Story<'a> {
         }
         let door = trace.steps.iter().any(|step| step.chain == "door");
         lines.push(match trace.fate {
+            Fate::Passed if trace.steps.iter().any(|step| step.chain == "refuse") => {
+                "it starts no connection, and is answered as by a closed port".to_owned()
+            }
             Fate::Passed if door => self.passed_door(),
             Fate::Passed => "it goes on, as if the gate were not there".to_owned(),
             Fate::AnsweredAsClosed => {
@@ -284,8 +291,8 @@ impl<'a> Story<'a> {
         let counted = trace.steps.iter().any(|step| step.chain == "knock" && step.matched);
         let repeated = trace
             .steps
-            .last()
-            .is_some_and(|step| step.matched && step.rule.comment == Some("sent again by TCP"));
+            .iter()
+            .any(|step| step.matched && step.rule.comment == Some("sent again by TCP"));
         let forgiven = trace.steps.iter().any(|step| step.chain == "forgiven");
         match (self.automaton.state(after), self.automaton.state(before)) {
             (Some(state), _) if repeated => Some(self.sentence(Verdict::Repeated(state.door))),
@@ -356,7 +363,7 @@ impl Sent {
                     Payload::Udp { source_port: SOURCE_PORT, destination_port: port.number.get() }
                 }
             },
-            Self::Icmp => Payload::Other(if four { 1 } else { 58 }),
+            Self::Icmp => Payload::Icmp { kind: if four { 8 } else { 128 } },
         }
     }
 }

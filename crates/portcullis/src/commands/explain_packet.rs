@@ -26,7 +26,7 @@ pub enum Sent {
         /// Byte 13 of the TCP header.
         flags: Option<u8>,
     },
-    /// An ICMP message.
+    /// An ICMP message: an echo request.
     Icmp,
 }
 

@@ -4,7 +4,7 @@ use std::path::{self, PathBuf};
 
 use crate::config;
 use crate::daemon::watcher::native::Native;
-use crate::daemon::{keeper, runner, watcher};
+use crate::daemon::{hosts, keeper, runner, watcher};
 use crate::exit::{Failure, Outcome};
 
 /// Arguments of `run`.
@@ -47,6 +47,8 @@ enum Role {
     Watcher,
     /// The one that runs commands
     Runner,
+    /// The one that looks up names
+    Resolver,
 }
 
 /// Runs one of the daemon's processes.
@@ -54,5 +56,6 @@ pub fn process(args: &ProcessArgs) -> Outcome {
     match args.role {
         Role::Watcher => watcher::run::<Native>(),
         Role::Runner => runner::run(&args.state_dir),
+        Role::Resolver => hosts::run(),
     }
 }

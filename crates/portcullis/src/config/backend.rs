@@ -1,12 +1,12 @@
 //! Which back end a configuration is for.
 
-use portcullis_core::policy::Recogniser;
+use portcullis_core::policy::{Recogniser, Stance};
 use portcullis_firewall::iptables::Matcher;
 use portcullis_firewall::iptables::check::{self, Site};
 
-use super::locate;
 use super::meaning::Meaning;
 use super::report::{Diagnostic, Span};
+use super::{error, locate};
 
 /// In which way the kernel is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,6 +48,19 @@ pub fn settle(meaning: &mut Meaning, found: &mut Vec<Diagnostic>) {
         if spans.recogniser.is_none() {
             door.recogniser = Recogniser::Kernel;
         }
+    }
+    let gate = &meaning.policy.gate;
+    let only_nftables = [
+        ("stance = \"closed\"", gate.stance == Stance::Closed, &meaning.stance),
+        ("allow", !gate.allow.is_empty(), &meaning.allow.key),
+        ("log_refused", gate.log_refused, &meaning.log_refused),
+    ];
+    for (what, _, span) in only_nftables.into_iter().filter(|(_, wanted, _)| *wanted) {
+        let message = format!("`{what}` works with nftables alone");
+        found.push(
+            error("backend-cannot", span.clone().unwrap_or(0..0), message)
+                .hint("write `backend = \"nftables\"`, or take it out"),
+        );
     }
     for finding in check::check(&meaning.policy, matcher) {
         let problem = finding.problem;

@@ -22,7 +22,7 @@ fn is_worth_saying(meaning: &Meaning, finding: &Finding) -> bool {
         matches!(place, Place::StepTimeout(id) | Place::Tolerate(id) if door(id))
     };
     match &finding.problem {
-        Problem::NoDoor => !meaning.has_door,
+        Problem::NoDoor | Problem::NobodyGetsIn => !meaning.has_door,
         Problem::NoGuards => match finding.place {
             Place::Guards(id) => meaning.doors.get(id.index()).is_none_or(|door| !door.has_hooks),
             _ => true,
@@ -37,6 +37,7 @@ fn is_worth_saying(meaning: &Meaning, finding: &Finding) -> bool {
 fn locate(meaning: &Meaning, finding: &Finding) -> Diagnostic {
     let span = match finding.problem {
         Problem::TooManyPublic { .. } => meaning.public.key.clone(),
+        Problem::TooManyAllowed { .. } | Problem::TooManyHosts { .. } => meaning.allow.key.clone(),
         Problem::TooManyInterfaces { .. } => meaning.interfaces.key.clone(),
         _ => span(meaning, finding.place),
     };
@@ -71,8 +72,11 @@ pub fn span(meaning: &Meaning, place: Place) -> Option<Span> {
         |list: &List, index: usize| list.elements.get(index).or(list.key.as_ref()).cloned();
     match place {
         Place::Whole => None,
+        Place::Stance => meaning.stance.clone(),
+        Place::LogRefused => meaning.log_refused.clone(),
         Place::Interface(index) => element(&meaning.interfaces, index),
         Place::Public(index) => element(&meaning.public, index),
+        Place::Allow(index) => element(&meaning.allow, index),
         Place::Door(id) => door(id).map(|door| door.name.clone()),
         Place::Guards(id) => or_name(id, |door| door.guards.key.as_ref()),
         Place::Guard(id, index) => door(id).and_then(|door| element(&door.guards, index)),
@@ -93,6 +97,7 @@ const fn label(problem: &Problem) -> &'static str {
         Problem::DuplicateGuard { .. }
         | Problem::DuplicatePublic { .. }
         | Problem::DuplicateInterface
+        | Problem::DuplicateAllowed
         | Problem::DuplicateDoor { .. } => "first here",
         Problem::SameSequence { .. }
         | Problem::PrefixSequence { .. }

@@ -1,6 +1,6 @@
 //! The keys: tree to policy.
 
-use portcullis_core::policy::{InterfaceName, Policy, Refuse};
+use portcullis_core::policy::{Allowed, AllowedError, InterfaceName, Policy, Refuse, Stance};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -20,6 +20,9 @@ pub struct Meaning {
     pub refuse_span: Option<Span>,
     pub interfaces: List,
     pub public: List,
+    pub allow: List,
+    pub stance: Option<Span>,
+    pub log_refused: Option<Span>,
     /// As many as the policy has doors.
     pub doors: Vec<DoorSpans>,
     /// Whether there is something that was meant to be a door, right or wrong.
@@ -34,7 +37,8 @@ pub struct List {
 }
 
 const TABLES: [&str; 2] = ["gate", "door"];
-const GATE_KEYS: [&str; 5] = ["stance", "backend", "interfaces", "public", "refuse"];
+const GATE_KEYS: [&str; 7] =
+    ["stance", "backend", "interfaces", "public", "allow", "refuse", "log_refused"];
 
 /// Reads the whole tree.
 pub fn read(tree: &Spanned<DeTable<'_>>, found: &mut Vec<Diagnostic>) -> Meaning {
@@ -97,10 +101,16 @@ impl Meaning {
     }
 
     fn gate(&mut self, table: &DeTable<'_>, found: &mut Vec<Diagnostic>) {
+        let mut asked_to_refuse = None;
         for (key, value) in entries(table) {
             let result = match key.get_ref().as_ref() {
                 "stance" => {
-                    available(value, &["guard"], &["closed"], "it comes with the base firewall")
+                    self.stance = Some(value.span());
+                    stance(value).map(|stance| self.policy.gate.stance = stance)
+                }
+                "log_refused" => {
+                    self.log_refused = Some(value.span());
+                    reader::boolean(value).map(|log| self.policy.gate.log_refused = log)
                 }
                 "backend" => {
                     self.backend_span = Some(value.span());
@@ -108,13 +118,17 @@ impl Meaning {
                 }
                 "refuse" => {
                     self.refuse_span = Some(value.span());
-                    refuse(value).map(|refuse| self.policy.gate.refuse = refuse)
+                    refuse(value).map(|refuse| asked_to_refuse = Some(refuse))
                 }
-                "allow" => Err(not_available(
-                    key.span(),
-                    "`allow`",
-                    "remove the key; it comes with allow-lists, and until then everyone knocks",
-                )),
+                "allow" => {
+                    self.allow.key = Some(value.span());
+                    let expected = "an array such as `[\"203.0.113.7\", \"admin.example.org\"]`";
+                    if let Some((allow, spans)) = reader::list(value, expected, found, allowed) {
+                        self.policy.gate.allow = allow;
+                        self.allow.elements = spans;
+                    }
+                    Ok(())
+                }
                 "interfaces" => {
                     self.interfaces.key = Some(value.span());
                     let expected = "an array of interfaces such as `[\"eth0\"]`";
@@ -143,26 +157,8 @@ impl Meaning {
             };
             found.extend(result.err());
         }
-    }
-}
-
-/// A word of which only some do something yet.
-fn available(
-    value: &Value<'_>,
-    now: &[&str],
-    later: &[&str],
-    comes_with: &str,
-) -> Result<(), Diagnostic> {
-    let unknown = match reader::word(value, now) {
-        Ok(_) => return Ok(()),
-        Err(unknown) => unknown,
-    };
-    match value.get_ref() {
-        DeValue::String(word) if later.contains(&word.as_ref()) => {
-            let hint = format!("{comes_with}; until then write `\"{}\"`", now.join("` or `"));
-            Err(not_available(value.span(), &format!("`\"{word}\"`"), &hint))
-        }
-        _ => Err(unknown),
+        self.policy.gate.refuse =
+            asked_to_refuse.unwrap_or(Refuse::default_of(self.policy.gate.stance));
     }
 }
 
@@ -174,11 +170,38 @@ fn backend(value: &Value<'_>) -> Result<Backend, Diagnostic> {
     })
 }
 
+fn stance(value: &Value<'_>) -> Result<Stance, Diagnostic> {
+    Ok(match reader::word(value, &["guard", "closed"])? {
+        "closed" => Stance::Closed,
+        _ => Stance::Guard,
+    })
+}
+
 fn refuse(value: &Value<'_>) -> Result<Refuse, Diagnostic> {
     Ok(match reader::word(value, &["like-closed", "drop", "reject"])? {
         "drop" => Refuse::Drop,
         "reject" => Refuse::Reject,
         _ => Refuse::LikeClosed,
+    })
+}
+
+fn allowed(value: &Value<'_>) -> Result<Allowed, Diagnostic> {
+    let DeValue::String(text) = value.get_ref() else {
+        return Err(wrong_type(value, "an address, a network or a name in quotes"));
+    };
+    text.parse().map_err(|problem: AllowedError| {
+        let hint = match problem {
+            AllowedError::HostBits(network, prefix) => {
+                format!("write `{network}/{prefix}` for all of it, or the address alone")
+            }
+            AllowedError::MappedAddress => "write the IPv4 address itself".to_owned(),
+            AllowedError::Interface(_) => "interfaces are named as `ip link` shows them".to_owned(),
+            _ => {
+                "write it as in `203.0.113.7`, `2001:db8::/32`, `admin.example.org` or `iface:wg0`"
+                    .to_owned()
+            }
+        };
+        error("bad-allow", value.span(), problem.to_string()).hint(hint)
     })
 }
 

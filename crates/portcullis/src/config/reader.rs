@@ -184,6 +184,14 @@ pub fn word<'t>(value: &'t Value<'_>, known: &[&str]) -> Result<&'t str, Diagnos
     }
 }
 
+/// Yes or no.
+pub fn boolean(value: &Value<'_>) -> Result<bool, Diagnostic> {
+    match value.get_ref() {
+        DeValue::Boolean(yes) => Ok(*yes),
+        _ => Err(wrong_type(value, "`true` or `false`")),
+    }
+}
+
 /// A whole number.
 pub fn number(value: &Value<'_>) -> Result<i128, Diagnostic> {
     match value.get_ref() {

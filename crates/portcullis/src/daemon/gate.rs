@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_core::policy::{DoorName, Policy};
-use portcullis_firewall::compile::compile;
+use portcullis_firewall::compile::{Hosts, admit, compile};
 
 use crate::exit::Failure;
 use crate::netlink::nftables::{self, Error, Loaded, Numbers};
@@ -55,20 +55,43 @@ impl Gate {
     }
 
     /// Makes the kernel hold this policy. Where it does, nothing is touched, so that a restart
-    /// disturbs neither grants nor attempts; otherwise living grants are carried over.
+    /// disturbs neither grants nor attempts; otherwise living grants are carried over. `found` is what
+    /// has been found about names that are allowed.
     ///
     /// # Errors
     ///
     /// The kernel refuses; then it holds what it held before.
-    pub fn establish(&mut self, policy: &Policy) -> Result<Established, Failure> {
+    pub fn establish(&mut self, policy: &Policy, found: Hosts) -> Result<Established, Failure> {
         // A configuration that was read without errors has none of these conflicts.
-        let ruleset =
+        let mut ruleset =
             compile(policy).map_err(|_| Failure::could_not("doors contradict each other"))?;
         match self.table.verify(&ruleset) {
-            Ok(()) => Ok(Established::Kept { grants: self.table.grants()?.len() }),
-            Err(Error::Mismatch(_)) => Ok(Established::Loaded(self.table.load(&ruleset)?)),
+            Ok(()) => {
+                self.allow(policy, found)?;
+                Ok(Established::Kept { grants: self.table.grants()?.len() })
+            }
+            Err(Error::Mismatch(_)) => {
+                admit(&mut ruleset, &self.table.known_hosts(policy, found)?);
+                Ok(Established::Loaded(self.table.load(&ruleset)?))
+            }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Makes the kernel allow the addresses that have been found for names of this policy, which is
+    /// loaded. Those of which nothing has been found keep what they have.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses; then it holds what it held before.
+    pub fn allow(&mut self, policy: &Policy, found: Hosts) -> Result<(), Failure> {
+        if policy.allowed_hosts().is_empty() {
+            return Ok(());
+        }
+        let known = self.table.known_hosts(policy, found)?;
+        let ruleset =
+            compile(policy).map_err(|_| Failure::could_not("doors contradict each other"))?;
+        Ok(self.table.replace_hosts(&ruleset, &known)?)
     }
 
     /// Lets an address start connections to the ports of the door of this name in the table that is

@@ -7,6 +7,7 @@
 //! there only if it has something to do at the start.
 
 mod configuration;
+mod hosts;
 mod runner;
 mod start;
 
@@ -75,6 +76,7 @@ pub fn run(settings: Settings) -> Outcome {
     let needed = runner::is_needed(configuration.policy.has_hooks(), &settings.state_dir);
     let runner = needed.then(|| Runner::start(&settings.state_dir)).transpose()?;
     let (watcher, socket) = parts::watcher(&["run-process", "watcher"], false)?;
+    let resolver = hosts::Resolver::start(&configuration.policy)?;
     give_up_all_but_the_firewall()?;
 
     let mut keeper = Keeper {
@@ -84,6 +86,7 @@ pub fn run(settings: Settings) -> Outcome {
         watcher,
         socket,
         runner,
+        resolver,
         current: None,
         pending: None,
         epoch: 0,
@@ -110,6 +113,8 @@ struct Keeper {
     socket: OwnedFd,
     /// Nothing when no door runs anything.
     runner: Option<Runner>,
+    /// Who looks names up, if there was a name at the start.
+    resolver: Option<hosts::Resolver>,
     /// What is in force.
     current: Option<(Epoch, Configuration)>,
     /// What the watcher has been given, and has not answered yet.
@@ -126,7 +131,7 @@ impl Keeper {
     /// Until a signal, or an error, ends it.
     fn serve(&mut self) -> Outcome {
         loop {
-            let (signalled, spoken) = self.wait()?;
+            let (signalled, spoken, found) = self.wait()?;
             if signalled {
                 while let Some(signal) = parts::take_signal(&self.signals)? {
                     match signal {
@@ -139,6 +144,9 @@ impl Keeper {
             if spoken {
                 self.listen()?;
             }
+            if found {
+                self.take_hosts()?;
+            }
             let held = self.pace.take_held(clock());
             if held > 0 {
                 say(format_args!("suppressed {held} lines"));
@@ -149,10 +157,14 @@ impl Keeper {
         }
     }
 
-    /// Waits for signals and for words of the watcher; which of them there are.
-    fn wait(&self) -> Result<(bool, bool), Failure> {
-        let mut fds = [self.signals.as_fd(), self.socket.as_fd()]
-            .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    /// Waits for signals, for words of the watcher and for answers of the resolver; which of them
+    /// there are.
+    fn wait(&self) -> Result<(bool, bool, bool), Failure> {
+        let resolver = self.resolver.as_ref().map(AsFd::as_fd);
+        // Where there is no resolver, the same descriptor twice: it is only looked at once.
+        let fds =
+            [self.signals.as_fd(), self.socket.as_fd(), resolver.unwrap_or(self.socket.as_fd())];
+        let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         let held = self.pace.holds().then_some(Duration::from_secs(1));
         let timeout = held.into_iter().chain(self.watchdog).min();
         let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
@@ -162,8 +174,8 @@ impl Keeper {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(system("wait", errno)),
         }
-        let [signals, socket] = fds.map(|fd| fd.any().unwrap_or(true));
-        Ok((signals, socket))
+        let [signals, socket, found] = fds.map(|fd| fd.any().unwrap_or(true));
+        Ok((signals, socket, found && resolver.is_some()))
     }
 
     /// Hears what the watcher has said; signals must not wait for a watcher that never ends.
@@ -319,7 +331,8 @@ impl Keeper {
         else {
             return Ok(());
         };
-        match self.gate.establish(&configuration.policy) {
+        let found = self.resolver.as_ref().map(hosts::Resolver::found).unwrap_or_default();
+        match self.gate.establish(&configuration.policy, found) {
             Ok(established) => say(format_args!("{established}")),
             Err(failure) => {
                 // The watcher goes back to what the kernel still has.
@@ -331,6 +344,9 @@ impl Keeper {
         if let Some(runner) = &mut self.runner {
             let text = configuration.text.clone();
             runner.order(&Order { epoch, verbose: self.settings.verbose, text })?;
+        }
+        if let Some(resolver) = &mut self.resolver {
+            resolver.ask(epoch, &configuration.policy)?;
         }
         let status = self.status(&configuration);
         self.current = Some((epoch, configuration));
@@ -369,6 +385,7 @@ impl Keeper {
         notify::reloading();
         let read = Configuration::read(&self.settings).and_then(|configuration| {
             let can = self.runner.is_some() || !configuration.policy.has_hooks();
+            let configuration = self.can_look_up(configuration)?;
             can.then_some(configuration).ok_or_else(|| {
                 Failure::could_not("a door runs commands now, and no process is there to run them")
                     .hint("restart `portcullis run`: only at its start it has the privileges for that")
@@ -396,6 +413,9 @@ impl Keeper {
     fn look_after_children(&mut self) -> Result<(), Failure> {
         if let Some(runner) = &mut self.runner {
             runner.look_after()?;
+        }
+        if let Some(resolver) = &mut self.resolver {
+            resolver.must_live()?;
         }
         match self.watcher.try_wait() {
             Ok(None) => Ok(()),

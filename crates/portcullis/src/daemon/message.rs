@@ -372,7 +372,13 @@ pub fn send(to: BorrowedFd<'_>, bytes: &[u8], wait: bool) -> Result<(), Errno> {
     }
 }
 
-fn receive(from: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> Result<usize, Errno> {
+/// Receives one packet: its length, which is 0 if the other process has ended. What does not fit is
+/// lost.
+///
+/// # Errors
+///
+/// With `wait` false `EAGAIN` if nothing is there.
+pub fn receive(from: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> Result<usize, Errno> {
     let flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
     loop {
         let mut buffers = [IoSliceMut::new(buffer)];

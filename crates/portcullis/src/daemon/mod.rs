@@ -19,6 +19,7 @@
 //! |---|---|
 //! | [`keeper`] | the process that changes the firewall, and never reads a packet |
 //! | [`gate`] | the keeper's view of the firewall: one table, and grants in it |
+//! | [`hosts`] | the process that looks up names in the allow-list, if there are any, and can do nothing else |
 //! | [`watcher`] | the process that reads packets, and can do nothing else |
 //! | [`capture`] | the packets of all watched interfaces, in order |
 //! | [`filter`] | which packets the kernel shows at all |
@@ -29,12 +30,14 @@
 //! | [`notify`] | what systemd is told |
 //! | [`parts`] | what every keeper begins with |
 //!
-//! Each ends when another does, the runner after it has closed what it has opened. The rules and the living grants stay in the kernel then, which
+//! Each ends when another does, the runner after it has closed what it has opened. The rules and the
+//! living grants stay in the kernel then, which
 //! ends each grant by itself.
 
 pub mod capture;
 pub mod filter;
 pub mod gate;
+pub mod hosts;
 pub mod keeper;
 pub mod lines;
 pub mod message;

@@ -45,16 +45,32 @@ pub fn take_signal(signals: &SignalFd) -> Result<Option<Signal>, Failure> {
 ///
 /// It cannot be started.
 pub fn watcher(arguments: &[&str], silent: bool) -> Result<(Child, OwnedFd), Failure> {
+    process(arguments, &[], silent, "reads packets")
+}
+
+/// Starts another process of the daemon that does `what` in the same way, with these variables in its
+/// environment.
+///
+/// # Errors
+///
+/// It cannot be started.
+pub fn process(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    silent: bool,
+    what: &str,
+) -> Result<(Child, OwnedFd), Failure> {
     let mut command = Command::new("/proc/self/exe");
     let output = || if silent { Stdio::null() } else { Stdio::inherit() };
     command
         .args(arguments)
         .env_clear()
+        .envs(environment.iter().copied())
         // For times that a person reads.
         .envs(std::env::var_os("TZ").map(|zone| ("TZ", zone)))
         .stdout(output())
         .stderr(output());
-    start(command, "reads packets")
+    start(command, what)
 }
 
 /// Where commands look for other commands, if nobody has said otherwise.

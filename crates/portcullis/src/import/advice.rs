@@ -158,7 +158,12 @@ fn next_order(knocks: &mut [Port]) -> bool {
 
 const fn door_of(place: Place) -> Option<DoorId> {
     match place {
-        Place::Whole | Place::Interface(_) | Place::Public(_) => None,
+        Place::Whole
+        | Place::Stance
+        | Place::LogRefused
+        | Place::Allow(_)
+        | Place::Interface(_)
+        | Place::Public(_) => None,
         Place::Door(id)
         | Place::Guards(id)
         | Place::Guard(id, _)

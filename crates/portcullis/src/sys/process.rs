@@ -3,12 +3,14 @@
 use std::io;
 
 /// `CAP_NET_ADMIN` of linux/capability.h: change the firewall.
-pub const NET_ADMIN: Capability = Capability(12);
+pub const NET_ADMIN: Capability = Capability(Some(12));
 /// `CAP_NET_RAW`: read packets.
-pub const NET_RAW: Capability = Capability(13);
-const SETGID: Capability = Capability(6);
-const SETUID: Capability = Capability(7);
-const SETPCAP: Capability = Capability(8);
+pub const NET_RAW: Capability = Capability(Some(13));
+/// None at all.
+pub const NOTHING: Capability = Capability(None);
+const SETGID: Capability = Capability(Some(6));
+const SETUID: Capability = Capability(Some(7));
+const SETPCAP: Capability = Capability(Some(8));
 
 /// `_LINUX_CAPABILITY_VERSION_3`: sets of 64 bits, in two halves.
 const VERSION: u32 = 0x2008_0522;
@@ -16,13 +18,16 @@ const VERSION: u32 = 0x2008_0522;
 /// User and group "nobody".
 const NOBODY: libc::uid_t = 65_534;
 
-/// One capability (capabilities(7)).
+/// One capability (capabilities(7)), or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capability(u8);
+pub struct Capability(Option<u8>);
 
 impl Capability {
     const fn bit(self) -> u64 {
-        1 << self.0
+        match self.0 {
+            Some(number) => 1 << number,
+            None => 0,
+        }
     }
 }
 
@@ -146,7 +151,7 @@ fn drop_bounding(keep: Capability) -> io::Result<()> {
         return Ok(());
     }
     for number in 0..64u8 {
-        if number == keep.0 {
+        if Some(number) == keep.0 {
             continue;
         }
         // SAFETY: no pointers.

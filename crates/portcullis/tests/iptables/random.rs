@@ -78,6 +78,8 @@ pub fn run(variant: Variant, matcher: Matcher) {
 
 /// Longer times, so that a slow machine changes nothing; and what this back end can do.
 fn suitable(mut policy: Policy) -> Option<Policy> {
+    // The other stance is for nftables alone.
+    policy.gate.stance = portcullis_core::policy::Stance::Guard;
     for door in &mut policy.doors {
         door.recogniser = Recogniser::Kernel;
         door.tolerate = 0;
@@ -113,6 +115,8 @@ fn seen(event: &Event) -> Seen {
         for_host: true,
         fragment: false,
         established: false,
+        related: false,
+        hop_limit: 64,
         source: event.source(),
         destination: event.destination(),
         payload,

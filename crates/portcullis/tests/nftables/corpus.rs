@@ -4,12 +4,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use portcullis_core::policy::{
-    Door, DoorName, Gate, InterfaceName, Policy, Port, Protocol, Recogniser, Refuse,
+    Door, DoorName, Gate, HostName, InterfaceName, Network, Policy, Port, Protocol, Recogniser,
+    Refuse, Stance,
 };
-use portcullis_firewall::compile::compile;
+use portcullis_firewall::compile::{admit, compile};
 use portcullis_firewall::ruleset::{
-    Chain, Data, Element, Field, Hook, HookPoint, Operation, Reject, Rule, Ruleset, Set, Statement,
-    Type, Value, Verdict,
+    Chain, Data, Element, Field, Hook, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset,
+    Set, Statement, Type, Value, Verdict,
 };
 
 /// All of them, with names.
@@ -19,6 +20,8 @@ pub fn all() -> Vec<(String, Ruleset)> {
         ("statements".to_owned(), statements()),
         ("sets".to_owned(), sets()),
         ("hooks".to_owned(), hooks()),
+        ("networks".to_owned(), networks()),
+        ("allowed".to_owned(), allowed()),
     ];
     for (name, policy) in policies() {
         all.push((name, compile(&policy).unwrap()));
@@ -31,13 +34,13 @@ pub fn ruleset(sets: Vec<Set>, chains: Vec<Chain>) -> Ruleset {
 }
 
 pub fn fixed(name: &str, key: &[Type], data: Option<Type>, elements: Vec<Element>) -> Set {
-    let (dynamic, size) = (false, None);
-    Set { name: name.to_owned(), key: key.to_vec(), data, dynamic, size, elements }
+    let (kind, size) = (Kind::Fixed, None);
+    Set { name: name.to_owned(), key: key.to_vec(), data, kind, size, elements }
 }
 
 pub fn dynamic(name: &str, key: &[Type], data: Option<Type>) -> Set {
-    let (dynamic, size) = (true, Some(1024));
-    Set { name: name.to_owned(), key: key.to_vec(), data, dynamic, size, elements: vec![] }
+    let (kind, size) = (Kind::Dynamic, Some(1024));
+    Set { name: name.to_owned(), key: key.to_vec(), data, kind, size, elements: vec![] }
 }
 
 pub fn element(key: Vec<Value>, data: Option<Value>) -> Element {
@@ -79,6 +82,15 @@ fn statements() -> Ruleset {
         vec![Statement::NotForHost, ACCEPT],
         vec![Statement::FragmentHeader, ACCEPT],
         vec![Statement::Interface("lo".to_owned()), ACCEPT],
+        vec![Statement::CtEstablishedOrRelated, ACCEPT],
+        vec![Statement::IcmpType(3), ACCEPT],
+        vec![Statement::Icmpv6Type(135), Statement::HopLimit255, ACCEPT],
+        vec![Statement::HopLimit255, Statement::Icmpv6Type(143), ACCEPT],
+        vec![Statement::DhcpReply, ACCEPT],
+        vec![Statement::Dhcpv6Reply, ACCEPT],
+        vec![Statement::Counter],
+        vec![Statement::Counter, Statement::Verdict(Verdict::Drop)],
+        vec![Statement::Log("portcullis refused: ")],
         vec![Statement::Interface("fifteen-letters".to_owned()), ACCEPT],
         vec![Statement::TcpSportNotZero, ACCEPT],
         vec![Statement::SetPriority(0)],
@@ -92,6 +104,11 @@ fn statements() -> Ruleset {
         vec![protocol(true, Protocol::Tcp), Statement::TcpSportNotZero, Statement::SetTcpDportZero],
         vec![Statement::Verdict(Verdict::Goto("elsewhere".to_owned()))],
     ];
+    for (per_second, burst) in [(1, 5), (1, 1), (10, 20), (1000, 5)] {
+        let limit = Statement::Limit(Limit { per_second, burst });
+        rules.push(vec![Statement::IcmpType(8), limit.clone(), ACCEPT]);
+        rules.push(vec![limit, Statement::Log("x")]);
+    }
     for is in [true, false] {
         rules.push(vec![protocol(is, Protocol::Tcp), ACCEPT]);
         rules.push(vec![protocol(is, Protocol::Udp), ACCEPT]);
@@ -222,6 +239,46 @@ fn sets() -> Ruleset {
     ruleset(sets, vec![chain("elsewhere", vec![])])
 }
 
+/// Sets of networks: apart, side by side, at both ends of all addresses.
+pub fn network_set(name: &str, networks: &[&str]) -> Set {
+    let networks = networks.iter().map(|text| text.parse::<Network>().unwrap());
+    let elements: Vec<_> =
+        networks.map(|network| element(vec![Value::Network(network)], None)).collect();
+    let four = matches!(elements[0].key[0], Value::Network(it) if it.first().is_ipv4());
+    let key = if four { Type::Ipv4Addr } else { Type::Ipv6Addr };
+    Set { kind: Kind::Networks, ..fixed(name, &[key], None, elements) }
+}
+
+fn networks() -> Ruleset {
+    let sets = vec![
+        network_set("just_one", &["203.0.113.7"]),
+        network_set("several", &["10.0.0.0/8", "11.0.0.0/24", "192.0.2.7", "192.0.2.8"]),
+        network_set("ends", &["0.0.0.0/16", "255.255.255.0/24"]),
+        network_set("last_one", &["255.255.255.255"]),
+        network_set("every_one", &["0.0.0.0/0"]),
+        network_set("six", &["2001:db8::/32", "2001:db9::/32", "fe80::1"]),
+        network_set("six_ends", &["::/64", "ffff::/16"]),
+        network_set("six_all", &["::/0"]),
+    ];
+    ruleset(sets, vec![])
+}
+
+/// An allow-list with everything in it, and its names looked up.
+fn allowed() -> Ruleset {
+    let mut policy = doors(2, Recogniser::Both);
+    let list =
+        ["203.0.113.7", "10.0.0.0/8", "2001:db8::/48", "iface:wg0", "b.example", "a.example"];
+    policy.gate.allow = list.iter().map(|text| text.parse().unwrap()).collect();
+    let mut ruleset = compile(&policy).unwrap();
+    let hosts = [("a.example", vec!["192.0.2.1", "2001:db8::1"]), ("b.example", vec!["192.0.2.2"])];
+    let hosts = hosts.into_iter().map(|(name, addresses)| {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        (HostName::new(name).unwrap(), addresses)
+    });
+    admit(&mut ruleset, &hosts.collect());
+    ruleset
+}
+
 /// Chains at both hooks, at unusual priorities.
 fn hooks() -> Ruleset {
     let priorities =
@@ -240,11 +297,15 @@ fn hooks() -> Ruleset {
 /// Policies of many kinds, for what the compiler makes of them.
 fn policies() -> Vec<(String, Policy)> {
     let mut all = vec![("no doors".to_owned(), Policy::default())];
-    for refuse in [Refuse::LikeClosed, Refuse::Drop, Refuse::Reject] {
+    for (stance, refuse) in [Stance::Guard, Stance::Closed].into_iter().flat_map(|stance| {
+        [Refuse::LikeClosed, Refuse::Drop, Refuse::Reject].map(|refuse| (stance, refuse))
+    }) {
         for recogniser in [Recogniser::Kernel, Recogniser::Daemon, Recogniser::Both] {
             for tolerate in [0, 1] {
                 let mut policy = doors(5, recogniser);
                 policy.gate.refuse = refuse;
+                policy.gate.stance = stance;
+                policy.gate.log_refused = stance == Stance::Closed && tolerate == 0;
                 for door in &mut policy.doors {
                     door.tolerate = tolerate;
                 }
@@ -252,7 +313,7 @@ fn policies() -> Vec<(String, Policy)> {
                     policy.gate.interfaces = vec![InterfaceName::new("eth0").unwrap()];
                     policy.gate.public = vec![port(Protocol::Tcp, 80)];
                 }
-                all.push((format!("{refuse:?} {recogniser:?} {tolerate}"), policy));
+                all.push((format!("{stance:?} {refuse:?} {recogniser:?} {tolerate}"), policy));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_core::policy::Protocol;
 use portcullis_firewall::ruleset::{
-    Data, Field, Operation, Reject, Ruleset, Statement, Type, Verdict,
+    Data, Field, Limit, Operation, Reject, Ruleset, Statement, Type, Verdict,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -72,6 +72,17 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (key(), purpose, any::<u8>()).prop_map(|(key, purpose, n)| Step::Keyed(key, purpose, n)),
         1 => Just(Step::Ready(Statement::CtEstablished)),
         1 => Just(Step::Ready(Statement::NotForHost)),
+        1 => Just(Step::Ready(Statement::CtEstablishedOrRelated)),
+        1 => any::<u8>().prop_map(|kind| Step::Ready(Statement::IcmpType(kind))),
+        1 => any::<u8>().prop_map(|kind| Step::Ready(Statement::Icmpv6Type(kind))),
+        1 => Just(Step::Ready(Statement::HopLimit255)),
+        1 => Just(Step::Ready(Statement::DhcpReply)),
+        1 => Just(Step::Ready(Statement::Dhcpv6Reply)),
+        1 => (1_u32..100_000, 1_u32..1_000).prop_map(|(per_second, burst)| {
+            Step::Ready(Statement::Limit(Limit { per_second, burst }))
+        }),
+        1 => Just(Step::Ready(Statement::Counter)),
+        1 => Just(Step::Ready(Statement::Log("something"))),
         2 => (any::<bool>(), protocol)
             .prop_map(|(is, protocol)| Step::Ready(Statement::Protocol { is, protocol })),
         1 => "[a-z]{1,15}".prop_map(|name| Step::Ready(Statement::Interface(name))),
@@ -134,6 +145,8 @@ fn assemble(rules: Vec<Vec<Step>>, elements: u32) -> Ruleset {
 struct Facts {
     family: Option<u8>,
     protocol: Option<Protocol>,
+    /// It is ICMP, or one field has been compared that nft could compare together with the next.
+    special: bool,
 }
 
 impl Facts {
@@ -141,8 +154,24 @@ impl Facts {
         let mut fields = Vec::new();
         let mut tcp = false;
         match statement {
+            Statement::IcmpType(_)
+            | Statement::Icmpv6Type(_)
+            | Statement::HopLimit255
+            | Statement::DhcpReply
+            | Statement::Dhcpv6Reply => {
+                let four = matches!(statement, Statement::IcmpType(_) | Statement::DhcpReply);
+                let family = if four { 4 } else { 6 };
+                if self.special || self.protocol.is_some() {
+                    return false;
+                }
+                self.special = true;
+                if matches!(statement, Statement::DhcpReply | Statement::Dhcpv6Reply) {
+                    self.protocol = Some(Protocol::Udp);
+                }
+                return *self.family.get_or_insert(family) == family;
+            }
             Statement::Protocol { is: true, protocol } => {
-                let allowed = self.protocol.is_none();
+                let allowed = self.protocol.is_none() && !self.special;
                 self.protocol = Some(*protocol);
                 return allowed;
             }
@@ -176,7 +205,7 @@ impl Facts {
                 return false;
             }
         }
-        !tcp || *self.protocol.get_or_insert(Protocol::Tcp) == Protocol::Tcp
+        !tcp || !self.special && *self.protocol.get_or_insert(Protocol::Tcp) == Protocol::Tcp
     }
 }
 

@@ -51,6 +51,25 @@ fn a_policy_without_doors_is_not() {
 }
 
 #[test]
+fn all_closed_is_said_but_may_be() {
+    let mut closed = policy(&[]);
+    closed.gate.stance = Stance::Closed;
+    assert_eq!(found(&closed), [("nobody-gets-in", Place::Stance)]);
+    assert_eq!(Problem::NobodyGetsIn.severity(), Severity::Warning);
+    closed.gate.public = ports("tcp/80");
+    assert_eq!(found(&closed), []);
+}
+
+#[test]
+fn only_a_closed_gate_logs() {
+    let mut policy = policy(&[SSH]);
+    policy.gate.log_refused = true;
+    assert_eq!(found(&policy), [("log-in-guard", Place::LogRefused)]);
+    policy.gate.stance = Stance::Closed;
+    assert_eq!(found(&policy), []);
+}
+
+#[test]
 fn sequences_that_a_scan_touches_in_order() {
     for (sequence, code) in [
         ("", "too-few-knocks"),

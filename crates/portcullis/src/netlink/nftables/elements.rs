@@ -1,9 +1,10 @@
 //! Elements of sets, as bytes.
 
 use std::iter::Peekable;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use portcullis_firewall::ruleset::{Element, Value};
+use portcullis_core::policy::Network;
+use portcullis_firewall::ruleset::{Element, Kind, Set, Value};
 
 use super::carry::Carried;
 use super::expression::{DATA_VALUE, LIST_ELEM, verdict_data};
@@ -11,6 +12,7 @@ use crate::netlink::message::{Attributes, Message, Writer};
 
 const ELEM_KEY: u16 = 1;
 const ELEM_DATA: u16 = 2;
+const ELEM_FLAGS: u16 = 3;
 const ELEM_TIMEOUT: u16 = 4;
 const ELEM_EXPIRATION: u16 = 5;
 const ELEM_USERDATA: u16 = 6;
@@ -51,7 +53,8 @@ fn push_value(bytes: &mut Vec<u8>, value: &Value) {
         Value::Service(port) => bytes.extend_from_slice(&port.to_be_bytes()),
         Value::Class(number) => bytes.extend_from_slice(&number.to_ne_bytes()),
         Value::Interface(name) => bytes.extend_from_slice(&interface_bytes(name)),
-        Value::Verdict(_) => {}
+        // Not as such: see `parts`.
+        Value::Verdict(_) | Value::Network(_) => {}
     }
 }
 
@@ -86,21 +89,96 @@ fn comment_in(userdata: &[u8]) -> Option<&str> {
     (kind == UDATA_COMMENT).then_some(text).and_then(|text| str::from_utf8(text).ok())
 }
 
+/// An element as the kernel has it: of a network there are two, where it begins and what follows it.
+#[derive(Debug)]
+pub struct Part<'a> {
+    key: Vec<u8>,
+    data: Option<&'a Value>,
+    userdata: Option<Vec<u8>>,
+    /// Whether it ends an interval.
+    end: bool,
+}
+
+impl<'a> From<&'a Element> for Part<'a> {
+    fn from(element: &'a Element) -> Self {
+        let mut key = Vec::with_capacity(32);
+        push_key(&mut key, &element.key);
+        let userdata = element.comment.as_deref().map(comment_bytes);
+        Self { key, data: element.data.as_ref(), userdata, end: false }
+    }
+}
+
+/// The elements of a set as the kernel has them.
+pub fn parts(set: &Set) -> Vec<Part<'_>> {
+    if set.kind != Kind::Networks {
+        return set.elements.iter().map(Part::from).collect();
+    }
+    let networks = set.elements.iter().filter_map(|element| match element.key.as_slice() {
+        [Value::Network(network)] => Some(*network),
+        _ => None,
+    });
+    let mut networks: Vec<Network> = networks.collect();
+    networks.sort_unstable();
+    let part = |key, userdata, end| Part { key, data: None, userdata, end };
+    let mut parts = Vec::new();
+    // As nft has it: what is before the first interval is the end of none.
+    if let Some(first) = networks.first().map(|network| octets(network.first()))
+        && first.iter().any(|&byte| byte != 0)
+    {
+        parts.push(part(vec![0; first.len()], None, true));
+    }
+    for network in networks {
+        let next = next_address(network.last());
+        let open = next.is_none().then(open_interval);
+        parts.push(part(octets(network.first()), open, false));
+        parts.extend(next.map(|next| part(octets(next), None, true)));
+    }
+    parts
+}
+
+/// What `nft` notes about an interval that has no end (`SET_ELEM_F_INTERVAL_OPEN`).
+fn open_interval() -> Vec<u8> {
+    const UDATA_FLAGS: u8 = 1;
+    let [a, b, c, d] = 1_u32.to_ne_bytes();
+    vec![UDATA_FLAGS, 4, a, b, c, d]
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(four) => four.octets().to_vec(),
+        IpAddr::V6(six) => six.octets().to_vec(),
+    }
+}
+
+fn next_address(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(four) => Some(Ipv4Addr::from_bits(four.to_bits().checked_add(1)?).into()),
+        IpAddr::V6(six) => Some(Ipv6Addr::from_bits(six.to_bits().checked_add(1)?).into()),
+    }
+}
+
 /// Writes an element of a list.
-pub fn write_element(w: &mut Writer, element: &Element) {
-    let mut key = Vec::with_capacity(32);
-    push_key(&mut key, &element.key);
+fn write_part(w: &mut Writer, part: &Part<'_>) {
+    const ENDS_INTERVAL: u32 = 1;
     w.nested(LIST_ELEM, |w| {
-        w.nested(ELEM_KEY, |w| w.bytes(DATA_VALUE, &key));
-        match &element.data {
+        w.nested(ELEM_KEY, |w| w.bytes(DATA_VALUE, &part.key));
+        if part.end {
+            w.be32(ELEM_FLAGS, ENDS_INTERVAL);
+        }
+        match part.data {
             Some(Value::Verdict(verdict)) => w.nested(ELEM_DATA, |w| verdict_data(w, verdict)),
             Some(data) => w.nested(ELEM_DATA, |w| w.bytes(DATA_VALUE, &value_bytes(data))),
             None => {}
         }
-        if let Some(comment) = &element.comment {
-            w.bytes(ELEM_USERDATA, &comment_bytes(comment));
+        if let Some(userdata) = &part.userdata {
+            w.bytes(ELEM_USERDATA, userdata);
         }
     });
+}
+
+/// Writes all elements of a set, however many.
+pub fn write_elements(w: &mut Writer, set: &Set) {
+    parts(set).iter().for_each(|part| write_part(w, part));
 }
 
 /// Writes elements of a set, as many as fit into one message.
@@ -108,15 +186,15 @@ pub fn write_list<'a>(
     w: &mut Writer,
     table: &str,
     set: &str,
-    elements: &mut Peekable<impl Iterator<Item = &'a Element>>,
+    parts: &mut Peekable<impl Iterator<Item = Part<'a>>>,
 ) {
     w.text(LIST_TABLE, table);
     w.text(LIST_SET, set);
     w.nested(LIST_ELEMENTS, |w| {
         let start = w.len();
         while w.len() - start < LIST_LONGEST {
-            let Some(element) = elements.next() else { break };
-            write_element(w, element);
+            let Some(part) = parts.next() else { break };
+            write_part(w, &part);
         }
     });
 }
@@ -199,6 +277,11 @@ impl<'a> Listed<'a> {
     /// What whoever made it noted.
     pub fn userdata(self) -> Option<&'a [u8]> {
         self.0.get(ELEM_USERDATA)
+    }
+
+    /// What it is beside a key and a value: 1 for the end of an interval.
+    pub fn flags(self) -> u32 {
+        self.0.be32(ELEM_FLAGS).unwrap_or(0)
     }
 
     /// What `nft list` shows beside it.

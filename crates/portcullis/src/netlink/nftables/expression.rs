@@ -4,7 +4,7 @@
 //! Each is written with all the attributes that the kernel shows when it is asked for the rule, so
 //! that what is read back can be compared for equality.
 
-use portcullis_firewall::ruleset::{Operation, Reject, Verdict};
+use portcullis_firewall::ruleset::{Limit, Operation, Reject, Verdict};
 
 use crate::netlink::message::Writer;
 
@@ -249,6 +249,37 @@ pub fn change(
         }
         w.text(1, set);
         w.be32(9, 0);
+    });
+}
+
+/// Ends the rule when there is none left of the limit (`enum nft_limit_attributes`).
+pub fn limit(w: &mut Writer, limit: Limit) {
+    const SECOND: u64 = 1;
+    expression(w, "limit", |w| {
+        w.be64(1, limit.per_second.into());
+        w.be64(2, SECOND);
+        w.be32(3, limit.burst);
+        // NFT_LIMIT_PKTS, and none of the flags.
+        w.be32(4, 0);
+        w.be32(5, 0);
+    });
+}
+
+/// Counts the packet.
+pub fn counter(w: &mut Writer) {
+    expression(w, "counter", |w| {
+        w.be64(1, 0);
+        w.be64(2, 0);
+    });
+}
+
+/// Writes a line to the kernel's log (`enum nft_log_attributes`).
+pub fn log(w: &mut Writer, prefix: &str) {
+    /// `LOGLEVEL_WARNING`
+    const WARNING: u32 = 4;
+    expression(w, "log", |w| {
+        w.text(2, prefix);
+        w.be32(5, WARNING);
     });
 }
 

@@ -6,7 +6,7 @@ use portcullis_firewall::ruleset::Ruleset;
 
 use super::batch::{Batch, NLM_F_APPEND, NLM_F_CREATE, Object};
 use super::carry::Carried;
-use super::elements::{write_carried, write_list};
+use super::elements::{parts, write_carried, write_list};
 use super::{Error, Gate, TABLE, kind, object};
 use crate::netlink::message::Writer;
 
@@ -119,7 +119,7 @@ impl Gate {
         for (set, id) in ruleset.sets.iter().zip(1..) {
             let name = Object::Set(set.name.clone());
             batch.push(name, kind::NEWSET, NLM_F_CREATE, |w| object::set(w, set, id));
-            let mut elements = set.elements.iter().peekable();
+            let mut elements = parts(set).into_iter().peekable();
             while elements.peek().is_some() {
                 let name = Object::Elements(set.name.clone());
                 let fill = |w: &mut Writer| write_list(w, TABLE, &set.name, &mut elements);

@@ -15,18 +15,34 @@ use super::elements::value_bytes;
 use super::expression::{self, Found, Meta, Payload, Slot};
 use crate::netlink::message::Writer;
 
+const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_TCP: u8 = 6;
+const IPPROTO_UDP: u8 = 17;
+const IPPROTO_ICMPV6: u8 = 58;
 /// The IPv6 fragment header.
 const IPPROTO_FRAGMENT: u8 = 44;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
 /// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)`: connections of which packets in both directions were seen.
 const CT_ESTABLISHED: u32 = 2;
+/// `NF_CT_STATE_BIT(IP_CT_RELATED)`: what connection tracking expects because of one of those.
+const CT_RELATED: u32 = 4;
 const PACKET_HOST: u8 = 0;
 
 const TCP_SPORT: Payload = Payload::transport(0, 2);
 const TCP_DPORT: Payload = Payload::transport(2, 2);
 const TCP_FLAGS: Payload = Payload::transport(13, 1);
+const ICMP_TYPE: Payload = Payload::transport(0, 1);
+const UDP_PORTS: Payload = Payload::transport(0, 4);
+const UDP_DPORT: Payload = Payload::transport(2, 2);
+const IP6_SADDR: Payload = Payload::network(8, 16);
+const HOP_LIMIT: Payload = Payload::network(7, 1);
+/// `fe80::/10`, and its mask.
+const LINK_LOCAL: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const LINK_LOCAL_MASK: [u8; 16] = [0xff, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// From port 67 to port 68.
+const DHCP_REPLY: [u8; 4] = [0, 67, 0, 68];
+const DHCPV6_CLIENT: u16 = 546;
 
 /// What a field can only be looked at in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +51,9 @@ enum Needs {
     Ipv4,
     Ipv6,
     Tcp,
+    Udp,
+    Icmp,
+    Icmpv6,
 }
 
 const fn needs(field: Field) -> Needs {
@@ -81,6 +100,15 @@ fn reset_is_first_of_tcp(rule: &Rule) -> bool {
             key.contains(&Field::TcpDport) || *data == Some(Data::Field(Field::TcpDport))
         }
         Statement::CtEstablished
+        | Statement::CtEstablishedOrRelated
+        | Statement::IcmpType(_)
+        | Statement::Icmpv6Type(_)
+        | Statement::HopLimit255
+        | Statement::DhcpReply
+        | Statement::Dhcpv6Reply
+        | Statement::Limit(_)
+        | Statement::Counter
+        | Statement::Log(_)
         | Statement::NotForHost
         | Statement::FragmentHeader
         | Statement::Interface(_)
@@ -96,22 +124,49 @@ fn reset_is_first_of_tcp(rule: &Rule) -> bool {
 #[derive(Debug, Default)]
 struct Known {
     family: bool,
-    tcp: bool,
+    protocol: Option<u8>,
 }
 
 impl Known {
     fn need(&mut self, w: &mut Writer, needs: Needs) {
-        let (known, key, value) = match needs {
-            Needs::Nothing => return,
-            Needs::Ipv4 => (&mut self.family, Meta::Nfproto, NFPROTO_IPV4),
-            Needs::Ipv6 => (&mut self.family, Meta::Nfproto, NFPROTO_IPV6),
-            Needs::Tcp => (&mut self.tcp, Meta::L4proto, IPPROTO_TCP),
-        };
-        if !*known {
-            *known = true;
-            expression::meta_load(w, key, Slot::FIRST);
-            expression::compare(w, Slot::FIRST, true, &[value]);
+        match needs {
+            Needs::Nothing => {}
+            Needs::Ipv4 => self.need_family(w, NFPROTO_IPV4),
+            Needs::Ipv6 => self.need_family(w, NFPROTO_IPV6),
+            Needs::Tcp => self.need_protocol(w, IPPROTO_TCP),
+            Needs::Udp => self.need_protocol(w, IPPROTO_UDP),
+            Needs::Icmp => {
+                self.need_family(w, NFPROTO_IPV4);
+                self.need_protocol(w, IPPROTO_ICMP);
+            }
+            Needs::Icmpv6 => {
+                self.need_family(w, NFPROTO_IPV6);
+                self.need_protocol(w, IPPROTO_ICMPV6);
+            }
         }
+    }
+
+    fn need_family(&mut self, w: &mut Writer, family: u8) {
+        if !self.family {
+            self.family = true;
+            expression::meta_load(w, Meta::Nfproto, Slot::FIRST);
+            expression::compare(w, Slot::FIRST, true, &[family]);
+        }
+    }
+
+    fn need_protocol(&mut self, w: &mut Writer, protocol: u8) {
+        if self.protocol != Some(protocol) {
+            self.protocol = Some(protocol);
+            expression::meta_load(w, Meta::L4proto, Slot::FIRST);
+            expression::compare(w, Slot::FIRST, true, &[protocol]);
+        }
+    }
+
+    /// Ends the rule unless the packet has these bytes there.
+    fn equals(&mut self, w: &mut Writer, needs: Needs, field: Payload, value: &[u8]) {
+        self.need(w, needs);
+        expression::payload_load(w, field, Slot::FIRST);
+        expression::compare(w, Slot::FIRST, true, value);
     }
 
     fn need_all(&mut self, w: &mut Writer, fields: &[Field]) {
@@ -128,11 +183,8 @@ impl Known {
 
     fn statement(&mut self, w: &mut Writer, statement: &Statement) {
         match statement {
-            Statement::CtEstablished => {
-                expression::ct_state_load(w, Slot::FIRST);
-                expression::mask(w, Slot::FIRST, &CT_ESTABLISHED.to_ne_bytes());
-                expression::compare(w, Slot::FIRST, false, &0_u32.to_ne_bytes());
-            }
+            Statement::CtEstablished => ct_state(w, CT_ESTABLISHED),
+            Statement::CtEstablishedOrRelated => ct_state(w, CT_ESTABLISHED | CT_RELATED),
             Statement::NotForHost => {
                 expression::meta_load(w, Meta::Pkttype, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, false, &[PACKET_HOST]);
@@ -145,8 +197,29 @@ impl Known {
             Statement::Protocol { is, protocol } => {
                 expression::meta_load(w, Meta::L4proto, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, *is, &[protocol.number()]);
-                self.tcp |= *is && protocol.number() == IPPROTO_TCP;
+                if *is {
+                    self.protocol = Some(protocol.number());
+                }
             }
+            Statement::IcmpType(kind) => self.equals(w, Needs::Icmp, ICMP_TYPE, &[*kind]),
+            Statement::Icmpv6Type(kind) => self.equals(w, Needs::Icmpv6, ICMP_TYPE, &[*kind]),
+            Statement::HopLimit255 => self.equals(w, Needs::Ipv6, HOP_LIMIT, &[u8::MAX]),
+            Statement::DhcpReply => {
+                // Written out in the text, and so compared whatever is known.
+                self.family = false;
+                self.need_family(w, NFPROTO_IPV4);
+                self.equals(w, Needs::Udp, UDP_PORTS, &DHCP_REPLY);
+            }
+            Statement::Dhcpv6Reply => {
+                self.need(w, Needs::Ipv6);
+                expression::payload_load(w, IP6_SADDR, Slot::FIRST);
+                expression::mask(w, Slot::FIRST, &LINK_LOCAL_MASK);
+                expression::compare(w, Slot::FIRST, true, &LINK_LOCAL);
+                self.equals(w, Needs::Udp, UDP_DPORT, &DHCPV6_CLIENT.to_be_bytes());
+            }
+            Statement::Limit(limit) => expression::limit(w, *limit),
+            Statement::Counter => expression::counter(w),
+            Statement::Log(prefix) => expression::log(w, prefix),
             Statement::Interface(name) => {
                 expression::meta_load(w, Meta::Iifname, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, true, &super::elements::interface_bytes(name));
@@ -214,6 +287,13 @@ impl Known {
             Statement::Verdict(verdict) => expression::decide(w, verdict),
         }
     }
+}
+
+/// Ends the rule unless the state of the connection is one of these.
+fn ct_state(w: &mut Writer, states: u32) {
+    expression::ct_state_load(w, Slot::FIRST);
+    expression::mask(w, Slot::FIRST, &states.to_ne_bytes());
+    expression::compare(w, Slot::FIRST, false, &0_u32.to_ne_bytes());
 }
 
 /// Loads fields one behind the other; where the next would begin.

@@ -10,6 +10,7 @@
 //! | `verify`, `compare` | whether the kernel holds exactly that |
 //! | `grants` | who may pass, and who is knocking |
 //! | `live` | the same by the names of doors, whatever a reload does meanwhile |
+//! | `hosts` | the addresses of names in the allow-list |
 //!
 //! The numbers are those of `include/uapi/linux/netfilter/nf_tables.h` and `nfnetlink.h`.
 
@@ -20,6 +21,7 @@ mod elements;
 mod error;
 mod expression;
 mod grants;
+mod hosts;
 mod live;
 mod load;
 mod lower;

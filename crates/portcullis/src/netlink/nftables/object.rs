@@ -1,7 +1,7 @@
 //! Tables, chains, rules and sets as attributes: what `nft` makes of the same text, and what is
 //! compared when they are read back.
 
-use portcullis_firewall::ruleset::{Chain, HookPoint, Rule, Ruleset, Set, TABLE, Type};
+use portcullis_firewall::ruleset::{Chain, HookPoint, Kind, Rule, Ruleset, Set, TABLE, Type};
 
 use super::elements::comment_bytes;
 use super::lower;
@@ -54,6 +54,8 @@ const SET_USERDATA: u16 = 13;
 /// `NFTA_SET_DESC_SIZE`
 pub const DESC_SIZE: u16 = 1;
 
+/// Elements are the ends of intervals.
+const SET_FLAG_INTERVAL: u32 = 0x4;
 const SET_FLAG_MAP: u32 = 0x8;
 const SET_FLAG_TIMEOUT: u32 = 0x10;
 /// Packets may add elements (`dynamic`).
@@ -108,9 +110,11 @@ pub fn set(w: &mut Writer, set: &Set, id: u32) {
     if set.data.is_some() {
         flags |= SET_FLAG_MAP;
     }
-    if set.dynamic {
-        flags |= SET_FLAG_EVAL | SET_FLAG_TIMEOUT;
-    }
+    flags |= match set.kind {
+        Kind::Fixed | Kind::Kept => 0,
+        Kind::Networks => SET_FLAG_INTERVAL,
+        Kind::Dynamic => SET_FLAG_EVAL | SET_FLAG_TIMEOUT,
+    };
     w.text(SET_TABLE, TABLE);
     w.text(SET_NAME, &set.name);
     w.be32(SET_FLAGS, flags);

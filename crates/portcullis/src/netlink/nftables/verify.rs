@@ -11,16 +11,17 @@
 //! - `NFTA_SET_ID` only has a meaning within a transaction, and of a map of verdicts the length of
 //!   the data is the kernel's own.
 //!
-//! Of dynamic sets the elements are not compared: they are what packets and the daemon made them.
+//! Of dynamic sets the elements are not compared, nor those of kept ones: they are what packets and the
+//! daemon made them.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use portcullis_firewall::ruleset::{Ruleset, Set, TABLE, Type};
+use portcullis_firewall::ruleset::{Kind, Ruleset, Set, TABLE, Type};
 
 use super::batch::Object;
 use super::compare::{canonical, same_object, same_rule};
-use super::elements::{Listed, write_element};
+use super::elements::{Listed, write_elements};
 use super::{Error, FAMILY_HEADER, Gate, Mismatch, absent_is_none, family, kind, object};
 use crate::netlink::message::{Attributes, Writer};
 use crate::netlink::socket;
@@ -42,7 +43,7 @@ const LIST_TRIES: u32 = 30;
 const LIST_PAUSE: Duration = Duration::from_millis(10);
 
 impl Gate {
-    /// Whether the loaded table is exactly this ruleset, but for the elements of dynamic sets.
+    /// Whether the loaded table is exactly this ruleset, but for the elements of dynamic and kept sets.
     ///
     /// # Errors
     ///
@@ -65,7 +66,9 @@ impl Gate {
         self.verify_chains(ruleset)?;
         self.verify_sets(ruleset)?;
         self.verify_rules(ruleset)?;
-        for set in ruleset.sets.iter().filter(|set| !set.dynamic) {
+        for set in
+            ruleset.sets.iter().filter(|set| matches!(set.kind, Kind::Fixed | Kind::Networks))
+        {
             self.verify_elements(set)?;
         }
         Ok(())
@@ -177,7 +180,7 @@ impl Gate {
 
     fn compare_elements(&mut self, set: &Set) -> Result<(), Error> {
         let mut found = self.elements(&set.name, canonical)?;
-        let sent = written(|w| set.elements.iter().for_each(|element| write_element(w, element)))?;
+        let sent = written(|w| write_elements(w, set))?;
         let mut sent: Vec<_> = Listed::read(Attributes(&sent)).filter_map(canonical).collect();
         found.sort_unstable();
         sent.sort_unstable();
