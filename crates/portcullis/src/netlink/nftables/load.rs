@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use nix::errno::Errno;
-use portcullis_firewall::compile::GUARDS;
+use portcullis_firewall::compile::{BANS, GUARDS};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 
 use super::batch::{Batch, NLM_F_APPEND, NLM_F_CREATE, Object};
@@ -26,7 +26,7 @@ pub struct Loaded {
     pub grants: usize,
 }
 
-/// A grant on its way from the old table to the new one.
+/// A grant, or a ban, on its way from the old table to the new one.
 #[derive(Debug, Clone)]
 struct Carried {
     set: &'static str,
@@ -41,7 +41,8 @@ impl Gate {
     /// compares ([`Gate::verify`]).
     ///
     /// Living grants of the old table are carried over for what is left of their time, each to the
-    /// door of the same name; those of doors that no longer exist are not. Attempts are not carried
+    /// door of the same name; those of doors that no longer exist are not. So are living bans. Attempts and
+    /// strikes are not carried
     /// over: who was in the middle of a knock has to begin anew. (A grant that the old rules give in
     /// the few microseconds between the reading of the old grants and the change is lost too.)
     ///
@@ -54,7 +55,7 @@ impl Gate {
             // What is read from here on is what the transaction replaces, or it is refused.
             let generation = self.generation()?;
             self.must_not_be_held()?;
-            let carried = self.grants_to_carry(ruleset)?;
+            let (carried, grants) = self.elements_to_carry(ruleset)?;
             let batch = self.whole(ruleset, &carried, generation);
             match batch.commit(&mut self.socket) {
                 Err(Error::Refused { errno: Errno::ERESTART, .. }) => {}
@@ -64,7 +65,7 @@ impl Gate {
                     return Ok(Loaded {
                         rules: ruleset.rule_count(),
                         elements: ruleset.sets.iter().map(|set| set.elements.len()).sum(),
-                        grants: carried.len(),
+                        grants,
                     });
                 }
             }
@@ -99,8 +100,9 @@ impl Gate {
         }
     }
 
-    /// Which of the living grants go into the new table, under which numbers.
-    fn grants_to_carry(&mut self, ruleset: &Ruleset) -> Result<Vec<Carried>, Error> {
+    /// Which of the living grants go into the new table, under which numbers, and the bans; and how
+    /// many of them are grants.
+    fn elements_to_carry(&mut self, ruleset: &Ruleset) -> Result<(Vec<Carried>, usize), Error> {
         let guards = ruleset.set(GUARDS).map(|set| set.elements.as_slice()).unwrap_or_default();
         let new: HashMap<&str, u32> = guards
             .iter()
@@ -122,7 +124,27 @@ impl Gate {
                 grant.expires.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
             left.is_none_or(|left| left >= super::SHORTEST).then_some(Carried { set, key, left })
         });
-        Ok(carried.filter(|grant| ruleset.set(grant.set).is_some()).collect())
+        let mut carried: Vec<Carried> = carried.collect();
+        let grants = carried.len();
+        carried.extend(self.bans_to_carry()?);
+        carried.retain(|element| ruleset.set(element.set).is_some());
+        Ok((carried, grants))
+    }
+
+    /// The living bans. They go to a set of the same name, so they can be told apart.
+    fn bans_to_carry(&mut self) -> Result<Vec<Carried>, Error> {
+        let mut all = Vec::new();
+        for set in BANS {
+            all.extend(self.elements(set, |element| {
+                let left = element.expires();
+                let lives = left.is_none_or(|left| left >= super::SHORTEST);
+                lives.then_some(Carried { set, key: element.key()?.to_vec(), left })
+            })?);
+        }
+        // A set that grows while it is listed may list an element twice.
+        all.sort_unstable_by(|a: &Carried, b| (a.set, &a.key).cmp(&(b.set, &b.key)));
+        all.dedup_by(|a, b| (a.set, &a.key) == (b.set, &b.key));
+        Ok(all)
     }
 
     fn whole(&mut self, ruleset: &Ruleset, carried: &[Carried], generation: Option<u32>) -> Batch {

@@ -8,11 +8,13 @@
 //! | `batch` | transactions |
 //! | `load` | all of it in one transaction, or all of it gone |
 //! | `verify`, `compare` | whether the kernel holds exactly that |
+//! | `bans` | who is banned |
 //! | `grants` | who may pass, and who is knocking |
 //! | `hosts` | the addresses of names in the allow-list |
 //!
 //! The numbers are those of `include/uapi/linux/netfilter/nf_tables.h` and `nfnetlink.h`.
 
+mod bans;
 mod batch;
 mod compare;
 mod elements;
@@ -27,6 +29,7 @@ mod verify;
 
 use std::time::Duration;
 
+pub use bans::Banned;
 pub use error::{Error, Mismatch};
 pub use grants::{Attempt, Grant};
 pub use load::Loaded;
