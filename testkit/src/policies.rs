@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use portcullis_core::limits;
 use portcullis_core::policy::{
-    Door, DoorName, Gate, InterfaceName, Policy, Port, Protocol, Recogniser, Refuse, Severity,
+    Ban, Door, DoorName, Gate, InterfaceName, Policy, Port, Protocol, Recogniser, Refuse, Severity,
     Stance, check,
 };
 use proptest::collection::vec;
@@ -46,11 +47,13 @@ pub fn policy() -> impl Strategy<Value = Policy> {
         any::<bool>(),
         any::<bool>(),
         select(vec![Stance::Guard, Stance::Closed]),
+        // So many strikes that nobody is ever banned, but all are counted.
+        select(vec![None, Some(Ban { strikes: limits::MAX_STRIKES, ..Ban::default() })]),
         select(vec![Refuse::LikeClosed, Refuse::Drop, Refuse::Reject]),
     );
     (vec(door, 1..7), durations_of_all(), gate).prop_map(
-        |(doors, shared, (public, named, stance, refuse))| {
-            let gate = Gate { stance, refuse, ..Gate::default() };
+        |(doors, shared, (public, named, stance, ban, refuse))| {
+            let gate = Gate { stance, ban, refuse, ..Gate::default() };
             let mut policy = Policy { gate, doors: Vec::new() };
             if public {
                 policy.gate.public = PUBLIC.map(|number| port(Protocol::Tcp, number)).to_vec();

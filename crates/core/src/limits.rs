@@ -46,6 +46,36 @@ pub const HOST_REFRESH: Duration = Duration::from_secs(60);
 /// How long `apply` waits for names in all. Those that take longer keep the addresses that they had.
 pub const HOST_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Fewest strikes that ban. One would ban whoever mistypes.
+pub const MIN_STRIKES: u32 = 2;
+
+/// Most strikes that ban.
+pub const MAX_STRIKES: u32 = 10_000;
+
+/// Shortest and longest time for which strikes are counted: the longest so that the count of the kernel,
+/// which forgets one strike a day, is exact.
+pub const STRIKES_WITHIN: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(60 * 60));
+
+/// Shortest and longest ban.
+pub const BAN_TIME: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(30 * 24 * 60 * 60));
+
+/// Sources whose strikes the kernel counts, per address family, and once more for those that find no
+/// room. The kernel does not evict: forged strikes of more sources than this in the time they are
+/// counted fill the first set, then more than this in [`LATE_STRIKE`] the second. Then the strikes of
+/// others are not counted until there is room. Nobody is let in by that.
+pub const MAX_STRIKERS: u32 = 65_536;
+
+/// How long strikes are counted of a source that has found the first set full.
+pub const LATE_STRIKE: Duration = Duration::from_secs(10);
+
+/// Bans alive at once, per address family, and once more for those that find no room.
+pub const MAX_BANS: u32 = 65_536;
+
+/// How long a ban lasts that has found the first set full.
+pub const LATE_BAN: Duration = Duration::from_secs(60);
+
 /// Longest door name, in bytes: it must fit a comment of the kernel (128) and a log line.
 pub const MAX_DOOR_NAME: usize = 48;
 

@@ -175,6 +175,9 @@ pub enum Field {
     Ip6Saddr,
     /// `ip6 daddr`; only in IPv6 packets.
     Ip6Daddr,
+    /// `ip6 saddr & ffff:ffff:ffff:ffff::`: its network of 64 bits; only in IPv6 packets, and only as a
+    /// key by itself.
+    Ip6SaddrNetwork,
     /// `meta l4proto`
     L4Proto,
     /// `th dport`: the destination port of whatever transport protocol it is.
@@ -192,7 +195,7 @@ impl Field {
     pub const fn kind(self) -> Type {
         match self {
             Self::IpSaddr | Self::IpDaddr => Type::Ipv4Addr,
-            Self::Ip6Saddr | Self::Ip6Daddr => Type::Ipv6Addr,
+            Self::Ip6Saddr | Self::Ip6Daddr | Self::Ip6SaddrNetwork => Type::Ipv6Addr,
             Self::L4Proto => Type::InetProto,
             Self::ThDport | Self::TcpDport => Type::InetService,
             Self::Priority => Type::Classid,
@@ -231,7 +234,7 @@ pub enum Statement {
     DhcpReply,
     /// What a DHCPv6 server or relay on the link sends to a client (RFC 8415, section 7.2).
     Dhcpv6Reply,
-    /// `limit rate N/UNIT burst B packets`: matches while there is some left.
+    /// `limit rate [over] N/UNIT burst B packets`: matches while there is some left, or when not.
     Limit(Limit),
     /// `counter`
     Counter,
@@ -257,6 +260,8 @@ pub enum Statement {
         /// Whether it must be in there or must not.
         member: bool,
     },
+    /// `meta priority != 0:0`
+    PriorityNotZero,
     /// `meta priority set N`
     SetPriority(u32),
     /// `meta priority set KEY map @MAP`; does not match where the map has no such key.
@@ -273,8 +278,8 @@ pub enum Statement {
         /// Where.
         map: &'static str,
     },
-    /// `add|update|delete @SET { KEY [timeout T] [: DATA] }`. `add` and `update` do not match when
-    /// the set is full; `delete` always does.
+    /// `add|update|delete @SET { KEY [timeout T] [limit …] [: DATA] }`. `add` and `update` do not match
+    /// when the set is full, or when the element's own limit does not; `delete` always does.
     Change {
         /// Which.
         operation: Operation,
@@ -284,6 +289,9 @@ pub enum Statement {
         key: Vec<Field>,
         /// How long an added element lives. Never given with `delete`.
         timeout: Option<Duration>,
+        /// A limit that each element has for itself, judged after it is there. Never given with
+        /// `delete`.
+        limit: Option<Limit>,
         /// The data of the element of a map. nft wants some even to delete, and ignores it then.
         data: Option<Data>,
     },
@@ -305,10 +313,33 @@ pub enum Statement {
 /// How often something may happen: a bucket of `burst` packets, which fills at this rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// So many packets in each second.
-    pub per_second: u32,
-    /// So many at once.
+    /// So many packets in each unit of time, at least 1.
+    pub rate: u32,
+    /// The unit.
+    pub per: Unit,
+    /// So many at once, at least 1.
     pub burst: u32,
+    /// Matches what is too much (`over`), and not what is not.
+    pub over: bool,
+}
+
+/// Units of time that nft has a word for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// One second.
+    Second,
+    /// 86,400 seconds.
+    Day,
+}
+
+impl Unit {
+    /// How long it is.
+    pub const fn seconds(self) -> u32 {
+        match self {
+            Self::Second => 1,
+            Self::Day => 86_400,
+        }
+    }
 }
 
 /// What a rule may do to a dynamic set.

@@ -7,7 +7,7 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 
 use portcullis_core::policy::{Network, Protocol};
@@ -134,17 +134,19 @@ impl Bucket {
         Self { tokens: Self::PACKET.saturating_mul(limit.burst.into()), last: now }
     }
 
+    /// Takes one packet; whether the limit matches.
     fn take(&mut self, limit: Limit, now: Instant) -> bool {
-        let gained = now.since(self.last).as_nanos().saturating_mul(limit.per_second.into());
+        let gained = now.since(self.last).as_nanos().saturating_mul(limit.rate.into());
+        let gained = gained.checked_div(limit.per.seconds().into()).unwrap_or(0);
         let most = Self::full(limit, now).tokens;
         self.last = now;
         self.tokens = self.tokens.saturating_add(gained).min(most);
         match self.tokens.checked_sub(Self::PACKET) {
             Some(left) => {
                 self.tokens = left;
-                true
+                !limit.over
             }
-            None => false,
+            None => limit.over,
         }
     }
 }
@@ -153,6 +155,8 @@ impl Bucket {
 struct Timed {
     data: Option<Value>,
     until: Instant,
+    /// What is left of the element's own limit.
+    left: Option<Bucket>,
 }
 
 /// A value that can be ordered.
@@ -207,7 +211,8 @@ impl<'a> Simulator<'a> {
     /// Puts an element into a dynamic set, as the daemon does with grants.
     pub fn add(&mut self, set: &str, key: &[Value], data: Option<Value>, until: Instant) {
         if let Some(set) = self.dynamic.get_mut(set) {
-            set.insert(key.iter().map(Key::from).collect(), Timed { data, until });
+            let left = None;
+            set.insert(key.iter().map(Key::from).collect(), Timed { data, until, left });
         }
     }
 
@@ -249,6 +254,11 @@ impl<'a> Simulator<'a> {
         let fate = if run.readdressed { Fate::AnsweredAsClosed } else { Fate::Passed };
         Trace { steps, fate }
     }
+}
+
+/// The first 64 bits of an address.
+fn network_of(address: Ipv6Addr) -> Ipv6Addr {
+    Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))
 }
 
 /// One packet on its way.
@@ -323,6 +333,7 @@ impl Run<'_, '_> {
                 _ => false,
             },
             Statement::In { key, set, member } => self.find(key, set)?.is_some() == *member,
+            Statement::PriorityNotZero => self.priority != 0,
             Statement::SetPriority(number) => {
                 self.priority = *number;
                 true
@@ -338,14 +349,15 @@ impl Run<'_, '_> {
                 Some(Value::Verdict(verdict)) => return Some(Some(self.end(&verdict))),
                 _ => false,
             },
-            Statement::Change { operation, set, key, timeout, data } => {
+            Statement::Change { operation, set, key, timeout, limit, data } => {
                 let key = self.key(key)?;
                 let data = match data {
                     Some(Data::Field(field)) => Some(self.value(*field)?),
                     Some(Data::Value(value)) => Some(value.clone()),
                     None => None,
                 };
-                self.change(*operation, set, key, *timeout, data)
+                let changed = self.change(*operation, set, &key, *timeout, data);
+                changed && limit.is_none_or(|limit| self.within(set, &key, limit))
             }
             Statement::SetTcpDportZero => {
                 let tcp = self.protocol() == Protocol::Tcp.number();
@@ -403,6 +415,10 @@ impl Run<'_, '_> {
             Field::IpDaddr => address(self.packet.destination, true),
             Field::Ip6Saddr => address(self.packet.source, false),
             Field::Ip6Daddr => address(self.packet.destination, false),
+            Field::Ip6SaddrNetwork => match self.packet.source {
+                IpAddr::V6(source) => Some(Value::Ipv6(network_of(source))),
+                IpAddr::V4(_) => None,
+            },
             Field::L4Proto => match self.protocol() {
                 6 => Some(Value::Proto(Protocol::Tcp)),
                 17 => Some(Value::Proto(Protocol::Udp)),
@@ -443,7 +459,7 @@ impl Run<'_, '_> {
         &mut self,
         operation: Operation,
         name: &str,
-        key: Vec<Key>,
+        key: &[Key],
         timeout: Option<Duration>,
         data: Option<Value>,
     ) -> bool {
@@ -452,11 +468,11 @@ impl Run<'_, '_> {
         let now = self.now;
         let Some(set) = self.simulator.dynamic.get_mut(name) else { return false };
         if operation == Operation::Delete {
-            set.remove(&key);
+            set.remove(key);
             return true;
         }
         let until = now.after(timeout.unwrap_or(Duration::MAX));
-        if let Some(element) = set.get_mut(&key).filter(|element| now < element.until) {
+        if let Some(element) = set.get_mut(key).filter(|element| now < element.until) {
             if operation == Operation::Update {
                 element.until = until;
             }
@@ -467,8 +483,17 @@ impl Run<'_, '_> {
         }
         let room = set.len() < size;
         if room {
-            set.insert(key, Timed { data, until });
+            set.insert(key.to_vec(), Timed { data, until, left: None });
         }
         room
+    }
+
+    /// Whether the own limit of an element that is there matches.
+    fn within(&mut self, set: &str, key: &[Key], limit: Limit) -> bool {
+        let now = self.now;
+        let element = self.simulator.dynamic.get_mut(set).and_then(|set| set.get_mut(key));
+        element.is_some_and(|element| {
+            element.left.get_or_insert(Bucket::full(limit, now)).take(limit, now)
+        })
     }
 }

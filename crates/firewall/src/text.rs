@@ -6,7 +6,7 @@ use portcullis_core::policy::Protocol;
 
 use crate::ruleset::{
     Chain, Data, Element, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Set,
-    Statement, TABLE, Type, Value, Verdict,
+    Statement, TABLE, Type, Unit, Value, Verdict,
 };
 
 /// A script for `nft -f` that puts the table in place in one transaction, whether or not there is
@@ -108,9 +108,8 @@ impl fmt::Display for Statement {
             Self::HopLimit255 => f.write_str("ip6 hoplimit 255"),
             Self::DhcpReply => f.write_str("meta nfproto ipv4 udp sport 67 udp dport 68"),
             Self::Dhcpv6Reply => f.write_str("ip6 saddr fe80::/10 udp dport 546"),
-            Self::Limit(Limit { per_second, burst }) => {
-                write!(f, "limit rate {per_second}/second burst {burst} packets")
-            }
+            Self::Limit(limit) => limit.fmt(f),
+            Self::PriorityNotZero => f.write_str("meta priority != 0:0"),
             Self::Counter => f.write_str("counter"),
             Self::Log(prefix) => write!(f, "log prefix \"{prefix}\""),
             Self::TcpSportNotZero => f.write_str("tcp sport != 0"),
@@ -127,7 +126,7 @@ impl fmt::Display for Statement {
                 write!(f, "meta priority set {} map @{map}", List(key, " . "))
             }
             Self::Dispatch { key, map } => write!(f, "{} vmap @{map}", List(key, " . ")),
-            Self::Change { operation, set, key, timeout, data } => {
+            Self::Change { operation, set, key, timeout, limit, data } => {
                 let operation = match operation {
                     Operation::Add => "add",
                     Operation::Update => "update",
@@ -136,6 +135,9 @@ impl fmt::Display for Statement {
                 write!(f, "{operation} @{set} {{ {}", List(key, " . "))?;
                 if let Some(timeout) = timeout {
                     write!(f, " timeout {}ms", timeout.as_millis())?;
+                }
+                if let Some(limit) = limit {
+                    write!(f, " {limit}")?;
                 }
                 match data {
                     Some(Data::Field(field)) => write!(f, " : {field}")?,
@@ -160,6 +162,17 @@ impl fmt::Display for Statement {
     }
 }
 
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let over = if self.over { "over " } else { "" };
+        let unit = match self.per {
+            Unit::Second => "second",
+            Unit::Day => "day",
+        };
+        write!(f, "limit rate {over}{}/{unit} burst {} packets", self.rate, self.burst)
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -177,6 +190,7 @@ impl fmt::Display for Field {
             Self::IpDaddr => "ip daddr",
             Self::Ip6Saddr => "ip6 saddr",
             Self::Ip6Daddr => "ip6 daddr",
+            Self::Ip6SaddrNetwork => "ip6 saddr & ffff:ffff:ffff:ffff::",
             Self::L4Proto => "meta l4proto",
             Self::ThDport => "th dport",
             Self::TcpDport => "tcp dport",

@@ -8,9 +8,10 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use portcullis_core::policy::{
-    Door, DoorName, Gate, HostName, InterfaceName, Policy, Recogniser, Refuse, Stance,
+    Ban, Door, DoorName, Gate, HostName, InterfaceName, Policy, Recogniser, Refuse, Stance,
 };
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::{Hosts, admit, compile};
@@ -71,6 +72,8 @@ fn the_rules_are_as_committed() {
         policy.gate.log_refused = log_refused;
         is_as_committed(name, &compile(&policy).unwrap().to_string());
     }
+    let bans = compile(&with_bans(Stance::Guard, Refuse::LikeClosed, 0)).unwrap();
+    is_as_committed("bans.nft", &bans.to_string());
 }
 
 /// The kernel has nothing to open of a door that guards nothing, and knows nothing of its knocks.
@@ -270,5 +273,209 @@ fn the_allowed_need_no_knock_and_make_none() {
             assert_eq!(fate("eth1", source, 22), (false, false), "{source}");
             assert_eq!(fate("eth1", source, 7431), (stance == Stance::Guard, true), "{source}");
         }
+    }
+}
+
+fn with_bans(stance: Stance, refuse: Refuse, tolerate: u8) -> Policy {
+    let mut policy = policy(refuse, tolerate, Recogniser::Both);
+    policy.gate.stance = stance;
+    policy.gate.ban =
+        Some(Ban { strikes: 4, within: Duration::from_secs(60), time: Duration::from_secs(600) });
+    policy
+}
+
+/// A source that sends things, and what comes of each.
+struct Source<'s, 'r> {
+    simulator: &'s mut Simulator<'r>,
+    address: IpAddr,
+    now: Instant,
+}
+
+impl Source<'_, '_> {
+    fn sends(&mut self, payload: Payload) -> bool {
+        let packet = Packet { source: self.address, ..packet(false, payload) };
+        self.simulator.receive(&packet, self.now).fate == Fate::Passed
+    }
+
+    fn tcp(&mut self, port: u16) -> bool {
+        self.sends(Payload::Tcp { source_port: 40_000, destination_port: port, flags: 0x02 })
+    }
+
+    fn udp(&mut self, port: u16) -> bool {
+        self.sends(Payload::Udp { source_port: 40_000, destination_port: port })
+    }
+
+    fn waits(&mut self, seconds: u64) {
+        self.now = self.now.after(Duration::from_secs(seconds));
+    }
+
+    /// A port that everybody reaches who is not banned.
+    fn is_banned(&mut self) -> bool {
+        !self.tcp(80)
+    }
+}
+
+/// Each stance, way to refuse and kind of doors, each from an IPv4 and an IPv6 address.
+fn every_ban(test: impl Fn(&mut Source<'_, '_>)) {
+    for stance in [Stance::Guard, Stance::Closed] {
+        for refuse in [Refuse::Drop, Refuse::Reject, Refuse::LikeClosed] {
+            for tolerate in [0, 2] {
+                let ruleset = compile(&with_bans(stance, refuse, tolerate)).unwrap();
+                for address in ["203.0.113.7", "2001:db8::7"] {
+                    let mut simulator = Simulator::new(&ruleset);
+                    let (address, now) = (address.parse().unwrap(), Instant::from_millis(1_000));
+                    test(&mut Source { simulator: &mut simulator, address, now });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_strike_that_makes_the_number_full_bans() {
+    every_ban(|source| {
+        for _ in 0..3 {
+            source.tcp(22);
+            assert!(!source.is_banned());
+        }
+        source.udp(51820);
+        assert!(source.is_banned());
+        source.waits(599);
+        assert!(source.is_banned());
+        source.waits(1);
+        assert!(!source.is_banned());
+    });
+}
+
+#[test]
+fn strikes_are_counted_from_the_first_one_on() {
+    every_ban(|source| {
+        for _ in 0..3 {
+            source.tcp(22);
+            source.waits(20);
+        }
+        // The first one was a minute ago.
+        source.tcp(22);
+        assert!(!source.is_banned());
+        source.tcp(22);
+        source.tcp(22);
+        assert!(!source.is_banned());
+        source.tcp(22);
+        assert!(source.is_banned());
+    });
+}
+
+#[test]
+fn what_is_no_strike() {
+    every_ban(|source| {
+        for _ in 0..20 {
+            source.tcp(80);
+            source.tcp(9999);
+            source.udp(9999);
+            source.tcp(1123);
+            // The first knock, again, and the next one: nothing is lost.
+            source.tcp(7431);
+            source.tcp(7431);
+            source.udp(29117);
+            source.tcp(7431);
+            source.waits(6);
+            for flags in [0x10, 0x11, 0x12, 0x04, 0x00] {
+                source.sends(Payload::Tcp { source_port: 40_000, destination_port: 22, flags });
+            }
+            source.sends(Payload::Icmp { kind: 8 });
+            source.sends(Payload::Other(132));
+        }
+        assert!(!source.is_banned());
+    });
+}
+
+#[test]
+fn a_lost_attempt_is_a_strike() {
+    every_ban(|source| {
+        for round in 1..=4 {
+            assert!(!source.is_banned(), "round {round}");
+            source.tcp(7431);
+            // One that forgives does so twice.
+            for _ in 0..3 {
+                source.tcp(9999);
+            }
+        }
+        // Where nothing is forgiven, the other two wrong ports have lost nothing.
+        assert!(source.is_banned());
+    });
+}
+
+#[test]
+fn a_right_knock_and_a_grant_pass_a_ban() {
+    every_ban(|source| {
+        for _ in 0..4 {
+            source.tcp(22);
+        }
+        assert!(source.is_banned());
+        assert!(!source.tcp(22));
+        source.tcp(7431);
+        source.udp(29117);
+        source.tcp(1123);
+        assert!(source.tcp(22));
+        assert!(source.udp(51820));
+        assert!(source.is_banned(), "but nothing else passes");
+        // Nor is what has begun touched, or what has no ports.
+        let ack = Payload::Tcp { source_port: 40_000, destination_port: 80, flags: 0x10 };
+        assert!(source.sends(ack));
+        let kind = if source.address.is_ipv4() { 3 } else { 135 };
+        let message = Packet {
+            source: source.address,
+            hop_limit: 255,
+            ..packet(false, Payload::Icmp { kind })
+        };
+        assert_eq!(source.simulator.receive(&message, source.now).fate, Fate::Passed);
+        let established = Packet { source: source.address, ..packet(true, ack) };
+        let trace = source.simulator.receive(&established, source.now);
+        assert_eq!((trace.steps.len(), trace.fate), (1, Fate::Passed));
+    });
+}
+
+#[test]
+fn a_ban_is_for_one_address_or_one_network() {
+    every_ban(|source| {
+        for _ in 0..4 {
+            source.tcp(22);
+        }
+        let four = source.address.is_ipv4();
+        let (near, far) = match four {
+            true => ("203.0.113.8", "203.0.114.7"),
+            false => ("2001:db8::ffff:1", "2001:db8:0:1::7"),
+        };
+        source.address = near.parse().unwrap();
+        assert_eq!(source.is_banned(), !four);
+        source.address = far.parse().unwrap();
+        assert!(!source.is_banned());
+    });
+}
+
+#[test]
+fn when_the_sets_are_full_the_next_offender_is_banned_too() {
+    let mut ruleset = compile(&with_bans(Stance::Guard, Refuse::Drop, 0)).unwrap();
+    for set in ruleset
+        .sets
+        .iter_mut()
+        .filter(|set| ["strike4", "strike6", "ban4", "ban6"].contains(&set.name.as_str()))
+    {
+        set.size = Some(8);
+    }
+    let mut simulator = Simulator::new(&ruleset);
+    let now = Instant::from_millis(1_000);
+    for last in 0..12 {
+        let address = IpAddr::from([203, 0, 113, last]);
+        let mut source = Source { simulator: &mut simulator, address, now };
+        for _ in 0..4 {
+            assert!(!source.is_banned());
+            source.tcp(22);
+        }
+        assert!(source.is_banned(), "{address}");
+        source.waits(59);
+        assert!(source.is_banned(), "{address}");
+        source.waits(1);
+        assert_eq!(source.is_banned(), last < 8, "{address}");
     }
 }

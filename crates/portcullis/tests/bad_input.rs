@@ -74,8 +74,8 @@ fn a_bad_file_changes_nothing() {
             &["portcullis.toml:3:", "monotone-sequence"],
         ),
         (
-            "[ban]\nstrikes = 3\n[door.a]\nguards = [\"tcp/22\"]\nsequence = [\"tcp/5\", \"tcp/2\", \"tcp/3\"]\n",
-            &["portcullis.toml:1:"],
+            "[ban]\nstrikes = 1\n[door.a]\nguards = [\"tcp/22\"]\nsequence = [\"tcp/5\", \"tcp/2\", \"tcp/3\"]\n",
+            &["portcullis.toml:2:11", "strikes-out-of-range"],
         ),
         ("", &["no-door"]),
     ] {

@@ -6,7 +6,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::{Allowed, Door, DoorId, DoorName, Policy, Port, Problem, Recogniser, Stance};
+use super::{Allowed, Door, DoorId, DoorName, Policy, Port, Problem, Recogniser, Refuse, Stance};
 use crate::automaton::{Automaton, ConflictKind, StateId, Transition};
 use crate::limits;
 use crate::strength::{self, Usable};
@@ -29,6 +29,12 @@ pub enum Place {
     Public(usize),
     /// An entry of the allow-list.
     Allow(usize),
+    /// The strikes that ban.
+    BanStrikes,
+    /// The time for which they are counted.
+    BanWithin,
+    /// How long a ban lasts.
+    BanTime,
     /// A door as a whole.
     Door(DoorId),
     /// A door's list of guarded ports.
@@ -69,6 +75,10 @@ pub struct Finding {
     pub related: Option<Place>,
 }
 
+/// SYNs that TCP sends in the first minute for one connection that nobody answers (Linux: after 1, 3, 7,
+/// 15 and 31 seconds again).
+const TRIES_OF_TCP: u32 = 6;
+
 /// Everything that is wrong with a policy, in the order of the file. A policy may be used when none
 /// of the findings is an [error](Severity::Error).
 pub fn check(policy: &Policy) -> Vec<Finding> {
@@ -82,6 +92,7 @@ pub fn check(policy: &Policy) -> Vec<Finding> {
     check.whole();
     check.gate();
     check.allowed();
+    check.ban();
     for (id, door) in policy.doors() {
         check.guards(id, door);
     }
@@ -215,6 +226,24 @@ impl Check<'_> {
                 }
                 Allowed::Network(_) | Allowed::Interface(_) | Allowed::Host(_) => {}
             }
+        }
+    }
+
+    fn ban(&mut self) {
+        let Some(ban) = self.policy.gate.ban else { return };
+        let strikes = ban.strikes;
+        if !(limits::MIN_STRIKES..=limits::MAX_STRIKES).contains(&strikes) {
+            self.report(Place::BanStrikes, Problem::StrikesOutOfRange { strikes });
+        } else if strikes <= TRIES_OF_TCP && self.policy.gate.refuse == Refuse::Drop {
+            self.report(Place::BanStrikes, Problem::OneTryBans { strikes });
+        }
+        let (least, most) = limits::STRIKES_WITHIN;
+        if !(least..=most).contains(&ban.within) {
+            self.report(Place::BanWithin, Problem::WithinOutOfRange);
+        }
+        let (least, most) = limits::BAN_TIME;
+        if !(least..=most).contains(&ban.time) {
+            self.report(Place::BanTime, Problem::BanTimeOutOfRange);
         }
     }
 

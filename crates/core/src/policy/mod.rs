@@ -73,11 +73,34 @@ pub struct Gate {
     /// Ports whose touch never counts as a wrong knock. In the stance `closed`, the ports that
     /// anybody may use.
     pub public: Vec<Port>,
+    /// Who is banned, for what and how long; `None` if nobody is.
+    pub ban: Option<Ban>,
     /// Who needs no knock.
     pub allow: Vec<Allowed>,
     /// Whether the kernel logs packets that it refuses, at a bounded rate
     /// ([`limits::LOGGED_PER_SECOND`](crate::limits::LOGGED_PER_SECOND)). Only in the stance `closed`.
     pub log_refused: bool,
+}
+
+/// When a source is banned, and for how long.
+///
+/// A strike is a bare SYN or a datagram, for this host alone, that is refused at a guarded port, or that
+/// goes to a wrong port while its source has made knocks (as the kernel recogniser sees it). One
+/// connection that is tried without a grant makes a strike with each SYN that TCP sends for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ban {
+    /// The strike that makes this number full bans.
+    pub strikes: u32,
+    /// They are counted for this long, from the first one on.
+    pub within: Duration,
+    /// How long a ban lasts.
+    pub time: Duration,
+}
+
+impl Default for Ban {
+    fn default() -> Self {
+        Self { strikes: 10, within: Duration::from_secs(60), time: Duration::from_secs(3_600) }
+    }
 }
 
 /// How much of the host the gate answers for.

@@ -21,6 +21,10 @@ pub enum Problem {
     DuplicateAllowed,
     AllowsEveryone,
     AllowedElsewhere,
+    StrikesOutOfRange { strikes: u32 },
+    OneTryBans { strikes: u32 },
+    WithinOutOfRange,
+    BanTimeOutOfRange,
     TooManyDoors { count: usize },
     DuplicateDoor { name: DoorName },
     NoGuards,
@@ -67,6 +71,10 @@ impl Problem {
             Self::DuplicateAllowed => "duplicate-allowed",
             Self::AllowsEveryone => "allows-everyone",
             Self::AllowedElsewhere => "allowed-elsewhere",
+            Self::StrikesOutOfRange { .. } => "strikes-out-of-range",
+            Self::OneTryBans { .. } => "one-try-bans",
+            Self::WithinOutOfRange => "within-out-of-range",
+            Self::BanTimeOutOfRange => "ban-time-out-of-range",
             Self::TooManyDoors { .. } => "too-many-doors",
             Self::DuplicateDoor { .. } => "duplicate-door",
             Self::NoGuards => "no-guards",
@@ -110,6 +118,7 @@ impl Problem {
             | Self::DuplicateInterface
             | Self::DuplicateAllowed
             | Self::AllowedElsewhere
+            | Self::OneTryBans { .. }
             | Self::NobodyGetsIn => Severity::Warning,
             _ => Severity::Error,
         }
@@ -136,6 +145,20 @@ impl Problem {
             Self::AllowedElsewhere => {
                 "remove it, or name the interface in `interfaces` too: the gate does not stand there"
                     .into()
+            }
+            Self::StrikesOutOfRange { .. } => {
+                format!("from {} to {}", limits::MIN_STRIKES, limits::MAX_STRIKES)
+            }
+            Self::OneTryBans { .. } => {
+                "whoever forgets to knock once is banned; give more strikes, or another `refuse`".into()
+            }
+            Self::WithinOutOfRange => {
+                let (least, most) = limits::STRIKES_WITHIN;
+                format!("from {} to {}", Seconds(least), Seconds(most))
+            }
+            Self::BanTimeOutOfRange => {
+                let (least, most) = limits::BAN_TIME;
+                format!("from {} to {}", Seconds(least), Seconds(most))
             }
             Self::LogInGuard => {
                 "remove it, or write `stance = \"closed\"`: only then are other packets refused at all"
@@ -242,6 +265,15 @@ impl fmt::Display for Problem {
             Self::DuplicateAllowed => f.write_str("this is allowed twice"),
             Self::AllowsEveryone => f.write_str("this allows everyone"),
             Self::AllowedElsewhere => f.write_str("this interface is open already"),
+            Self::StrikesOutOfRange { strikes } => write!(f, "{strikes} strikes cannot be counted"),
+            Self::OneTryBans { strikes } => write!(
+                f,
+                "one connection that nobody answers is tried {TRIES} times in a minute, and {strikes} \
+                 strikes ban",
+                TRIES = 6
+            ),
+            Self::WithinOutOfRange => f.write_str("strikes cannot be counted for this long"),
+            Self::BanTimeOutOfRange => f.write_str("a ban cannot last this long"),
             Self::LogInGuard => {
                 f.write_str("refused packets are logged only in the stance `closed`")
             }

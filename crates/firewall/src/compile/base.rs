@@ -12,11 +12,14 @@ use alloc::vec::Vec;
 use portcullis_core::limits;
 use portcullis_core::policy::{Protocol, Refuse, Stance};
 
+use super::ban::UNLESS_BANNED;
 use super::{
     ACCEPT, ACK, Compiler, FIN, GUARDS, INPUT_PRIORITY, PORT_FIELDS, REFUSE, REST, RST, SYN, chain,
     forget, goto, is_in, not, rule,
 };
-use crate::ruleset::{Chain, Field, Hook, HookPoint, Limit, Reject, Rule, Statement, Verdict};
+use crate::ruleset::{
+    Chain, Field, Hook, HookPoint, Limit, Reject, Rule, Statement, Unit, Verdict,
+};
 
 /// What says that something cannot be reached (RFC 792): destination unreachable, time exceeded,
 /// parameter problem. Without the first, no path MTU is ever found.
@@ -35,17 +38,25 @@ impl Compiler<'_> {
     /// What becomes of a packet that is nobody's business: nothing, or it is refused.
     pub(super) fn otherwise(&self) -> Statement {
         match self.policy.gate.stance {
-            Stance::Guard => ACCEPT,
+            Stance::Guard => self.accept(),
             Stance::Closed => goto(REST),
+        }
+    }
+
+    /// Lets a packet go on; with bans, unless its source is banned.
+    fn accept(&self) -> Statement {
+        match self.bans() {
+            None => ACCEPT,
+            Some(_) => goto(UNLESS_BANNED),
         }
     }
 
     /// The end of a chain that has counted a knock.
     pub(super) fn counted(&self) -> Rule {
-        match self.policy.gate.stance {
+        match self.otherwise() {
             // The end of a chain is the policy of the base chain, which accepts.
-            Stance::Guard => rule([Statement::SetPriority(0)]),
-            Stance::Closed => rule([Statement::SetPriority(0), goto(REST)]),
+            ACCEPT => rule([Statement::SetPriority(0)]),
+            otherwise => rule([Statement::SetPriority(0), otherwise]),
         }
     }
 
@@ -64,7 +75,7 @@ impl Compiler<'_> {
             },
         ];
         rules.extend(self.allow());
-        rules.push(rule([is_in("public"), ACCEPT]));
+        rules.push(rule([is_in("public"), self.accept()]));
         rules.push(rule([
             Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: GUARDS },
             goto("door"),
@@ -72,10 +83,9 @@ impl Compiler<'_> {
         if self.recognises() {
             rules.extend(self.may_be_a_knock());
         }
-        if self.policy.gate.stance == Stance::Closed
-            && !(self.recognises() && self.automaton.forgives())
-        {
-            rules.push(rule([goto(REST)]));
+        let end = self.otherwise();
+        if end != ACCEPT && !(self.recognises() && self.automaton.forgives()) {
+            rules.push(rule([end]));
         }
         let hook = Some(Hook { point: HookPoint::Input, priority: INPUT_PRIORITY });
         Chain { name: "input".to_owned(), hook, rules }
@@ -99,7 +109,10 @@ impl Compiler<'_> {
         } else {
             rules.push(rule([is_in("knocks"), goto("knock")]));
             rules.push(other);
-            rules.extend(forget().map(|rule| rule.because("a wrong port ends the attempt")));
+            rules.extend(match self.bans() {
+                None => forget().map(|rule| rule.because("a wrong port ends the attempt")),
+                Some(_) => self.lose(),
+            });
         }
         rules
     }
@@ -107,8 +120,10 @@ impl Compiler<'_> {
     /// In the stance `closed`: what a network needs to live. The rest is refused.
     pub(super) fn rest(&self) -> Chain {
         let ping = Statement::Limit(Limit {
-            per_second: limits::PINGS_PER_SECOND,
+            rate: limits::PINGS_PER_SECOND,
+            per: Unit::Second,
             burst: limits::PING_BURST,
+            over: false,
         });
         let mut rules = Vec::new();
         rules.extend(ICMP_ERRORS.map(|kind| rule([Statement::IcmpType(kind), ACCEPT])));
@@ -142,7 +157,12 @@ impl Compiler<'_> {
             rule([Statement::Counter]).because("refused"),
         ];
         if self.policy.gate.log_refused {
-            let limit = Limit { per_second: limits::LOGGED_PER_SECOND, burst: limits::LOG_BURST };
+            let limit = Limit {
+                rate: limits::LOGGED_PER_SECOND,
+                per: Unit::Second,
+                burst: limits::LOG_BURST,
+                over: false,
+            };
             let log = Statement::Log("portcullis refused: ");
             rules.push(rule([Statement::Limit(limit), log]));
         }

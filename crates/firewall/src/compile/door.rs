@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use portcullis_core::policy::{Protocol, Refuse, Stance};
 
+use super::ban::TURNED_AWAY;
 use super::{
     ACCEPT, ACK, ASKED, Compiler, DADDR, GRANTS, OUTPUT_PRIORITY, REFUSE, RST, SADDR, chain,
     delete, goto, not, rule,
@@ -16,30 +17,45 @@ use crate::ruleset::{
 };
 
 impl Compiler<'_> {
-    /// To a guarded port, its door in the priority.
-    pub(super) fn door(&self) -> Chain {
+    /// To a guarded port, its door in the priority. With bans there are two chains, so that what is no
+    /// strike can go past the counting.
+    pub(super) fn door(&self) -> Vec<Chain> {
         let mut rules = Vec::new();
         for (saddr, set) in SADDR.into_iter().zip(GRANTS) {
             let granted = Statement::In { key: vec![saddr, Field::Priority], set, member: true };
             rules.push(rule([granted, Statement::SetPriority(0), ACCEPT]));
         }
-        if self.policy.gate.stance == Stance::Closed {
-            rules.push(rule([Statement::SetPriority(0), goto(REFUSE)]));
-            return chain("door", rules);
-        }
-        rules.push(rule([Statement::SetPriority(0)]));
-        match self.policy.gate.refuse {
-            Refuse::Drop => rules.push(rule([Statement::Verdict(Verdict::Drop)])),
-            Refuse::Reject => rules.push(rule([Statement::Reject(Reject::AdminProhibited)])),
-            Refuse::LikeClosed => {
-                if self.answers_as_closed() {
-                    rules.extend(self.answer_as_closed());
-                } else {
-                    rules.push(rule([Statement::Reject(Reject::PortUnreachable)]));
-                }
+        match (self.policy.gate.stance, self.bans()) {
+            (Stance::Guard, None) => {
+                rules.push(rule([Statement::SetPriority(0)]));
+                rules.extend(self.turn_away());
+                vec![chain("door", rules)]
+            }
+            (Stance::Guard, Some(ban)) => {
+                rules.push(rule([Statement::SetPriority(0)]));
+                rules.extend(self.strike_at_door(ban, &goto(TURNED_AWAY)));
+                vec![chain("door", rules), chain(TURNED_AWAY, self.turn_away())]
+            }
+            (Stance::Closed, None) => {
+                rules.push(rule([Statement::SetPriority(0), goto(REFUSE)]));
+                vec![chain("door", rules)]
+            }
+            (Stance::Closed, Some(ban)) => {
+                rules.push(rule([Statement::SetPriority(0)]));
+                rules.extend(self.strike_at_door(ban, &goto(REFUSE)));
+                vec![chain("door", rules)]
             }
         }
-        chain("door", rules)
+    }
+
+    /// In the stance `guard`: refuses who has no grant.
+    fn turn_away(&self) -> Vec<Rule> {
+        match self.policy.gate.refuse {
+            Refuse::Drop => vec![rule([Statement::Verdict(Verdict::Drop)])],
+            Refuse::Reject => vec![rule([Statement::Reject(Reject::AdminProhibited)])],
+            Refuse::LikeClosed if self.answers_as_closed() => self.answer_as_closed(),
+            Refuse::LikeClosed => vec![rule([Statement::Reject(Reject::PortUnreachable)])],
+        }
     }
 
     /// Lets the network stack itself refuse a segment to a guarded port: it is readdressed to port
@@ -65,6 +81,7 @@ impl Compiler<'_> {
                 set,
                 key: vec![saddr],
                 timeout: Some(Duration::from_secs(1)),
+                limit: None,
                 data: Some(Data::Field(Field::TcpDport)),
             };
             rules.push(

@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use portcullis_core::automaton::State;
 
+use super::ban::LOST;
 use super::{
     Compiler, FORGIVE, GRANTS, LIVE, OPENS, PORT_FIELDS, SADDR, STATE, STATE_PORT_FIELDS, chain,
     forget, goto, rule, update,
@@ -42,6 +43,9 @@ impl Compiler<'_> {
         if forgives {
             let forgive = Statement::SetPriorityFrom { key: vec![Field::Priority], map: FORGIVE };
             rules.push(rule([forgive, goto("forgiven")]).because("a wrong port, forgiven"));
+        }
+        if self.bans().is_some() {
+            rules.push(rule([Statement::PriorityNotZero, goto(LOST)]));
         }
         rules.push(self.counted());
         chain("knock", rules)
@@ -102,6 +106,7 @@ fn remember(timeout: Duration) -> Vec<Rule> {
             set,
             key: vec![saddr],
             timeout: Some(timeout),
+            limit: None,
             data: Some(Data::Field(Field::Priority)),
         }])
     })

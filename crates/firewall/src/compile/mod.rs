@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `sets` | the sets and maps: the gate's, and the automaton as data |
 //! | `allow` | who needs no knock |
+//! | `ban` | strikes and bans |
 //! | `base` | the way of a packet that comes in; the base firewall of the stance `closed` |
 //! | `door` | who is let in at a guarded port, and how all others are answered |
 //! | `knock` | what a knock does to the state of its source |
@@ -18,6 +19,7 @@
 //! means nothing to the receiving side of a host, unlike the packet's mark, which is never touched.
 
 mod allow;
+mod ban;
 mod base;
 mod door;
 mod knock;
@@ -64,6 +66,7 @@ pub const STATE: [&str; 2] = ["state4", "state6"];
 pub const AUTOMATON: [&str; 7] = ["knocks", "first", "step", "repeat", FORGIVE, OPENS, "act"];
 
 pub use allow::{HOSTS, Hosts, admit};
+pub use ban::BANS;
 
 /// Before the `filter` chains of others (priority 0): what they drop may still be a knock, and what
 /// is refused meets the same fate as a packet to a port with nothing behind it.
@@ -97,7 +100,9 @@ pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
     let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?;
     let compiler = Compiler { policy, automaton };
     let mut sets = compiler.gate_sets();
-    let mut chains = vec![compiler.input(), compiler.door()];
+    let mut chains = vec![compiler.input()];
+    chains.extend(compiler.door());
+    chains.extend(compiler.ban_chains());
     if policy.gate.stance == Stance::Closed {
         chains.extend([compiler.rest(), compiler.refuse()]);
     }
@@ -195,12 +200,14 @@ fn goto(chain: &str) -> Statement {
 
 fn delete(set: &'static str, key: Field, data: Option<Value>) -> Statement {
     let data = data.map(Data::Value);
-    Statement::Change { operation: Operation::Delete, set, key: vec![key], timeout: None, data }
+    let (operation, key) = (Operation::Delete, vec![key]);
+    Statement::Change { operation, set, key, timeout: None, limit: None, data }
 }
 
 fn update(set: &'static str, key: Vec<Field>, timeout: Duration) -> Statement {
     let timeout = Some(timeout);
-    Statement::Change { operation: Operation::Update, set, key, timeout, data: None }
+    let operation = Operation::Update;
+    Statement::Change { operation, set, key, timeout, limit: None, data: None }
 }
 
 /// Forgets the state of the source. Adding an element does not change one that exists, so this

@@ -41,6 +41,7 @@ impl Compiler<'_> {
         for (name, address) in GRANTS.into_iter().zip(ADDRESS) {
             sets.push(dynamic(name, vec![address, Type::Classid], None, limits::MAX_GRANTS));
         }
+        sets.extend(self.ban_sets());
         if self.answers_as_closed() {
             for (name, address) in ASKED.into_iter().zip(ADDRESS) {
                 let data = Some(Type::InetService);

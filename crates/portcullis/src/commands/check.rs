@@ -43,6 +43,7 @@ pub fn run(args: &Args) -> Outcome {
         print(&json::render(&policy, &report, args.show_knocks))?;
     } else {
         print(&text::doors(&policy, args.show_knocks))?;
+        print(&text::bans(&policy))?;
         report.show();
         // Nothing can be done when there is nobody to tell.
         let _ = writeln!(anstream::stderr(), "{}", text::verdict(&policy, &report));

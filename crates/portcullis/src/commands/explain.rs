@@ -20,7 +20,7 @@ use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Trace};
 
 use crate::commands::explain_iptables;
 use crate::commands::explain_packet::{Item, Sent};
-use crate::config;
+use crate::config::{self, duration};
 use crate::exit::{Exit, Failure, Outcome};
 
 /// Arguments of `explain`.
@@ -249,7 +249,31 @@ impl<'a> Story<'a> {
         if let Some(Verdict::Opened { door, .. }) = daemon {
             lines.extend(self.runs(door));
         }
-        let door = trace.steps.iter().any(|step| step.chain == "door");
+        let met = |chain: &str| trace.steps.iter().any(|step| step.chain == chain && step.matched);
+        let comes_to = |comment: &str, matched: bool| {
+            let mut steps = trace.steps.iter();
+            steps.any(|step| step.rule.comment == Some(comment) && (step.matched || !matched))
+        };
+        match self.policy.gate.ban {
+            Some(ban) if met("ban") => lines.push(format!(
+                "that makes {} strikes: {} is banned for {}",
+                ban.strikes,
+                self.args.from,
+                duration::format(ban.time)
+            )),
+            Some(ban) if comes_to("strike", false) => {
+                lines.push(format!(
+                    "a strike; {} within {} ban",
+                    ban.strikes,
+                    duration::format(ban.within)
+                ));
+            }
+            Some(_) if comes_to("banned", true) => {
+                lines.push(format!("{} is banned", self.args.from));
+            }
+            _ => {}
+        }
+        let door = met("door");
         lines.push(match trace.fate {
             Fate::Passed if trace.steps.iter().any(|step| step.chain == "refuse") => {
                 "it starts no connection, and is answered as by a closed port".to_owned()

@@ -54,6 +54,7 @@ pub fn settle(meaning: &mut Meaning, found: &mut Vec<Diagnostic>) {
         ("stance = \"closed\"", gate.stance == Stance::Closed, &meaning.stance),
         ("allow", !gate.allow.is_empty(), &meaning.allow.key),
         ("log_refused", gate.log_refused, &meaning.log_refused),
+        ("ban", gate.ban.is_some(), &meaning.ban),
     ];
     for (what, _, span) in only_nftables.into_iter().filter(|(_, wanted, _)| *wanted) {
         let message = format!("`{what}` works with nftables alone");

@@ -1,12 +1,12 @@
 //! The keys: tree to policy.
 
-use portcullis_core::policy::{Allowed, AllowedError, InterfaceName, Policy, Refuse, Stance};
+use portcullis_core::policy::{Allowed, AllowedError, Ban, InterfaceName, Policy, Refuse, Stance};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::backend::Backend;
 use super::door::{self, DoorSpans};
-use super::reader::{self, Key, Value, entries, not_available, unknown_key, wrong_type};
+use super::reader::{self, Key, Value, entries, unknown_key, wrong_type};
 use super::report::{Diagnostic, Span};
 use super::{error, suggest};
 
@@ -21,6 +21,11 @@ pub struct Meaning {
     pub interfaces: List,
     pub public: List,
     pub allow: List,
+    /// The table.
+    pub ban: Option<Span>,
+    pub ban_strikes: Option<Span>,
+    pub ban_within: Option<Span>,
+    pub ban_time: Option<Span>,
     pub stance: Option<Span>,
     pub log_refused: Option<Span>,
     /// As many as the policy has doors.
@@ -36,7 +41,8 @@ pub struct List {
     pub elements: Vec<Span>,
 }
 
-const TABLES: [&str; 2] = ["gate", "door"];
+const TABLES: [&str; 3] = ["gate", "ban", "door"];
+const BAN_KEYS: [&str; 3] = ["strikes", "within", "for"];
 const GATE_KEYS: [&str; 7] =
     ["stance", "backend", "interfaces", "public", "allow", "refuse", "log_refused"];
 
@@ -52,11 +58,11 @@ pub fn read(tree: &Spanned<DeTable<'_>>, found: &mut Vec<Diagnostic>) -> Meaning
                 meaning.has_door = true;
                 found.push(wrong_type(value, "a table").hint("write a table such as `[door.ssh]`"));
             }
-            ("ban", _) => found.push(not_available(
-                key.span(),
-                "`ban`",
-                "remove the table; it comes with bans, and until then nobody is banned",
-            )),
+            ("ban", DeValue::Table(table)) => {
+                meaning.ban = Some(key.span());
+                meaning.ban(table, found);
+            }
+            ("ban", _) => found.push(wrong_type(value, "a table").hint("write `[ban]`")),
             (_, DeValue::Table(table)) => {
                 meaning.has_door = true;
                 found.push(unknown_table(key, table));
@@ -98,6 +104,35 @@ impl Meaning {
                 self.doors.push(spans);
             }
         }
+    }
+
+    fn ban(&mut self, table: &DeTable<'_>, found: &mut Vec<Diagnostic>) {
+        let mut ban = Ban::default();
+        for (key, value) in entries(table) {
+            let result = match key.get_ref().as_ref() {
+                "strikes" => {
+                    self.ban_strikes = Some(value.span());
+                    // What does not fit is out of range too, which the check says.
+                    reader::number(value).map(|strikes| {
+                        ban.strikes = u32::try_from(strikes.max(0)).unwrap_or(u32::MAX);
+                    })
+                }
+                "within" => {
+                    self.ban_within = Some(value.span());
+                    reader::duration(value).map(|within| ban.within = within)
+                }
+                "for" => {
+                    self.ban_time = Some(value.span());
+                    reader::duration(value).map(|time| ban.time = time)
+                }
+                _ => {
+                    unknown_key(key, "`ban`", &BAN_KEYS, found);
+                    Ok(())
+                }
+            };
+            found.extend(result.err());
+        }
+        self.policy.gate.ban = Some(ban);
     }
 
     fn gate(&mut self, table: &DeTable<'_>, found: &mut Vec<Diagnostic>) {

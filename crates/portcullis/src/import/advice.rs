@@ -162,6 +162,9 @@ const fn door_of(place: Place) -> Option<DoorId> {
         | Place::Stance
         | Place::LogRefused
         | Place::Allow(_)
+        | Place::BanStrikes
+        | Place::BanWithin
+        | Place::BanTime
         | Place::Interface(_)
         | Place::Public(_) => None,
         Place::Door(id)

@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use portcullis_core::policy::{
-    Door, DoorName, Gate, HostName, InterfaceName, Network, Policy, Port, Protocol, Recogniser,
-    Refuse, Stance,
+    Ban, Door, DoorName, Gate, HostName, InterfaceName, Network, Policy, Port, Protocol,
+    Recogniser, Refuse, Stance,
 };
 use portcullis_firewall::compile::{admit, compile};
 use portcullis_firewall::ruleset::{
     Chain, Data, Element, Field, Hook, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset,
-    Set, Statement, Type, Value, Verdict,
+    Set, Statement, Type, Unit, Value, Verdict,
 };
 
 /// All of them, with names.
@@ -74,7 +74,8 @@ const ACCEPT: Statement = Statement::Verdict(Verdict::Accept);
 /// Every statement, in every form.
 fn statements() -> Ruleset {
     use Field::{
-        Iifname, Ip6Daddr, Ip6Saddr, IpDaddr, IpSaddr, L4Proto, Priority, TcpDport, ThDport,
+        Iifname, Ip6Daddr, Ip6Saddr, Ip6SaddrNetwork, IpDaddr, IpSaddr, L4Proto, Priority,
+        TcpDport, ThDport,
     };
     let mut sets = vec![];
     let mut rules = vec![
@@ -104,8 +105,10 @@ fn statements() -> Ruleset {
         vec![protocol(true, Protocol::Tcp), Statement::TcpSportNotZero, Statement::SetTcpDportZero],
         vec![Statement::Verdict(Verdict::Goto("elsewhere".to_owned()))],
     ];
-    for (per_second, burst) in [(1, 5), (1, 1), (10, 20), (1000, 5)] {
-        let limit = Statement::Limit(Limit { per_second, burst });
+    rules.push(vec![Statement::PriorityNotZero, ACCEPT]);
+    for (rate, burst) in [(1, 5), (1, 1), (10, 20), (1000, 5)] {
+        let per = if burst == 1 { Unit::Day } else { Unit::Second };
+        let limit = Statement::Limit(Limit { rate, per, burst, over: rate == 10 });
         rules.push(vec![Statement::IcmpType(8), limit.clone(), ACCEPT]);
         rules.push(vec![limit, Statement::Log("x")]);
     }
@@ -118,7 +121,8 @@ fn statements() -> Ruleset {
         rules.push(vec![Statement::TcpFlags { equal, mask: 0x17, value: 0x02 }, ACCEPT]);
         rules.push(vec![Statement::TcpFlags { equal, mask: 0x14, value: 0x00 }, ACCEPT]);
     }
-    let keys: [&[Field]; 15] = [
+    let keys: [&[Field]; 16] = [
+        &[Ip6SaddrNetwork],
         &[IpSaddr],
         &[IpDaddr],
         &[Ip6Saddr],
@@ -152,8 +156,17 @@ fn statements() -> Ruleset {
         rules.push(vec![Statement::SetTcpSportFrom { key: key.clone(), map: name("port") }]);
         for operation in [Operation::Add, Operation::Update, Operation::Delete] {
             let timeout = (operation != Operation::Delete).then_some(Duration::from_millis(61_500));
-            let change =
-                |set, data| Statement::Change { operation, set, key: key.clone(), timeout, data };
+            let limit = None;
+            let change = |set, data| {
+                let key = key.clone();
+                Statement::Change { operation, set, key, timeout, limit, data }
+            };
+            if operation != Operation::Delete {
+                let limit = Some(Limit { rate: 1, per: Unit::Day, burst: 9, over: true });
+                let (set, key) = (name("seen"), key.clone());
+                let data = None;
+                rules.push(vec![Statement::Change { operation, set, key, timeout, limit, data }]);
+            }
             rules.push(vec![change(name("seen"), None)]);
             // With longer keys nft 1.0.6 goes wrong.
             if types.iter().map(|&kind| width(kind)).sum::<u32>() > 4 {
@@ -305,6 +318,7 @@ fn policies() -> Vec<(String, Policy)> {
                 let mut policy = doors(5, recogniser);
                 policy.gate.refuse = refuse;
                 policy.gate.stance = stance;
+                policy.gate.ban = (recogniser != Recogniser::Both).then(Ban::default);
                 policy.gate.log_refused = stance == Stance::Closed && tolerate == 0;
                 for door in &mut policy.doors {
                     door.tolerate = tolerate;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_core::policy::Protocol;
 use portcullis_firewall::ruleset::{
-    Data, Field, Limit, Operation, Reject, Ruleset, Statement, Type, Verdict,
+    Data, Field, Limit, Operation, Reject, Ruleset, Statement, Type, Unit, Verdict,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -78,9 +78,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Ready(Statement::HopLimit255)),
         1 => Just(Step::Ready(Statement::DhcpReply)),
         1 => Just(Step::Ready(Statement::Dhcpv6Reply)),
-        1 => (1_u32..100_000, 1_u32..1_000).prop_map(|(per_second, burst)| {
-            Step::Ready(Statement::Limit(Limit { per_second, burst }))
+        1 => (1_u32..100_000, 1_u32..1_000, any::<bool>()).prop_map(|(rate, burst, over)| {
+            Step::Ready(Statement::Limit(Limit { rate, per: Unit::Second, burst, over }))
         }),
+        1 => Just(Step::Ready(Statement::PriorityNotZero)),
         1 => Just(Step::Ready(Statement::Counter)),
         1 => Just(Step::Ready(Statement::Log("something"))),
         2 => (any::<bool>(), protocol)
@@ -248,12 +249,17 @@ fn keyed(
             (fixed(Some(Type::InetService)), Statement::SetTcpSportFrom { key, map: name })
         }
         Purpose::Seen => {
-            let change = Statement::Change { operation, set: name, key, timeout, data: None };
+            let over = n.is_multiple_of(2);
+            let limit = Limit { rate: 1, per: Unit::Day, burst: u32::from(n) + 1, over };
+            let limit = (operation != Operation::Delete && n.is_multiple_of(5)).then_some(limit);
+            let change =
+                Statement::Change { operation, set: name, key, timeout, limit, data: None };
             (dynamic(name, &types, None), change)
         }
         Purpose::SeenClasses => {
             let data = Some(Data::Field(Field::Priority));
-            let change = Statement::Change { operation, set: name, key, timeout, data };
+            let limit = None;
+            let change = Statement::Change { operation, set: name, key, timeout, limit, data };
             (dynamic(name, &types, Some(Type::Classid)), change)
         }
     })

@@ -102,13 +102,13 @@ fn altered(statement: &Statement) -> Option<Statement> {
         }
         Statement::In { key, set, member } => Statement::In { key, set, member: !member },
         Statement::SetPriority(number) => Statement::SetPriority(number ^ 1),
-        Statement::Change { operation: Operation::Add, set, key, timeout, data } => {
+        Statement::Change { operation: Operation::Add, set, key, timeout, limit, data } => {
             let operation = Operation::Update;
-            Statement::Change { operation, set, key, timeout, data }
+            Statement::Change { operation, set, key, timeout, limit, data }
         }
-        Statement::Change { operation: Operation::Update, set, key, timeout, data } => {
+        Statement::Change { operation: Operation::Update, set, key, timeout, limit, data } => {
             let timeout = timeout.map(|timeout| timeout * 2);
-            Statement::Change { operation: Operation::Update, set, key, timeout, data }
+            Statement::Change { operation: Operation::Update, set, key, timeout, limit, data }
         }
         Statement::Reject(Reject::PortUnreachable) => Statement::Reject(Reject::AdminProhibited),
         Statement::Verdict(Verdict::Drop) => Statement::Verdict(Verdict::Accept),

@@ -5,7 +5,7 @@ use alloc::vec;
 use core::time::Duration;
 
 use super::*;
-use crate::policy::{Gate, Hook, Hooks, InterfaceName};
+use crate::policy::{Ban, Gate, Hook, Hooks, InterfaceName};
 
 /// `name: guards = sequence` of ports, each separated by a space.
 fn door(text: &str) -> Door {
@@ -67,6 +67,46 @@ fn only_a_closed_gate_logs() {
     assert_eq!(found(&policy), [("log-in-guard", Place::LogRefused)]);
     policy.gate.stance = Stance::Closed;
     assert_eq!(found(&policy), []);
+}
+
+#[test]
+fn the_allow_list() {
+    let mut policy = policy(&[SSH]);
+    let allow = ["203.0.113.7", "a.example", "203.0.113.7", "0.0.0.0/0", "iface:wg0"];
+    policy.gate.allow = allow.iter().map(|text| text.parse().unwrap()).collect();
+    let mut expected =
+        alloc::vec![("duplicate-allowed", Place::Allow(2)), ("allows-everyone", Place::Allow(3))];
+    assert_eq!(found(&policy), expected);
+    policy.gate.interfaces = alloc::vec![InterfaceName::new("eth0").unwrap()];
+    expected.push(("allowed-elsewhere", Place::Allow(4)));
+    assert_eq!(found(&policy), expected);
+    policy.gate.allow = (0..40).map(|n| alloc::format!("h{n}").parse().unwrap()).collect();
+    assert_eq!(found(&policy), [("too-many-hosts", Place::Whole)]);
+    policy.gate.allow = (0..5_000u32).map(|n| alloc::format!("::{n:x}").parse().unwrap()).collect();
+    assert_eq!(found(&policy), [("too-many-allowed", Place::Whole)]);
+}
+
+#[test]
+fn strikes_and_times_of_bans() {
+    let mut policy = policy(&[SSH]);
+    policy.gate.ban = Some(Ban::default());
+    assert_eq!(found(&policy), []);
+    for (strikes, expected) in [(0, true), (1, true), (2, false), (10_000, false), (10_001, true)] {
+        policy.gate.ban = Some(Ban { strikes, ..Ban::default() });
+        let out = [("strikes-out-of-range", Place::BanStrikes)];
+        assert_eq!(found(&policy), if expected { &out[..] } else { &[] }, "{strikes}");
+    }
+    let day = Duration::from_secs(86_400);
+    policy.gate.ban = Some(Ban { strikes: 6, within: day, time: day * 31 });
+    policy.gate.refuse = Refuse::Drop;
+    assert_eq!(
+        found(&policy),
+        [
+            ("one-try-bans", Place::BanStrikes),
+            ("within-out-of-range", Place::BanWithin),
+            ("ban-time-out-of-range", Place::BanTime)
+        ]
+    );
 }
 
 #[test]

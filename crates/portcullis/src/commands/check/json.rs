@@ -15,6 +15,11 @@ pub fn render(policy: &Policy, report: &Report, show_knocks: bool) -> String {
         "file": report.path(),
         "ok": report.errors() == 0,
         "doors": doors.iter().map(|(d, strength)| door(d, strength, show_knocks)).collect::<Vec<_>>(),
+        "ban": policy.gate.ban.map(|ban| json!({
+            "strikes": ban.strikes,
+            "within_ms": millis(ban.within),
+            "for_ms": millis(ban.time),
+        })),
         "findings": report.findings().iter().map(|found| finding(report, found)).collect::<Vec<_>>(),
     });
     format!("{object:#}\n")

@@ -23,6 +23,25 @@ pub fn doors(policy: &Policy, show_knocks: bool) -> String {
     out
 }
 
+/// What bans, and what that is worth against whom.
+pub fn bans(policy: &Policy) -> String {
+    let Some(ban) = policy.gate.ban else { return String::new() };
+    let bold = anstyle::Style::new().bold();
+    format!(
+        "{bold}bans{bold:#}\n  {:<13} {} strikes within {} ban for {}\n  {:<13} {}\n\n",
+        "rule",
+        grouped(&ban.strikes.to_string()),
+        duration::format(ban.within),
+        duration::format(ban.time),
+        "if forged",
+        format_args!(
+            "{} packets from a forged address keep its owner from public ports; established \
+             connections, right knocks and grants pass a ban",
+            grouped(&ban.strikes.to_string())
+        ),
+    )
+}
+
 /// The last line.
 pub fn verdict(policy: &Policy, report: &Report) -> String {
     let count = |count: usize, what: &str| match count {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use portcullis_firewall::compile::{AUTOMATON, GUARDS, LIVE, STATE};
+use portcullis_firewall::compile::{AUTOMATON, BANS, GUARDS, LIVE, STATE};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 
 use super::elements::Listed;
@@ -67,12 +67,31 @@ impl Gate {
             }
         }
         for set in STATE.into_iter().chain(LIVE).filter(|set| ruleset.set(set).is_some()) {
-            carried.extend(self.elements(set, |element: Listed<'_>| {
-                let left = element.expires()?;
-                let (key, data) = (element.key()?.to_vec(), element.data().map(<[u8]>::to_vec));
-                (left >= SHORTEST).then_some(Carried { set, key, data, left: Some(left) })
-            })?);
+            carried.extend(self.living(set)?);
         }
         Ok(carried)
+    }
+
+    /// The living bans, where the new table has bans too.
+    pub(super) fn bans_to_carry(&mut self, ruleset: &Ruleset) -> Result<Vec<Carried>, Error> {
+        let mut carried = Vec::new();
+        for set in BANS.into_iter().filter(|set| ruleset.set(set).is_some()) {
+            carried.extend(self.living(set)?);
+        }
+        Ok(carried)
+    }
+
+    /// The elements of a set that do not end this very moment, each once: a set that grows while it
+    /// is listed may list one twice.
+    fn living(&mut self, set: &'static str) -> Result<Vec<Carried>, Error> {
+        let mut all = self.elements(set, |element: Listed<'_>| {
+            let left = element.expires();
+            let (key, data) = (element.key()?.to_vec(), element.data().map(<[u8]>::to_vec));
+            let lives = left.is_none_or(|left| left >= SHORTEST);
+            lives.then_some(Carried { set, key, data, left })
+        })?;
+        all.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        all.dedup_by(|a, b| a.key == b.key);
+        Ok(all)
     }
 }

@@ -230,6 +230,7 @@ pub fn change(
     set: &str,
     data: Option<Slot>,
     timeout_ms: Option<u64>,
+    limit: Option<Limit>,
 ) {
     expression(w, "dynset", |w| {
         w.be32(4, Slot::FIRST.register());
@@ -247,6 +248,9 @@ pub fn change(
         if let Some(timeout) = timeout_ms {
             w.be64(super::DYNSET_TIMEOUT, timeout);
         }
+        if let Some(limit) = limit {
+            w.nested(7, |w| limit_parts(w, limit));
+        }
         w.text(1, set);
         w.be32(9, 0);
     });
@@ -254,14 +258,20 @@ pub fn change(
 
 /// Ends the rule when there is none left of the limit (`enum nft_limit_attributes`).
 pub fn limit(w: &mut Writer, limit: Limit) {
-    const SECOND: u64 = 1;
-    expression(w, "limit", |w| {
-        w.be64(1, limit.per_second.into());
-        w.be64(2, SECOND);
+    w.nested(LIST_ELEM, |w| limit_parts(w, limit));
+}
+
+fn limit_parts(w: &mut Writer, limit: Limit) {
+    /// `NFT_LIMIT_F_INV`
+    const OVER: u32 = 1;
+    w.text(EXPR_NAME, "limit");
+    w.nested(EXPR_DATA, |w| {
+        w.be64(1, limit.rate.into());
+        w.be64(2, limit.per.seconds().into());
         w.be32(3, limit.burst);
-        // NFT_LIMIT_PKTS, and none of the flags.
+        // NFT_LIMIT_PKTS
         w.be32(4, 0);
-        w.be32(5, 0);
+        w.be32(5, if limit.over { OVER } else { 0 });
     });
 }
 

@@ -29,7 +29,8 @@ impl Gate {
     /// compares ([`Gate::verify`]).
     ///
     /// Living grants of the old table are carried over for what is left of their time, each to the
-    /// door of the same name; those of doors that no longer exist are not. Who is in the middle of a
+    /// door of the same name; those of doors that no longer exist are not. Bans
+    /// live on too, strikes do not. Who is in the middle of a
     /// knock goes on where the doors are opened as before, and has to begin anew otherwise. (What
     /// packets change in the few milliseconds between the reading of the old table and the
     /// transaction is lost: a grant or a step of that moment.)
@@ -43,7 +44,9 @@ impl Gate {
             gate.must_not_be_held()?;
             let grants = gate.grants_to_carry(ruleset)?;
             let attempts = gate.attempts_to_carry(ruleset)?;
-            let batch = gate.whole(ruleset, grants.iter().chain(&attempts), generation);
+            let bans = gate.bans_to_carry(ruleset)?;
+            let carried = grants.iter().chain(&attempts).chain(&bans);
+            let batch = gate.whole(ruleset, carried, generation);
             Ok((batch, grants.len()))
         })?;
         self.verify(ruleset)?;

@@ -43,6 +43,8 @@ const LINK_LOCAL_MASK: [u8; 16] = [0xff, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 /// From port 67 to port 68.
 const DHCP_REPLY: [u8; 4] = [0, 67, 0, 68];
 const DHCPV6_CLIENT: u16 = 546;
+/// The first 64 bits of an IPv6 address.
+const NETWORK_MASK: [u8; 16] = (u128::MAX << 64).to_be_bytes();
 
 /// What a field can only be looked at in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +61,7 @@ enum Needs {
 const fn needs(field: Field) -> Needs {
     match field {
         Field::IpSaddr | Field::IpDaddr => Needs::Ipv4,
-        Field::Ip6Saddr | Field::Ip6Daddr => Needs::Ipv6,
+        Field::Ip6Saddr | Field::Ip6Daddr | Field::Ip6SaddrNetwork => Needs::Ipv6,
         Field::TcpDport => Needs::Tcp,
         Field::L4Proto | Field::ThDport | Field::Priority | Field::Iifname => Needs::Nothing,
     }
@@ -112,6 +114,7 @@ fn reset_is_first_of_tcp(rule: &Rule) -> bool {
         | Statement::NotForHost
         | Statement::FragmentHeader
         | Statement::Interface(_)
+        | Statement::PriorityNotZero
         | Statement::SetPriority(_)
         | Statement::Reject(_)
         | Statement::Verdict(_) => false,
@@ -240,6 +243,10 @@ impl Known {
                 let found = if *member { Found::Present } else { Found::Absent };
                 expression::lookup(w, set, found);
             }
+            Statement::PriorityNotZero => {
+                expression::meta_load(w, Meta::Priority, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, false, &0_u32.to_ne_bytes());
+            }
             Statement::SetPriority(number) => {
                 expression::constant(w, Slot::FIRST, &number.to_ne_bytes());
                 expression::meta_store(w, Meta::Priority, Slot::FIRST);
@@ -253,7 +260,7 @@ impl Known {
                 self.key(w, key);
                 expression::lookup(w, map, Found::Verdict);
             }
-            Statement::Change { operation, set, key, timeout, data } => {
+            Statement::Change { operation, set, key, timeout, limit, data } => {
                 self.need_all(w, key);
                 if let Some(Data::Field(field)) = data {
                     self.need(w, needs(*field));
@@ -268,7 +275,8 @@ impl Known {
                     None => {}
                 }
                 let timeout = timeout.map(super::milliseconds);
-                expression::change(w, *operation, set, data.as_ref().map(|_| behind), timeout);
+                let data = data.as_ref().map(|_| behind);
+                expression::change(w, *operation, set, data, timeout, *limit);
             }
             Statement::SetTcpDportZero => {
                 self.need(w, Needs::Tcp);
@@ -312,6 +320,10 @@ fn load(w: &mut Writer, field: Field, slot: Slot) {
         Field::IpDaddr => expression::payload_load(w, Payload::network(16, 4), slot),
         Field::Ip6Saddr => expression::payload_load(w, Payload::network(8, 16), slot),
         Field::Ip6Daddr => expression::payload_load(w, Payload::network(24, 16), slot),
+        Field::Ip6SaddrNetwork => {
+            expression::payload_load(w, IP6_SADDR, slot);
+            expression::mask(w, slot, &NETWORK_MASK);
+        }
         Field::ThDport | Field::TcpDport => expression::payload_load(w, TCP_DPORT, slot),
         Field::L4Proto => expression::meta_load(w, Meta::L4proto, slot),
         Field::Priority => expression::meta_load(w, Meta::Priority, slot),
@@ -347,6 +359,7 @@ mod tests {
             set: "asked",
             key: vec![Field::ThDport, Field::Ip6Saddr],
             timeout: Some(Duration::from_secs(1)),
+            limit: None,
             data: Some(Data::Field(Field::Priority)),
         };
         let mut writer = Writer::new();

@@ -8,12 +8,14 @@
 //! | `batch` | transactions |
 //! | `load` | all of it in one transaction, or all of it gone |
 //! | `verify`, `compare` | whether the kernel holds exactly that |
+//! | `bans` | who is banned |
 //! | `grants` | who may pass, and who is knocking |
 //! | `live` | the same by the names of doors, whatever a reload does meanwhile |
 //! | `hosts` | the addresses of names in the allow-list |
 //!
 //! The numbers are those of `include/uapi/linux/netfilter/nf_tables.h` and `nfnetlink.h`.
 
+mod bans;
 mod batch;
 mod carry;
 mod compare;
@@ -30,6 +32,7 @@ mod verify;
 
 use std::time::Duration;
 
+pub use bans::Banned;
 pub use error::{Error, Mismatch};
 pub use grants::{Attempt, Grant};
 pub use live::{LoadedDoor, Numbers, View};
