@@ -77,7 +77,7 @@ pub struct Finding {
 
 /// SYNs that TCP sends in the first minute for one connection that nobody answers (Linux: after 1, 3, 7,
 /// 15 and 31 seconds again).
-const TRIES_OF_TCP: u32 = 6;
+pub(super) const TRIES_OF_TCP: u32 = 6;
 
 /// Everything that is wrong with a policy, in the order of the file. A policy may be used when none
 /// of the findings is an [error](Severity::Error).

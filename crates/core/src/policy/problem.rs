@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
+use super::check::TRIES_OF_TCP;
 use super::{DoorName, Port, Severity};
 use crate::limits;
 use crate::strength::Sweep;
@@ -268,9 +269,8 @@ impl fmt::Display for Problem {
             Self::StrikesOutOfRange { strikes } => write!(f, "{strikes} strikes cannot be counted"),
             Self::OneTryBans { strikes } => write!(
                 f,
-                "one connection that nobody answers is tried {TRIES} times in a minute, and {strikes} \
+                "one connection that nobody answers is tried {TRIES_OF_TCP} times in a minute, and {strikes} \
                  strikes ban",
-                TRIES = 6
             ),
             Self::WithinOutOfRange => f.write_str("strikes cannot be counted for this long"),
             Self::BanTimeOutOfRange => f.write_str("a ban cannot last this long"),

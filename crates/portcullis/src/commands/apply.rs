@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis_core::limits;
-use portcullis_core::policy::Policy;
+use portcullis_core::policy::{Allowed, Policy};
 use portcullis_firewall::compile::{Hosts, admit};
 
 use super::apply_iptables;
@@ -44,6 +44,7 @@ pub fn run(args: &Args) -> Outcome {
     let loaded = config::load_for(args.file.as_deref())?;
     let start = Instant::now();
     interfaces_exist(&loaded.policy)?;
+    allowed_interfaces_exist(&loaded.policy);
     if let Some(matcher) = loaded.backend.matcher() {
         return apply_iptables::run(args, &loaded.policy, matcher, start);
     }
@@ -170,6 +171,18 @@ fn interfaces_exist(policy: &Policy) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// An interface in the allow-list may come later, as those of tunnels do; or its name is wrong.
+fn allowed_interfaces_exist(policy: &Policy) {
+    for allowed in &policy.gate.allow {
+        if let Allowed::Interface(name) = allowed
+            && Route::open()
+                .is_ok_and(|mut it| matches!(it.interface_index(name.as_str()), Ok(None)))
+        {
+            warn(&format!("there is no interface {name} yet: nobody is allowed by it"));
+        }
+    }
 }
 
 /// "1 rule", "2 rules".

@@ -8,7 +8,8 @@ use nix::errno::Errno;
 use portcullis_core::policy::{HostName, Policy};
 use portcullis_firewall::compile::Hosts;
 
-use super::{Configuration, Keeper, say, warn};
+use super::{AT_ONCE, Configuration, Keeper, say, warn};
+use crate::daemon::clock;
 use crate::daemon::hosts::{Answer, Question};
 use crate::daemon::message::Epoch;
 use crate::daemon::parts::{self, system};
@@ -140,7 +141,9 @@ impl Keeper {
     pub(super) fn take_hosts(&mut self) -> Result<(), Failure> {
         let Some(resolver) = &mut self.resolver else { return Ok(()) };
         let mut news = Vec::new();
-        while let Some(name) = resolver.hear()? {
+        // Signals must not wait for a resolver that never ends.
+        for _ in 0..AT_ONCE {
+            let Some(name) = resolver.hear()? else { break };
             news.extend(name);
         }
         let Some((_, configuration)) = &self.current else { return Ok(()) };
@@ -151,6 +154,9 @@ impl Keeper {
         match self.gate.allow(&configuration.policy, found.clone()) {
             Ok(()) => {
                 for name in news {
+                    if !self.pace.admits(clock()) {
+                        continue;
+                    }
                     let addresses = found.get(&name).map(Vec::as_slice).unwrap_or_default();
                     let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
                     say(format_args!("{name}: allowed from {}", addresses.join(", ")));
