@@ -72,7 +72,7 @@ fn one_rule_per_step(policy: &Policy) -> String {
     }
     format!(
         "table inet linear\ndelete table inet linear\ntable inet linear {{\n{sets}\nchain input {{\n\
-         type filter hook input priority -10; policy accept;\nct state established accept\n{rules}}}\n}}\n"
+         type filter hook input priority -99; policy accept;\nct state established accept\n{rules}}}\n}}\n"
     )
 }
 

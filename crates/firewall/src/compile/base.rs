@@ -14,8 +14,8 @@ use portcullis_core::policy::{Protocol, Refuse, Stance};
 
 use super::ban::UNLESS_BANNED;
 use super::{
-    ACCEPT, ACK, Compiler, FIN, GUARDS, INPUT_PRIORITY, PORT_FIELDS, REFUSE, REST, RST, SYN, chain,
-    forget, goto, is_in, not, rule,
+    ACCEPT, ACK, Compiler, FIN, GUARDS, INPUT, INPUT_PRIORITY, PORT_FIELDS, REFUSE, REST, RST, SYN,
+    chain, forget, goto, is_in, not, rule,
 };
 use crate::ruleset::{
     Chain, Field, Hook, HookPoint, Limit, Reject, Rule, Statement, Unit, Verdict,
@@ -88,7 +88,7 @@ impl Compiler<'_> {
             rules.push(rule([end]));
         }
         let hook = Some(Hook { point: HookPoint::Input, priority: INPUT_PRIORITY });
-        Chain { name: "input".to_owned(), hook, rules }
+        Chain { name: INPUT.to_owned(), hook, rules }
     }
 
     /// Sends what may be a knock to the automaton.

@@ -68,9 +68,16 @@ pub const AUTOMATON: [&str; 7] = ["knocks", "first", "step", "repeat", FORGIVE, 
 pub use allow::{HOSTS, Hosts, admit};
 pub use ban::BANS;
 
-/// Before the `filter` chains of others (priority 0): what they drop may still be a knock, and what
-/// is refused meets the same fate as a packet to a port with nothing behind it.
-const INPUT_PRIORITY: i32 = -10;
+/// The chain of the input hook.
+pub const INPUT: &str = "input";
+
+/// The priorities at which the chain [`INPUT`] does the same. All are before the `filter` chains of
+/// others (0): what they drop may still be a knock, and what is refused meets the same fate as a packet
+/// to a port with nothing behind it. And all are behind `mangle` (-150).
+pub const INPUT_PRIORITIES: core::ops::RangeInclusive<i32> = INPUT_PRIORITY..=-1;
+
+/// The first of them; whoever replaces a loaded table uses another one.
+pub const INPUT_PRIORITY: i32 = -99;
 
 /// Before everything else that sees packets of this host (`raw` is -300), conntrack (-200) included:
 /// nobody but us sees an answer before it has its port back.

@@ -7,6 +7,7 @@ use portcullis_firewall::ruleset::Ruleset;
 use super::batch::{Batch, NLM_F_APPEND, NLM_F_CREATE, Object};
 use super::carry::Carried;
 use super::elements::{parts, write_carried, write_list};
+use super::place::{FIRST_PLACE, place_after};
 use super::{Error, Gate, TABLE, kind, object};
 use crate::netlink::message::Writer;
 
@@ -35,6 +36,8 @@ impl Gate {
     /// packets change in the few milliseconds between the reading of the old table and the
     /// transaction is lost: a grant or a step of that moment.)
     ///
+    /// No packet slips through between the two tables: see [`place`](super::place).
+    ///
     /// # Errors
     ///
     /// Nothing has changed with any of them but [`Error::Mismatch`], where something else must have
@@ -46,7 +49,8 @@ impl Gate {
             let attempts = gate.attempts_to_carry(ruleset)?;
             let bans = gate.bans_to_carry(ruleset)?;
             let carried = grants.iter().chain(&attempts).chain(&bans);
-            let batch = gate.whole(ruleset, carried, generation);
+            let place = gate.place()?.map_or(FIRST_PLACE, place_after);
+            let batch = gate.whole(ruleset, carried, place, generation);
             Ok((batch, grants.len()))
         })?;
         self.verify(ruleset)?;
@@ -108,6 +112,7 @@ impl Gate {
         &mut self,
         ruleset: &Ruleset,
         carried: impl Iterator<Item = &'a Carried>,
+        place: i32,
         generation: Option<u32>,
     ) -> Batch {
         let mut batch = Batch::new(&mut self.socket, generation);
@@ -117,7 +122,9 @@ impl Gate {
         batch.push(Object::Table, kind::NEWTABLE, NLM_F_CREATE, |w| object::table(w, ruleset));
         for chain in &ruleset.chains {
             let name = Object::Chain(chain.name.clone());
-            batch.push(name, kind::NEWCHAIN, NLM_F_CREATE, |w| object::chain(w, chain));
+            batch.push(name, kind::NEWCHAIN, NLM_F_CREATE, |w| {
+                object::chain(w, chain, Some(place));
+            });
         }
         for (set, id) in ruleset.sets.iter().zip(1..) {
             let name = Object::Set(set.name.clone());

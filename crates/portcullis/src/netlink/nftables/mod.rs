@@ -6,6 +6,7 @@
 //! | `expression`, `lower` | rules as the kernel computes them |
 //! | `object`, `elements` | tables, chains, sets and elements as attributes |
 //! | `batch` | transactions |
+//! | `place` | where our chain stands among those of others, and why it moves |
 //! | `load` | all of it in one transaction, or all of it gone |
 //! | `verify`, `compare` | whether the kernel holds exactly that |
 //! | `bans` | who is banned |
@@ -28,6 +29,7 @@ mod live;
 mod load;
 mod lower;
 mod object;
+mod place;
 mod verify;
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Tables, chains, rules and sets as attributes: what `nft` makes of the same text, and what is
 //! compared when they are read back.
 
+use portcullis_firewall::compile::{INPUT, INPUT_PRIORITY};
 use portcullis_firewall::ruleset::{Chain, HookPoint, Kind, Rule, Ruleset, Set, TABLE, Type};
 
 use super::elements::comment_bytes;
@@ -24,7 +25,7 @@ pub const CHAIN_HOOK: u16 = 4;
 const CHAIN_POLICY: u16 = 5;
 const CHAIN_TYPE: u16 = 7;
 const HOOK_HOOKNUM: u16 = 1;
-const HOOK_PRIORITY: u16 = 2;
+pub const HOOK_PRIORITY: u16 = 2;
 /// `NFTA_RULE_TABLE`
 pub const RULE_TABLE: u16 = 1;
 /// `NFTA_RULE_CHAIN`
@@ -75,8 +76,8 @@ pub fn table(w: &mut Writer, ruleset: &Ruleset) {
     w.bytes(TABLE_USERDATA, &comment_bytes(&ruleset.comment));
 }
 
-/// A chain.
-pub fn chain(w: &mut Writer, chain: &Chain) {
+/// A chain; that of the input hook at this `place` among those of others.
+pub fn chain(w: &mut Writer, chain: &Chain, place: Option<i32>) {
     w.text(CHAIN_TABLE, TABLE);
     w.text(CHAIN_NAME, &chain.name);
     if let Some(hook) = chain.hook {
@@ -89,7 +90,9 @@ pub fn chain(w: &mut Writer, chain: &Chain) {
         w.be32(CHAIN_POLICY, 1);
         w.nested(CHAIN_HOOK, |w| {
             w.be32(HOOK_HOOKNUM, point);
-            w.be32(HOOK_PRIORITY, hook.priority.cast_unsigned());
+            let movable = chain.name == INPUT && hook.priority == INPUT_PRIORITY;
+            let priority = place.filter(|_| movable).unwrap_or(hook.priority);
+            w.be32(HOOK_PRIORITY, priority.cast_unsigned());
         });
     }
 }

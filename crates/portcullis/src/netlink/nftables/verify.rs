@@ -75,7 +75,7 @@ impl Gate {
     }
 
     /// All objects of our table that a dump lists, each as its attributes.
-    fn list(&mut self, kind: u16) -> Result<Vec<Vec<u8>>, Error> {
+    pub(super) fn list(&mut self, kind: u16) -> Result<Vec<Vec<u8>>, Error> {
         Ok(self.socket.dump(
             kind,
             |w| {
@@ -94,13 +94,14 @@ impl Gate {
     }
 
     fn verify_chains(&mut self, ruleset: &Ruleset) -> Result<(), Error> {
+        let place = self.place()?;
         let found = self.list(kind::GETCHAIN)?;
         let mut found = by_name(&found, object::CHAIN_NAME);
         for chain in &ruleset.chains {
             let differs = |how: String| Mismatch::new(&Object::Chain(chain.name.clone()), how);
             let found = found.remove(chain.name.as_str());
             let found = found.ok_or_else(|| differs("is not there".to_owned()))?;
-            let sent = written(|w| object::chain(w, chain))?;
+            let sent = written(|w| object::chain(w, chain, place))?;
             same_object(&sent, found.0, &[], &CHAIN_WORDS).map_err(differs)?;
             if chain.hook.is_none() && found.get(object::CHAIN_HOOK).is_some() {
                 return Err(differs("is called by the kernel, and should not be".to_owned()).into());
