@@ -36,7 +36,7 @@ impl Gate {
     /// packets change in the few milliseconds between the reading of the old table and the
     /// transaction is lost: a grant or a step of that moment.)
     ///
-    /// No packet slips through between the two tables: see [`place`](super::place).
+    /// No packet slips through between the two tables: see the module `place`.
     ///
     /// # Errors
     ///
