@@ -8,6 +8,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_core::automaton::{Automaton, Conflict};
@@ -15,7 +16,7 @@ use portcullis_core::engine::{Engine, Frame, Options, Verdict};
 use portcullis_core::policy::{Door, DoorName, Policy, Recogniser, Refuse, Severity, Stance};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Link;
-use portcullis_firewall::compile::{GRANTS, class_of};
+use portcullis_firewall::compile::{Buckets, GRANTS, STATE, class_of};
 use portcullis_firewall::iptables::check::{Problem, Site, check};
 use portcullis_firewall::iptables::compile::{Generation, compile, grant_list, stage_list};
 use portcullis_firewall::iptables::simulator::{RECENT_SIZE, Simulator};
@@ -139,13 +140,8 @@ proptest! {
                     opened = Some(door);
                 }
             }
-            let (family, four) = match source {
-                std::net::IpAddr::V4(address) => (Family::V4, Value::Ipv4(address)),
-                std::net::IpAddr::V6(address) => (Family::V6, Value::Ipv6(address)),
-            };
-            let index = usize::from(source.is_ipv6());
-            let state = nftables.get(["state4", "state6"][index], std::slice::from_ref(&four), now);
-            let state = match state {
+            let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
+            let state = match nftables.get(STATE, &[Buckets::of(&automaton).key(source)], now) {
                 Some(Some(Value::Class(state))) => *state,
                 _ => 0,
             };
@@ -163,8 +159,12 @@ proptest! {
                 for (id, door) in policy.doors() {
                     let list = grant_list(family, &door.name);
                     let open = simulator.has(&list, source, door.open_for, now);
-                    let key = [four.clone(), Value::Class(class_of(id))];
-                    let should = nftables.get(GRANTS[index], &key, now).is_some();
+                    let (set, address) = match source {
+                        IpAddr::V4(address) => (GRANTS[0], Value::Ipv4(address)),
+                        IpAddr::V6(address) => (GRANTS[1], Value::Ipv6(address)),
+                    };
+                    let key = [address, Value::Class(class_of(id))];
+                    let should = nftables.get(set, &key, now).is_some();
                     prop_assert_eq!(open, should, "{:?} {:?}: {}", matcher, event, list);
                     prop_assert!(open || opened != Some(id), "{:?} {:?}", matcher, event);
                 }

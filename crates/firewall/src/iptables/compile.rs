@@ -162,7 +162,7 @@ impl Compiler<'_> {
 
     fn sets(&self) -> Vec<Set> {
         let stage = |(_, _, name)| {
-            let size = limits::MAX_KERNEL_ATTEMPTS;
+            let size = limits::MAX_IPSET_ATTEMPTS;
             Set { name, size, default_timeout: 5, grants: false }
         };
         let grants = self.policy.doors.iter().map(|door| {
