@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, boot, check, compile, confirm, demo, doors, explain, grant, grants, import, knock,
-    remove, revoke, rollback, run, status,
+    apply, boot, check, compile, completions, confirm, demo, doors, explain, grant, grants, import,
+    knock, man, remove, revoke, rollback, run, status,
 };
+use crate::complete;
 use crate::exit::Exit;
 
 /// A gate in front of chosen ports: they do not exist for the internet, until somebody knocks
@@ -55,6 +56,10 @@ enum Command {
     Explain(explain::Args),
     /// Show the whole story with real packets, in a private network; needs no root
     Demo(demo::Args),
+    /// Print what a shell needs to complete command lines, names of doors included
+    Completions(completions::Args),
+    /// Print a page of the manual; read it with `portcullis man apply | man -l -`
+    Man(man::Args),
     /// One of the daemon's processes; started by `run`
     #[command(name = "run-process", hide = true)]
     RunProcess(run::ProcessArgs),
@@ -65,6 +70,9 @@ enum Command {
 
 /// Runs the program `portcullis` with the arguments of this process.
 pub fn main() -> ExitCode {
+    if complete::answer() {
+        return Exit::Done.into();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -92,6 +100,8 @@ pub fn main() -> ExitCode {
         Command::Knock(args) => knock::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::RunProcess(args) => run::process(&args),
         Command::RollbackTimer(args) => rollback::timer(&args),
     };
