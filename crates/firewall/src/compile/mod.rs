@@ -65,8 +65,8 @@ pub const STATE: [&str; 2] = ["state4", "state6"];
 /// what the numbers in [`STATE`] mean.
 pub const AUTOMATON: [&str; 7] = ["knocks", "first", "step", "repeat", FORGIVE, OPENS, "act"];
 
-pub use allow::{HOSTS, Hosts, admit};
-pub use ban::BANS;
+pub use allow::{ALLOWED, HOSTS, Hosts, admit};
+pub use ban::{BANS, LATE_BANS, LATE_STRIKES, STRIKES};
 
 /// The chain of the input hook.
 pub const INPUT: &str = "input";

@@ -2,6 +2,8 @@
 
 pub mod apply;
 mod apply_iptables;
+pub mod ban;
+pub mod bans;
 pub mod boot;
 pub mod check;
 pub mod compile;
@@ -22,3 +24,4 @@ pub mod rollback;
 pub mod run;
 mod state_dir;
 pub mod status;
+pub mod unban;

@@ -44,6 +44,7 @@ pub fn run(args: &Args) -> Outcome {
         difference: difference(&mut gate, policy.as_ref())?,
         policy,
         view: gate.view()?,
+        bans: gate.bans()?.len(),
         daemon: keeper::is_running()?,
         four,
         six,
@@ -65,6 +66,8 @@ struct Status {
     view: Option<View>,
     /// In what the table is not what the configuration means.
     difference: Option<String>,
+    /// How many sources are banned.
+    bans: usize,
     daemon: bool,
     four: usize,
     six: usize,
@@ -125,6 +128,7 @@ impl Status {
             "daemon": self.daemon,
             "attempts": { "ipv4": self.four, "ipv6": self.six },
             "grants": self.view.as_ref().map_or(0, |view| view.grants.len()),
+            "bans": self.bans,
             "doors": doors,
         })
     }
@@ -149,6 +153,7 @@ impl Status {
             out,
             "knocking  {sources}, as the kernel sees it ({four} by IPv4, {six} by IPv6)"
         );
+        let _ = writeln!(out, "banned    {}", count(self.bans, "source"));
         let rows: Vec<_> = self
             .rows()
             .into_iter()
