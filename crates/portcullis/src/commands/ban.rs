@@ -1,12 +1,13 @@
 //! `portcullis ban`: an address starts no new connections for a while, as if it had made strikes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portcullis_core::limits;
 use portcullis_core::policy::Network;
 use serde_json::json;
 
-use super::live::{count, millis, said_cut, say, shown, sources, tell, within};
+use super::live::{count, millis, name, said_cut, say, shown, sources, tell, within};
 use crate::apply::session::Session;
 use crate::exit::{Failure, Outcome};
 use crate::netlink::cut::cut_all;
@@ -40,25 +41,35 @@ pub fn run(args: &Args) -> Outcome {
     if !args.force {
         spare_own_session(network)?;
     }
-    let banning = Gate::open()?.ban(network, asked, length)?;
+    let mut gate = Gate::open()?;
+    let view = gate.view()?.unwrap_or_default();
+    let banning = gate.ban(network, asked, length)?;
     let Banning::Done { time, bans, renewed, allowed } = banning else {
         let message = format!("{asked} is in the allow-list: a ban would have no effect");
         return Err(Failure::refused(message).hint("take it out of `allow` first"));
     };
+    let grants = view.grants.iter().filter(|grant| network.contains(grant.address));
+    let open: BTreeSet<String> =
+        grants.map(|grant| name(view.name(grant.class), grant.class)).collect();
     let cut = if args.cut { Some(cut_all(network)?) } else { None };
     let object = json!({
         "source": network.to_string(),
         "length_ms": millis(Some(time)),
         "bans": bans,
         "renewed": renewed,
+        "open_doors": open,
         "cut": cut.map(|cut| json!({ "tcp": cut.tcp, "udp": cut.udp })),
     });
     let again = if renewed > 0 { ", counted from now on" } else { "" };
     if allowed {
         say(&format!("note: what of {network} is in the allow-list comes in all the same"));
     }
-    let many = if bans > 1 { format!(" ({})", count(bans, "address")) } else { String::new() };
-    let many = if network.first().is_ipv6() { many.replace("address", "network") } else { many };
+    for door in &open {
+        say(&format!(
+            "note: door {door} is open for it all the same; `portcullis revoke` shuts it"
+        ));
+    }
+    let many = if bans > 1 { format!(" ({})", count(bans, "ban")) } else { String::new() };
     let said = format!("{network}: banned for {}{again}{many}", shown(Some(time)));
     let outcome = tell(args.json, &object, &said);
     if let (Some(cut), false) = (cut, args.json) {
