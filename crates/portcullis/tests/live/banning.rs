@@ -21,7 +21,7 @@ use crate::{WAYS, done, run, ssh_session};
 const CONFIG: &str = r#"
 [gate]
 public = ["tcp/80"]
-allow  = ["100.64.99.0/24", "100.64.100.0/24", "2001:db8:9::7", "admin.invalid"]
+allow  = ["100.64.99.0/24", "100.64.100.0/24", "2001:db8:9::7"]
 
 [ban]
 strikes = 3
@@ -61,6 +61,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(world::trial("my_own_session_is_not_banned", my_own_session));
     trials.push(world::trial("what_cannot_be_banned", what_cannot_be_banned));
     trials.push(world::trial("without_bans", without_bans));
+    trials.push(world::trial("bans_by_nft", bans_by_nft));
     trials.push(world::trial("a_full_set_of_bans", a_full_set));
     trials
 }
@@ -260,6 +261,9 @@ fn a_ban_of_a_network() {
 fn the_allowed() {
     let world = World::new(By::Kernel, CONFIG);
     let _services = services(&world);
+    // With a name, which nobody looks up here.
+    let text = std::fs::read_to_string(&world.config).unwrap();
+    write_config(&world.config, &text.replace("[\"100.64.99", "[\"admin.invalid\", \"100.64.99"));
     let policy = config::load(&world.config).unwrap().policy;
     let mut ruleset = compile(&policy).unwrap();
     let name = HostName::new("admin.invalid").unwrap();
@@ -287,6 +291,19 @@ fn the_allowed() {
     assert!(said.err.contains("note: what of 2001:db8:9::/64 is in the allow-list"), "{said:?}");
     assert!(reaches(&world, "2001:db8:9::7".parse().unwrap(), 80));
     assert!(refused(&world, "2001:db8:9::8".parse().unwrap(), 80));
+    // A network that ends where the addresses do.
+    let to_the_end = "allow = [\"192.0.0.0/2\", \"8000::/1\"]\n[ban]";
+    write_config(
+        &world.config,
+        &CONFIG.replace("allow ", "#").replace("[ban]", to_the_end).replace("RECOGNISER", "kernel"),
+    );
+    world.done(&["apply", world.config.to_str().unwrap()]);
+    for allowed in ["203.0.113.7", "192.0.0.0/24", "fe80::7"] {
+        assert_eq!(run(&format!("ban {allowed}"), &[]).code, 1, "{allowed}");
+    }
+    for other in ["191.255.255.255", "7fff::7"] {
+        assert_eq!(run(&format!("ban {other}"), &[]).code, 0, "{other}");
+    }
 }
 
 fn unban_forgets_strikes() {
@@ -428,6 +445,31 @@ fn without_bans() {
     write_config(&world.config, &format!("{}[ban]\n{}", &text[..start], &text[end..]));
     world.done(&["apply", path]);
     assert_eq!(done("ban 203.0.113.7 --json", &[]).json()["length_ms"], 3_600_000);
+}
+
+/// Somebody has banned with `nft`: for ever, and less than what the rules ban by.
+fn bans_by_nft() {
+    let _world = World::new(By::Kernel, CONFIG);
+    if !world::have("nft") {
+        return;
+    }
+    let script = "add element inet portcullis ban4 { 192.0.2.1 }; \
+                  add element inet portcullis ban6 { 2001:db8:7::7 timeout 1h }";
+    assert!(std::process::Command::new("nft").arg(script).status().unwrap().success());
+    let found = done("bans --json", &[]).json();
+    let first = json!({
+        "source": "192.0.2.1", "remaining_ms": null, "length_ms": null, "ends_at": null,
+    });
+    assert_eq!(found["bans"][0], first);
+    assert_eq!(found["bans"][1]["source"], "2001:db8:7::7");
+    assert!(done("bans", &[]).out.contains("\n192.0.2.1      for ever   for ever\n"));
+    let said = done("ban 192.0.2.1 --for 1h --json", &[]).json();
+    assert_eq!(said["renewed"], 1);
+    assert_eq!(done("bans --json", &[]).json()["bans"][0]["length_ms"], 3_600_000);
+    for who in ["192.0.2.1", "2001:db8:7::7"] {
+        done(&format!("unban {who}"), &[]);
+    }
+    assert_eq!(banned(), [""; 0]);
 }
 
 /// As if the set were of four elements.
