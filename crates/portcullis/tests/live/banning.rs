@@ -1,6 +1,6 @@
 //! Bans by hand.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -194,9 +194,14 @@ fn a_ban_cuts(family: Family) {
     done(&format!("grant ssh {me} --for 5m"), &[]);
     let mut mine = [connect(me, 22), connect(me, 80)];
     let mut other = connect(world.client.address(them, 1), 80);
+    // Whoever spoke first.
+    let service = SocketAddr::new(me, 9_000);
+    let _echo = world.client.run(|| Echo::start(service).unwrap()).unwrap();
+    let mut outgoing = TcpStream::connect(service).unwrap();
+    assert!(talk(&mut outgoing, b"hello", PATIENCE).unwrap());
     let said = done(&format!("ban {me} --cut --json"), &[]).json();
-    assert_eq!(said["cut"], json!({ "tcp": 2, "udp": 0 }));
-    for stream in &mut mine {
+    assert_eq!(said["cut"], json!({ "tcp": 3, "udp": 0 }));
+    for stream in mine.iter_mut().chain([&mut outgoing]) {
         assert!(talk(stream, b"hello", PATIENCE).is_err(), "data still flows");
     }
     assert!(talk(&mut other, b"hello", PATIENCE).unwrap(), "somebody else was cut");
