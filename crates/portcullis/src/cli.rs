@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, boot, check, compile, completions, confirm, demo, doors, explain, grant, grants, import,
-    knock, man, remove, revoke, rollback, run, status,
+    apply, ban, bans, boot, check, compile, completions, confirm, demo, doors, explain, grant,
+    grants, import, knock, man, remove, revoke, rollback, run, status, unban,
 };
 use crate::complete;
 use crate::exit::Exit;
@@ -46,6 +46,12 @@ enum Command {
     Grant(grant::Args),
     /// Let an address pass no longer; with --cut its connections end too
     Revoke(revoke::Args),
+    /// List who is banned, and for how long still
+    Bans(bans::Args),
+    /// Ban an address for a while: it starts no new connections; with --cut those that it has end too
+    Ban(ban::Args),
+    /// End a ban, and forget strikes
+    Unban(unban::Args),
     /// Print a configuration made from that of knockd
     Import(import::Args),
     /// Run the daemon in the foreground
@@ -95,6 +101,9 @@ pub fn main() -> ExitCode {
         Command::Grants(args) => grants::run(&args),
         Command::Grant(args) => grant::run(&args),
         Command::Revoke(args) => revoke::run(&args),
+        Command::Bans(args) => bans::run(&args),
+        Command::Ban(args) => ban::run(&args),
+        Command::Unban(args) => unban::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Knock(args) => knock::run(&args),

@@ -1,6 +1,8 @@
 //! One file per command of `portcullis`: its arguments, and what it does.
 
 pub mod apply;
+pub mod ban;
+pub mod bans;
 pub mod boot;
 pub mod check;
 pub mod compile;
@@ -23,3 +25,4 @@ pub mod rollback;
 pub mod run;
 mod state_dir;
 pub mod status;
+pub mod unban;

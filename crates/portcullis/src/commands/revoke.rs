@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::check::print;
 use super::grants::object;
-use super::live::{address, count, name, say};
+use super::live::{address, name, said_cut, say};
 use crate::complete;
 use crate::config::report::plain;
 use crate::exit::{Exit, Outcome};
@@ -65,7 +65,6 @@ fn said(door: Option<&str>, address: Option<IpAddr>, ended: &View, cut: Option<C
         }
     }
     if let Some(cut) = cut {
-        let (tcp, udp) = (count(cut.tcp, "connection"), count(cut.udp, "UDP conversation"));
-        say(&format!("cut {tcp} and {udp}"));
+        said_cut(cut);
     }
 }
