@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, boot, check, compile, confirm, demo, doors, explain, grant, grants, import, knock,
-    remove, revoke, rollback, run, status,
+    apply, boot, check, compile, confirm, count, demo, doors, explain, grant, grants, import,
+    knock, remove, revoke, rollback, run, status,
 };
 use crate::exit::Exit;
 
@@ -23,6 +23,8 @@ pub struct Cli {
 enum Command {
     /// Say what is wrong with a configuration, and how strong its doors are
     Check(check::Args),
+    /// Count the sequences that the rules allow, and say how long guessing one takes
+    Count(count::Args),
     /// Print the firewall rules that a configuration means
     Compile(compile::Args),
     /// Load the rules into the kernel
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Check(args) => check::run(&args),
+        Command::Count(args) => count::run(&args),
         Command::Compile(args) => compile::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::Confirm(args) => confirm::run(&args),

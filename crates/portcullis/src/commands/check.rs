@@ -70,10 +70,13 @@ pub(super) fn with_strength(policy: &Policy) -> Vec<(&Door, Strength)> {
     let usable = Usable::of(policy);
     let strength = |door: &Door| {
         let (knocks, tolerate) = (door.sequence.len(), door.tolerate);
-        *known.entry((knocks, tolerate)).or_insert_with(|| Strength::of(knocks, tolerate, &usable))
+        let strength = known
+            .entry((knocks, tolerate))
+            .or_insert_with(|| Strength::of(knocks, tolerate, &usable));
+        strength.clone()
     };
     policy.doors.iter().zip(policy.doors.iter().map(strength)).collect()
 }
 
 /// The rates at which the time to guess is given, in packets per second.
-const RATES: [u32; 2] = [1_000, 100_000];
+pub(super) const RATES: [u32; 2] = [1_000, 100_000];

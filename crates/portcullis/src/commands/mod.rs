@@ -6,6 +6,7 @@ pub mod boot;
 pub mod check;
 pub mod compile;
 pub mod confirm;
+pub mod count;
 pub mod demo;
 pub mod doors;
 pub mod explain;

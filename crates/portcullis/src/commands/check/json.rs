@@ -46,7 +46,8 @@ fn door(door: &Door, strength: &Strength, show_knocks: bool) -> Value {
             .and_then(|hooks| hooks.on_close.as_ref())
             .map(Hook::arguments),
         // A string: most readers of JSON keep only 53 bits of a number.
-        "sequences": strength.sequences.map(|exact| exact.to_string()),
+        "sequences": strength.sequences.to_string(),
+        "exact": strength.exact,
         "bits": strength.bits,
         "bits_lost_to_tolerate": strength.bits_lost(),
         "seconds_to_guess_at_packets_per_second": seconds,
