@@ -175,8 +175,7 @@ impl Problem {
                     .into()
             }
             Self::RefusalStandsOut { refuse: Refuse::Drop } => {
-                "leave `refuse` out, unless other rules drop all else; TCP then is as silent or as \
-                 closed as its neighbours by itself"
+                "leave `refuse` out, unless other rules of this host drop everything else"
                     .into()
             }
             Self::RefusalStandsOut { .. } => {

@@ -54,11 +54,15 @@ fn answered_knocks(meaning: &Meaning, listening: &BTreeSet<Port>, found: &mut Ve
             if taken || !listening.contains(port) {
                 continue;
             }
+            // The port is not named, nor its line shown: the configuration is good, and its knocks are
+            // secret.
             let message = format!(
-                "a program of this host answers at `{port}`: its clients make this knock without \
-                 knowing, and whoever knocks is answered"
+                "a program of this host answers at knock {} of door `{}`: its clients make this knock \
+                 without knowing, and whoever knocks is answered",
+                index.saturating_add(1),
+                door.name
             );
-            let place = Place::Knock(id, index);
+            let place = Place::Door(id);
             let hint = "use a port with nothing behind it";
             found.push(warning("knock-answered", meaning, place, message).hint(hint));
         }
@@ -174,7 +178,7 @@ mod tests {
         let eth = [("eth0", true, &[][..]), ("eth7", true, &[])];
         // At a guarded or a public port there is to be one.
         let host = host(&["tcp/22", "tcp/80", "udp/7431", "udp/29117", "tcp/9"], &eth);
-        let expected = [("knock-answered", "\"udp/29117\"".to_owned())];
+        let expected = [("knock-answered", "ssh".to_owned())];
         assert_eq!(found(&host, TEXT), expected);
         let closed = TEXT.replace("[gate]", "[gate]\nstance = \"closed\"");
         assert_eq!(found(&host, closed.as_str()), []);
@@ -194,7 +198,7 @@ mod tests {
             ("down0", false, &["2001:db8:2::1"]),
         ];
         let missing = ("interface-missing", "\"eth7\"".to_owned());
-        assert_eq!(found(&host(&[], others), TEXT), [missing.clone()]);
+        assert_eq!(found(&host(&[], others), TEXT), std::slice::from_ref(&missing));
         let mut with_tunnel = others.to_vec();
         with_tunnel.push(("he-ipv6", true, &["fe80::2", "2001:db8:3::2"]));
         let bare = ("interface-without-gate", "[\"eth0\", \"eth7\"]".to_owned());
