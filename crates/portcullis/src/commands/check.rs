@@ -67,13 +67,13 @@ pub fn run(args: &Args) -> Outcome {
         Err(LoadError::Invalid(report)) => (Policy::default(), report),
     };
     if args.json {
-        print(&json::render(&policy, &report, args.show_knocks))?;
+        print(&json::render(&policy, &report, &unseen, args.show_knocks))?;
     } else {
         print(&text::doors(&policy, args.show_knocks))?;
         print(&text::bans(&policy))?;
         report.show();
         for line in &unseen {
-            say(line);
+            say(&format!("not looked at: {line}"));
         }
         say(&text::verdict(&policy, &report));
     }

@@ -9,7 +9,7 @@ use super::{RATES, with_strength};
 use crate::config::{Diagnostic, Report};
 
 /// The object, and a newline.
-pub fn render(policy: &Policy, report: &Report, show_knocks: bool) -> String {
+pub fn render(policy: &Policy, report: &Report, unseen: &[String], show_knocks: bool) -> String {
     let doors = with_strength(policy);
     let object = json!({
         "file": report.path(),
@@ -21,6 +21,7 @@ pub fn render(policy: &Policy, report: &Report, show_knocks: bool) -> String {
             "for_ms": millis(ban.time),
         })),
         "findings": report.findings().iter().map(|found| finding(report, found)).collect::<Vec<_>>(),
+        "not_looked_at": unseen,
     });
     format!("{object:#}\n")
 }

@@ -8,8 +8,7 @@ use crate::netlink::sockets::Sockets;
 /// Looks at the services and the interfaces of this host, and says what could not be looked at.
 pub fn look() -> (Host, Vec<String>) {
     let mut unseen = Vec::new();
-    let mut seen =
-        |what: &str, error: Error| unseen.push(format!("not looked at: {what}: {error}"));
+    let mut seen = |what: &str, error: Error| unseen.push(format!("{what}: {error}"));
     let listening = Sockets::open().and_then(|mut sockets| sockets.listening());
     let listening = listening.map_err(|error| seen("services of this host", error)).ok();
     let interfaces = interfaces().map_err(|error| seen("interfaces of this host", error)).ok();

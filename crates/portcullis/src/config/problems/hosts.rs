@@ -13,6 +13,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         example: Words("in a file of mode 0644"),
     },
     Entry {
+        code: "file-owner",
+        title: "Root uses a file that belongs to another user",
+        why: "Whoever owns the file can change it at any time, and with it the doors, who is allowed, and the \
+              commands that are run as root.",
+        remedy: "`chown root` the file.",
+        example: Words("by root in a file of user 1000"),
+    },
+    Entry {
         code: "knock-answered",
         title: "A service of this host answers at a knock",
         why: "The gate leaves the ports of knocks alone, so in the stance `guard` the service there answers \

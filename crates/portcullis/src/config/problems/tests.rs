@@ -36,7 +36,7 @@ fn every_example_is_found_to_have_its_problem() {
 
 #[test]
 fn what_is_told_in_words_alone_is_tested_elsewhere() {
-    // `not-utf8`, `file-mode`: tests/check.rs. `duplicate-door`: core, policy/check/tests.rs.
+    // `not-utf8`, `file-mode`: tests/check.rs. `file-owner`: config/read.rs. `duplicate-door`: core, policy/check/tests.rs.
     // `backend-same-name`: tests/iptables.rs of the firewall. Those of the host: config/host.rs.
     // `backend-not-here`: the keeper. The other two nobody has seen.
     let words: Vec<_> =
@@ -49,6 +49,7 @@ fn what_is_told_in_words_alone_is_tested_elsewhere() {
         "backend-not-here",
         "backend-same-name",
         "file-mode",
+        "file-owner",
         "knock-answered",
         "interface-missing",
         "interface-without-gate",
