@@ -246,7 +246,7 @@ fn every_code_is_explained() {
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
         let entry = problems::find(code).unwrap();
         let shown = text(&output.stdout);
-        assert!(shown.starts_with(&format!("{code}: {}\n\n", entry.title)), "{shown}");
+        assert!(shown.contains(&format!("[{code}]: {}\n\n", entry.title)), "{shown}");
         assert!(shown.contains("\nRemedy: ") && shown.contains("\nFound in"), "{shown}");
         assert!(shown.lines().all(|line| line.starts_with("    ") || line.len() <= 80), "{shown}");
     }

@@ -36,7 +36,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         why: "The gate stands on the interfaces that are named, and on no other. A misspelled name leaves the \
               doors unguarded on the interface that was meant. One that comes later (ppp0, wg0) is fine: \
               rules go by names.",
-        remedy: "Look with `ip link`.",
+        remedy: "Look with `ip link`. `--no-host` checks a configuration that is meant for another host.",
         example: Words("with `interfaces = [\"eth0\"]` on a host whose interface is `ens3`"),
     },
     Entry {

@@ -11,6 +11,8 @@ mod words;
 
 use std::fmt::Write as _;
 
+use portcullis_core::policy::Severity;
+
 use super::suggest;
 
 /// One code.
@@ -57,6 +59,45 @@ pub const CHAPTERS: [Chapter; 5] = [
     Chapter { title: "This host", entries: hosts::ENTRIES },
 ];
 
+/// The codes of what does not forbid a configuration. All others are errors.
+const WARNINGS: [&str; 20] = [
+    "placeholder-inside",
+    "nobody-gets-in",
+    "refusal-stands-out",
+    "duplicate-public",
+    "duplicate-interface",
+    "duplicate-allowed",
+    "allowed-elsewhere",
+    "one-try-bans",
+    "duplicate-guard",
+    "step-timeout-long",
+    "open-for-long",
+    "recent-slow",
+    "recent-evicts",
+    "ipset-fills",
+    "backend-less-exact",
+    "file-mode",
+    "file-owner",
+    "knock-answered",
+    "interface-missing",
+    "interface-without-gate",
+];
+
+impl Entry {
+    /// Whether it forbids a configuration.
+    pub fn severity(&self) -> Severity {
+        if WARNINGS.contains(&self.code) { Severity::Warning } else { Severity::Error }
+    }
+
+    /// The same as a word.
+    fn kind(&self) -> &'static str {
+        match self.severity() {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
 /// All entries.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
     CHAPTERS.iter().flat_map(|chapter| chapter.entries)
@@ -70,7 +111,9 @@ pub fn find(code: &str) -> Option<&'static Entry> {
 /// Advice on a code that there is not.
 pub fn hint(code: &str) -> String {
     let known: Vec<&str> = all().map(|entry| entry.code).collect();
-    match suggest::nearest(code, &known) {
+    // Whoever knows a part of it knows most of it.
+    let part = || known.iter().copied().find(|known| code.len() > 2 && known.contains(code));
+    match suggest::nearest(code, &known).or_else(part) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`portcullis check --codes` lists them all".into(),
     }
@@ -79,7 +122,7 @@ pub fn hint(code: &str) -> String {
 /// An entry as it is shown on a terminal.
 pub fn text(entry: &Entry) -> String {
     let bold = anstyle::Style::new().bold();
-    let mut out = format!("{bold}{}{bold:#}: {}\n\n", entry.code, entry.title);
+    let mut out = format!("{bold}{}[{}]{bold:#}: {}\n\n", entry.kind(), entry.code, entry.title);
     wrap(&mut out, entry.why);
     out.push('\n');
     wrap(&mut out, &format!("Remedy: {}", entry.remedy));
@@ -110,7 +153,7 @@ pub fn page() -> String {
     for chapter in CHAPTERS {
         let _ = writeln!(out, "\n## {}", chapter.title);
         for entry in chapter.entries {
-            let _ = write!(out, "\n### {}\n\n*{}.* ", entry.code, entry.title);
+            let _ = write!(out, "\n### {}\n\n*{}: {}.* ", entry.code, entry.kind(), entry.title);
             let _ = write!(out, "{}\n\n**Remedy:** {}\n\n", entry.why, entry.remedy);
             let _ = match entry.example {
                 Example::Text(text) => writeln!(out, "```toml\n{}\n```", text.trim_end()),
@@ -121,11 +164,11 @@ pub fn page() -> String {
     out
 }
 
-/// Codes and titles, a line each.
+/// Codes, whether they are errors, and titles, a line each.
 pub fn list() -> String {
     let width = all().map(|entry| entry.code.len()).max().unwrap_or(0);
     all().fold(String::new(), |mut out, entry| {
-        let _ = writeln!(out, "{:width$}  {}", entry.code, entry.title);
+        let _ = writeln!(out, "{:width$}  {:7}  {}", entry.code, entry.kind(), entry.title);
         out
     })
 }

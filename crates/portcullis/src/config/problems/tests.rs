@@ -29,8 +29,9 @@ fn every_example_is_found_to_have_its_problem() {
             Example::Words(_) => continue,
         };
         let report = report(&text);
-        let codes: BTreeSet<_> = report.findings().iter().map(|found| found.code).collect();
-        assert!(codes.contains(entry.code), "{}: {codes:?}\n{report}", entry.code);
+        let severity =
+            report.findings().iter().find(|at| at.code == entry.code).map(|at| at.severity);
+        assert_eq!(severity, Some(entry.severity()), "{}\n{report}", entry.code);
     }
 }
 
@@ -126,6 +127,7 @@ fn every_warning_has_a_remedy_where_it_is_found_too() {
 
 #[test]
 fn entries_are_written_in_one_style() {
+    assert!(WARNINGS.iter().all(|code| find(code).is_some()));
     for entry in all() {
         let Entry { code, title, why, remedy, .. } = entry;
         assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-' || b.is_ascii_digit()));
@@ -150,5 +152,6 @@ fn the_page_is_that_of_the_table() {
 fn near_codes_are_suggested() {
     assert_eq!(hint("monotone_sequence"), "did you mean `monotone-sequence`?");
     assert_eq!(hint("guarded-knok"), "did you mean `guarded-knock`?");
+    assert_eq!(hint("monotone"), "did you mean `monotone-sequence`?");
     assert_eq!(hint("banana"), "`portcullis check --codes` lists them all");
 }
