@@ -8,10 +8,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "backend-cannot",
         title: "This works with nftables alone",
-        why: "Chains of iptables cannot say it, and a gate that leaves it out in silence would be another gate \
+        why: "Chains of iptables cannot say it (a name would be looked up once and never again), and a gate that leaves it out in silence would be another gate \
               than the one that is written down.",
         remedy: "Write `backend = \"nftables\"`, or take it out.",
-        example: Text("[gate]\nbackend = \"iptables\"\nstance  = \"closed\""),
+        example: Text("[gate]\nbackend = \"iptables\"\nallow   = [\"admin.example.org\"]"),
     },
     Entry {
         code: "backend-not-here",
