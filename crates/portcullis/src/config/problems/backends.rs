@@ -64,10 +64,15 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "backend-same-name",
         title: "The sets of two doors would have the same name",
-        why: "Names of sets and lists are short, so long names of doors are shortened to a checksum. These two have \
-              the same, and a grant of one would open the other.",
+        why: "Names of sets and lists are short, so long names of doors are shortened to a checksum. These two come \
+              to the same, and a grant of one would open the other.",
         remedy: "Give one of them another name.",
-        example: Words("in two long names of doors that are made to have the same checksum"),
+        // The second is the checksum of the first (FNV-1a).
+        example: Text(
+            "[gate]\nbackend = \"ipset\"\n\n[door.office-of-the-administrators]\nguards   = [\"tcp/22\"]\n\
+             sequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\n[door.141c77875722be]\nguards   = \
+             [\"tcp/80\"]\nsequence = [\"tcp/5\", \"udp/9\", \"tcp/3\"]",
+        ),
     },
     Entry {
         code: "backend-too-many-lists",

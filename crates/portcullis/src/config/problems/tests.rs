@@ -37,9 +37,9 @@ fn every_example_is_found_to_have_its_problem() {
 
 #[test]
 fn what_is_told_in_words_alone_is_tested_elsewhere() {
-    // `not-utf8`, `file-mode`: tests/check.rs. `file-owner`: config/read.rs. `duplicate-door`: core, policy/check/tests.rs.
-    // `backend-same-name`: tests/iptables.rs of the firewall. Those of the host: config/host.rs.
-    // `backend-not-here`: the keeper. The other two nobody has seen.
+    // `not-utf8`, `file-mode`: tests/check.rs. `file-owner`: config/read.rs. `duplicate-door`: core,
+    // policy/check/tests.rs. Those of the host: config/host.rs. `backend-not-here`:
+    // tests/iptables/loading.rs. The other two nobody has seen.
     let words: Vec<_> =
         all().filter(|entry| matches!(entry.example, Example::Words(_))).map(|e| e.code).collect();
     let known = [
@@ -48,7 +48,6 @@ fn what_is_told_in_words_alone_is_tested_elsewhere() {
         "too-many-overlaps",
         "unreachable-stage",
         "backend-not-here",
-        "backend-same-name",
         "file-mode",
         "file-owner",
         "knock-answered",
