@@ -1,24 +1,33 @@
 //! What a sequence is worth: how many there are, and what gets through by accident.
 
 mod count;
+mod guess;
+mod natural;
 mod sweep;
+mod swept;
 #[cfg(test)]
 mod tests;
 mod usable;
 
+pub use count::{Counts, Orders};
+pub use guess::guesses_heard;
+pub use natural::Natural;
 pub use sweep::{Sweep, SweepOrder, easiest_sweep, monotone};
 pub use usable::Usable;
 
 /// How hard one door is to guess.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Strength {
-    /// Exactly how many sequences of this length the rules allow; `None` when `u128` cannot hold it.
-    pub sequences: Option<u128>,
+    /// How many sequences of this length the rules allow.
+    pub sequences: Natural,
+    /// Whether there are exactly so many. Otherwise there are a few less, on a host with so few usable
+    /// ports that what a sweep opens cannot be counted ([`Orders::unswept`]).
+    pub exact: bool,
     /// The logarithm of that to base 2.
     pub bits: f64,
     /// Sequences that a guesser tries with each packet, because wrong ports are forgiven: the ways
     /// to place the knocks before the last among the packets that came within reach.
-    pub tried_per_packet: u128,
+    pub tried_per_packet: Natural,
     /// Packets that a guesser needs on average.
     pub packets: f64,
 }
@@ -31,17 +40,19 @@ impl Strength {
     /// alone: no knock repeats the one before, the numbers neither only rise nor only fall, and no
     /// repeated sweep touches them with `tolerate` or fewer wrong ports between.
     pub fn of(knocks: usize, tolerate: u8, usable: &Usable) -> Self {
-        let sequences = count::allowed(knocks, tolerate, usable);
-        let about = match sequences {
-            Some(exact) => exact as f64,
-            None => count::roughly(knocks, usable),
-        };
+        Self::counted(&Counts::of(knocks, tolerate, usable), knocks, tolerate)
+    }
+
+    /// The same where they have been counted already.
+    pub fn counted(counts: &Counts, knocks: usize, tolerate: u8) -> Self {
+        let (sequences, exact) = counts.in_force();
         // The last knock is the packet just sent; the others lie among those before it.
         let before = knocks.saturating_sub(1);
-        let reach = (before as u128).saturating_add(u128::from(tolerate));
-        let tried_per_packet = count::choose(reach, before).unwrap_or(u128::MAX).max(1);
-        let packets = about / tried_per_packet as f64 / 2.0;
-        Self { sequences, bits: log2(about), tried_per_packet, packets }
+        let reach = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(u32::from(tolerate));
+        let tried_per_packet = count::choose(reach, before);
+        let packets = sequences.as_f64() / tried_per_packet.as_f64() / 2.0;
+        let (sequences, bits) = (sequences.clone(), sequences.log2());
+        Self { sequences, exact, bits, tried_per_packet, packets }
     }
 
     /// Seconds that guessing takes on average, at this many packets per second.
@@ -51,7 +62,7 @@ impl Strength {
 
     /// Bits that forgiving wrong ports gives away.
     pub fn bits_lost(&self) -> f64 {
-        log2(self.tried_per_packet as f64)
+        self.tried_per_packet.log2()
     }
 }
 

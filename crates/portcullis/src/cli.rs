@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, ban, bans, boot, check, compile, completions, confirm, demo, doors, explain, grant,
-    grants, import, knock, man, remove, revoke, rollback, run, status, unban,
+    apply, ban, bans, boot, check, compile, completions, confirm, count, demo, doors, explain,
+    grant, grants, import, knock, man, remove, revoke, rollback, run, status, unban,
 };
 use crate::complete;
 use crate::exit::Exit;
@@ -24,6 +24,8 @@ pub struct Cli {
 enum Command {
     /// Say what is wrong with a configuration, and how strong its doors are
     Check(check::Args),
+    /// Count the sequences that the rules allow, and say how long guessing one takes
+    Count(count::Args),
     /// Print the firewall rules that a configuration means
     Compile(compile::Args),
     /// Load the rules into the kernel
@@ -90,6 +92,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Check(args) => check::run(&args),
+        Command::Count(args) => count::run(&args),
         Command::Compile(args) => compile::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::Confirm(args) => confirm::run(&args),

@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use portcullis::config;
+use portcullis::config::{self, problems};
 use portcullis_core::policy::Severity;
 
 fn crate_dir() -> &'static Path {
@@ -199,6 +200,67 @@ fn exit_codes_tell_a_bad_file_from_a_missing_one() {
     let output = portcullis(&["check", "-"], &too_large);
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(text(&output.stderr), "error: `<stdin>` is larger than 16 MiB\n");
+}
+
+#[test]
+fn what_this_host_does_with_a_configuration_is_worth_a_warning() {
+    let check = |config: &str, more: &[&str]| {
+        let output = portcullis(&[&["check", "-"], more].concat(), config.as_bytes());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr).to_owned()
+    };
+    let door = |protocol: &str, port: u16| {
+        format!(
+            "[door.ssh]\nguards = [\"tcp/22\"]\nsequence = [\"udp/9\", \"{protocol}/{port}\", \"tcp/5\"]\n"
+        )
+    };
+    for (at, answered) in [("0.0.0.0:0", true), ("[::]:0", true), ("127.0.0.1:0", false)] {
+        let tcp = TcpListener::bind(at).unwrap();
+        let udp = UdpSocket::bind(at).unwrap();
+        for (protocol, at) in [("tcp", tcp.local_addr()), ("udp", udp.local_addr())] {
+            let config = door(protocol, at.unwrap().port());
+            let said = check(&config, &[]);
+            assert_eq!(said.contains("warning[knock-answered]"), answered, "{protocol} {said}");
+            assert_eq!(said.contains(" at knock 2 of door `ssh`: "), answered, "{said}");
+            // A good configuration keeps its secret.
+            assert!(!said.contains("sequence"), "{said}");
+            assert_eq!(check(&config, &["--no-host"]), "<stdin>: ok, 1 door\n");
+        }
+    }
+    let config = format!("[gate]\ninterfaces = [\"nosuch0\"]\n{SHORTEST}");
+    assert!(check(&config, &[]).contains("warning[interface-missing]"));
+    assert_eq!(check(&config, &["--no-host"]), "<stdin>: ok, 1 door\n");
+}
+
+#[test]
+fn every_code_is_explained() {
+    let list = portcullis(&["check", "--codes"], b"");
+    assert_eq!((list.status.code(), text(&list.stderr)), (Some(0), ""));
+    assert_eq!(portcullis(&["check", "--explain"], b"").stdout, list.stdout);
+    let codes: Vec<_> =
+        text(&list.stdout).lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(codes.len(), problems::all().count());
+    for code in ["monotone-sequence", "recent-evicts", "too-many-doors", "file-mode"] {
+        assert!(codes.contains(&code));
+        let output = portcullis(&["check", "--explain", code], b"");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+        let entry = problems::find(code).unwrap();
+        let shown = text(&output.stdout);
+        assert!(shown.contains(&format!("[{code}]: {}\n\n", entry.title)), "{shown}");
+        assert!(shown.contains("\nRemedy: ") && shown.contains("\nFound in"), "{shown}");
+        assert!(shown.lines().all(|line| line.starts_with("    ") || line.len() <= 80), "{shown}");
+    }
+    for (code, hint) in [
+        ("monotone-sequense", "did you mean `monotone-sequence`?"),
+        ("\u{1b}[31m", "`portcullis check --codes` lists them all"),
+    ] {
+        let output = portcullis(&["check", "--explain", code], b"");
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""));
+        let code = code.replace('\u{1b}', "\\u{1b}");
+        let expected = format!("error: there is no code `{code}`\n  hint: {hint}\n");
+        assert_eq!(text(&output.stderr), expected);
+    }
+    assert_eq!(portcullis(&["check", "-", "--codes"], b"").status.code(), Some(2));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Allowed, Door, DoorId, DoorName, Policy, Port, Problem, Recogniser, Refuse, Stance};
 use crate::automaton::{Automaton, ConflictKind, StateId, Transition};
@@ -21,6 +22,8 @@ pub enum Place {
     Whole,
     /// The gate's stance.
     Stance,
+    /// How the gate refuses.
+    Refuse,
     /// The gate's `log_refused`.
     LogRefused,
     /// An entry of the gate's interfaces.
@@ -78,6 +81,12 @@ pub struct Finding {
 /// SYNs that TCP sends in the first minute for one connection that nobody answers (Linux: after 1, 3, 7,
 /// 15 and 31 seconds again).
 pub(super) const TRIES_OF_TCP: u32 = 6;
+
+/// From above this on, few forged packets a second fill the kernel's table of attempts.
+const LONG_STEP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Above this a grant is for more than starting a connection.
+const LONG_OPEN_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// Everything that is wrong with a policy, in the order of the file. A policy may be used when none
 /// of the findings is an [error](Severity::Error).
@@ -168,6 +177,9 @@ impl Check<'_> {
         let gate = &self.policy.gate;
         if gate.log_refused && gate.stance == Stance::Guard {
             self.report(Place::LogRefused, Problem::LogInGuard);
+        }
+        if gate.stance == Stance::Guard && gate.refuse != Refuse::LikeClosed {
+            self.report(Place::Refuse, Problem::RefusalStandsOut { refuse: gate.refuse });
         }
         let count = gate.public.len();
         if count > limits::MAX_PUBLIC {
@@ -320,12 +332,17 @@ impl Check<'_> {
         }
         if door.step_timeout > limits::MAX_STEP_TIMEOUT {
             self.report(Place::StepTimeout(id), Problem::StepTimeoutTooLong);
+        } else if door.step_timeout > LONG_STEP_TIMEOUT && door.is_seen_by(Recogniser::Kernel) {
+            let step_timeout = door.step_timeout;
+            self.report(Place::StepTimeout(id), Problem::StepTimeoutLong { step_timeout });
         }
         if door.open_for < limits::MIN_OPEN_FOR {
             self.report(Place::OpenFor(id), Problem::OpenForTooShort);
         }
         if door.open_for > limits::MAX_OPEN_FOR {
             self.report(Place::OpenFor(id), Problem::OpenForTooLong);
+        } else if door.open_for > LONG_OPEN_FOR && !door.guards.is_empty() {
+            self.report(Place::OpenFor(id), Problem::OpenForLong);
         }
         if door.tolerate > limits::MAX_TOLERATE {
             let tolerate = door.tolerate;

@@ -6,7 +6,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::check::TRIES_OF_TCP;
-use super::{DoorName, Port, Severity};
+use super::{DoorName, Port, Refuse, Severity};
 use crate::limits;
 use crate::strength::Sweep;
 
@@ -17,6 +17,7 @@ pub enum Problem {
     NoDoor,
     NobodyGetsIn,
     LogInGuard,
+    RefusalStandsOut { refuse: Refuse },
     TooManyAllowed { count: usize },
     TooManyHosts { count: usize },
     DuplicateAllowed,
@@ -52,8 +53,10 @@ pub enum Problem {
     UnreachableStage { stage: usize, port: Port },
     StepTimeoutTooShort,
     StepTimeoutTooLong,
+    StepTimeoutLong { step_timeout: Duration },
     OpenForTooShort,
     OpenForTooLong,
+    OpenForLong,
     TolerateTooLarge { tolerate: u8 },
     SweepOpens { sweep: Sweep, wrong: u64 },
     TooManyDurations { count: usize },
@@ -67,6 +70,7 @@ impl Problem {
             Self::NoDoor => "no-door",
             Self::NobodyGetsIn => "nobody-gets-in",
             Self::LogInGuard => "log-in-guard",
+            Self::RefusalStandsOut { .. } => "refusal-stands-out",
             Self::TooManyAllowed { .. } => "too-many-allowed",
             Self::TooManyHosts { .. } => "too-many-hosts",
             Self::DuplicateAllowed => "duplicate-allowed",
@@ -102,8 +106,10 @@ impl Problem {
             Self::UnreachableStage { .. } => "unreachable-stage",
             Self::StepTimeoutTooShort => "step-timeout-too-short",
             Self::StepTimeoutTooLong => "step-timeout-too-long",
+            Self::StepTimeoutLong { .. } => "step-timeout-long",
             Self::OpenForTooShort => "open-for-too-short",
             Self::OpenForTooLong => "open-for-too-long",
+            Self::OpenForLong => "open-for-long",
             Self::TolerateTooLarge { .. } => "tolerate-too-large",
             Self::SweepOpens { .. } => "sweep-opens",
             Self::TooManyDurations { .. } => "too-many-durations",
@@ -120,6 +126,9 @@ impl Problem {
             | Self::DuplicateAllowed
             | Self::AllowedElsewhere
             | Self::OneTryBans { .. }
+            | Self::RefusalStandsOut { .. }
+            | Self::StepTimeoutLong { .. }
+            | Self::OpenForLong
             | Self::NobodyGetsIn => Severity::Warning,
             _ => Severity::Error,
         }
@@ -164,6 +173,13 @@ impl Problem {
             Self::LogInGuard => {
                 "remove it, or write `stance = \"closed\"`: only then are other packets refused at all"
                     .into()
+            }
+            Self::RefusalStandsOut { refuse: Refuse::Drop } => {
+                "leave `refuse` out, unless other rules of this host drop everything else"
+                    .into()
+            }
+            Self::RefusalStandsOut { .. } => {
+                "leave `refuse` out: no port of a host without a firewall answers so".into()
             }
             Self::TooManyDoors { .. } => format!("a policy has at most {} doors", limits::MAX_DOORS),
             Self::DuplicateDoor { .. } => "give one of them another name".into(),
@@ -226,6 +242,15 @@ impl Problem {
                 Seconds(limits::MIN_STEP_TIMEOUT)
             ),
             Self::StepTimeoutTooLong => format!("at most {}", Seconds(limits::MAX_STEP_TIMEOUT)),
+            Self::StepTimeoutLong { .. } => {
+                "10s is enough for a person with a slow link; `portcullis knock` takes less than one"
+                    .into()
+            }
+            Self::OpenForLong => {
+                "30s is a good value: a grant is for starting a connection, which then lives as long \
+                 as it likes"
+                    .into()
+            }
             Self::OpenForTooShort => format!(
                 "a connection needs time to be made: at least {}, and 30s is a good value",
                 Seconds(limits::MIN_OPEN_FOR)
@@ -276,6 +301,12 @@ impl fmt::Display for Problem {
             Self::BanTimeOutOfRange => f.write_str("a ban cannot last this long"),
             Self::LogInGuard => {
                 f.write_str("refused packets are logged only in the stance `closed`")
+            }
+            Self::RefusalStandsOut { refuse: Refuse::Drop } => {
+                f.write_str("a guarded port is silent, and stands out where other ports answer")
+            }
+            Self::RefusalStandsOut { .. } => {
+                f.write_str("a guarded port says that a firewall stands here, and other ports do not")
             }
             Self::TooManyDoors { count } => write!(f, "there are {count} doors"),
             Self::DuplicateDoor { name } => write!(f, "there are two doors named `{name}`"),
@@ -333,7 +364,18 @@ impl fmt::Display for Problem {
             }
             Self::StepTimeoutTooShort => f.write_str("this is too short for the network"),
             Self::StepTimeoutTooLong | Self::OpenForTooLong => f.write_str("this is too long"),
+            Self::StepTimeoutLong { step_timeout } => write!(
+                f,
+                "attempts live so long that {} packets a second from forged sources keep all of the \
+                 kernel's memory for them in use",
+                u64::from(limits::KERNEL_BUCKETS)
+                    .checked_div(step_timeout.as_secs())
+                    .unwrap_or_default()
+            ),
             Self::OpenForTooShort => f.write_str("this is too short to connect"),
+            Self::OpenForLong => f.write_str(
+                "everybody who shares the address may start connections for more than an hour",
+            ),
             Self::TolerateTooLarge { tolerate } => {
                 write!(f, "{tolerate} wrong ports are too many to forgive")
             }

@@ -35,6 +35,11 @@ impl Usable {
         })
     }
 
+    /// The first `ports` numbers, of each of these protocols.
+    pub fn first(ports: u16, protocols: &[Protocol]) -> Self {
+        Self::new(|port| port.number.get() <= ports && protocols.contains(&port.protocol))
+    }
+
     /// The ports of which `is_usable` says so.
     pub fn new(is_usable: impl Fn(Port) -> bool) -> Self {
         let is = |protocol, number| Port::new(protocol, number).is_some_and(&is_usable);
@@ -68,6 +73,11 @@ impl Usable {
     /// How many numbers are usable with both protocols.
     pub const fn both(&self) -> u32 {
         self.both
+    }
+
+    /// How many numbers are usable with one protocol or both.
+    pub fn numbers(&self) -> u32 {
+        self.total().saturating_sub(self.both)
     }
 
     /// Whether this port is usable.

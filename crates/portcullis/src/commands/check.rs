@@ -1,9 +1,11 @@
-//! `portcullis check`: what is wrong with a configuration, and how strong its doors are.
+//! `portcullis check`: what is wrong with a configuration, what is odd about it on this host, and how
+//! strong its doors are; and what each finding means.
 //!
 //! Doors go to standard output, findings to standard error. The knocks themselves are printed only
 //! when asked for: what a terminal shows is often kept.
 
 mod json;
+mod look;
 #[cfg(test)]
 mod tests;
 pub(super) mod text;
@@ -15,7 +17,9 @@ use std::path::{Path, PathBuf};
 use portcullis_core::policy::{Door, Policy};
 use portcullis_core::strength::{Strength, Usable};
 
-use crate::config::{self, DEFAULT_PATH, LoadError};
+use super::live::say;
+use crate::config::report::plain;
+use crate::config::{self, DEFAULT_PATH, LoadError, problems};
 use crate::exit::{Exit, Failure, Outcome};
 
 /// Arguments of `check`.
@@ -29,26 +33,65 @@ pub struct Args {
     /// Print the knocks of each door too
     #[arg(long)]
     show_knocks: bool,
+    /// Do not look at this host: the configuration is for another one
+    #[arg(long)]
+    no_host: bool,
+    /// Explain this code of a finding: why it matters, and what to do about it; without a code, as
+    /// --codes
+    #[arg(
+        long,
+        value_name = "CODE",
+        num_args = 0..=1,
+        default_missing_value = "",
+        conflicts_with_all = ["file", "json", "show_knocks", "no_host", "codes"]
+    )]
+    explain: Option<String>,
+    /// List the codes that findings can have
+    #[arg(long, conflicts_with_all = ["file", "json", "show_knocks", "no_host"])]
+    codes: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
+    match args.explain.as_deref() {
+        Some("") => return list(),
+        Some(code) => return explain(code),
+        None if args.codes => return list(),
+        None => {}
+    }
     let path = args.file.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
-    let (policy, report) = match config::load(path) {
+    let (host, unseen) = if args.no_host { Default::default() } else { look::look() };
+    let (policy, report) = match config::load_on(&host, path) {
         Ok(loaded) => (loaded.policy, loaded.warnings),
         Err(LoadError::Unreadable(failure)) => return Err(failure),
         Err(LoadError::Invalid(report)) => (Policy::default(), report),
     };
     if args.json {
-        print(&json::render(&policy, &report, args.show_knocks))?;
+        print(&json::render(&policy, &report, &unseen, args.show_knocks))?;
     } else {
         print(&text::doors(&policy, args.show_knocks))?;
         print(&text::bans(&policy))?;
         report.show();
-        // Nothing can be done when there is nobody to tell.
-        let _ = writeln!(anstream::stderr(), "{}", text::verdict(&policy, &report));
+        for line in &unseen {
+            say(&format!("not looked at: {line}"));
+        }
+        say(&text::verdict(&policy, &report));
     }
     Ok(if report.errors() == 0 { Exit::Done } else { Exit::No })
+}
+
+fn list() -> Outcome {
+    print(&problems::list())?;
+    Ok(Exit::Done)
+}
+
+fn explain(code: &str) -> Outcome {
+    let Some(entry) = problems::find(code) else {
+        let failure = Failure::wrong_use(format!("there is no code `{}`", plain(code)));
+        return Err(failure.hint(problems::hint(code)));
+    };
+    print(&problems::text(entry))?;
+    Ok(Exit::Done)
 }
 
 /// Writes to standard output, without colours where they are not wanted.
@@ -70,10 +113,13 @@ pub(super) fn with_strength(policy: &Policy) -> Vec<(&Door, Strength)> {
     let usable = Usable::of(policy);
     let strength = |door: &Door| {
         let (knocks, tolerate) = (door.sequence.len(), door.tolerate);
-        *known.entry((knocks, tolerate)).or_insert_with(|| Strength::of(knocks, tolerate, &usable))
+        let strength = known
+            .entry((knocks, tolerate))
+            .or_insert_with(|| Strength::of(knocks, tolerate, &usable));
+        strength.clone()
     };
     policy.doors.iter().zip(policy.doors.iter().map(strength)).collect()
 }
 
 /// The rates at which the time to guess is given, in packets per second.
-const RATES: [u32; 2] = [1_000, 100_000];
+pub(super) const RATES: [u32; 2] = [1_000, 100_000];

@@ -8,6 +8,7 @@ pub mod check;
 pub mod compile;
 pub mod completions;
 pub mod confirm;
+pub mod count;
 pub mod demo;
 pub mod doors;
 pub mod explain;

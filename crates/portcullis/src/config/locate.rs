@@ -73,6 +73,7 @@ pub fn span(meaning: &Meaning, place: Place) -> Option<Span> {
     match place {
         Place::Whole => None,
         Place::Stance => meaning.stance.clone(),
+        Place::Refuse => meaning.refuse_span.clone(),
         Place::LogRefused => meaning.log_refused.clone(),
         Place::Interface(index) => element(&meaning.interfaces, index),
         Place::Public(index) => element(&meaning.public, index),

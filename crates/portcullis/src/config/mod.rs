@@ -10,6 +10,8 @@
 //! | `meaning`, `door`, `hook` | the keys: tree to policy |
 //! | [`backend`] | which back end it is for, and what that one cannot do |
 //! | [`keys`] | what each key means, for the reader and for the manual |
+//! | [`host`] | what a configuration means for one host: services at its knocks, interfaces without a gate |
+//! | [`problems`] | each code that a finding can have, explained |
 //! | `locate` | what the check of the policy finds, put where it stands in the file |
 //! | `suggest` | "did you mean" |
 //!
@@ -19,9 +21,11 @@ pub mod backend;
 mod door;
 pub mod duration;
 mod hook;
+pub mod host;
 pub mod keys;
 mod locate;
 mod meaning;
+pub mod problems;
 pub mod read;
 mod reader;
 pub mod report;
@@ -37,6 +41,7 @@ use portcullis_core::policy::{Policy, Severity};
 
 use crate::exit::Failure;
 pub use backend::Backend;
+pub use host::Host;
 pub use read::{LoadError, MAX_BYTES};
 pub use report::{Diagnostic, Report};
 
@@ -81,11 +86,24 @@ impl Loaded {
 /// # Errors
 /// Everything that is wrong with it, of syntax, of meaning, and what the check of the policy found.
 pub fn parse_str(path: &str, text: &str) -> Result<Loaded, Report> {
-    parse_for(path, text, &|named| named)
+    parse_for(path, text, &|named| named, None)
 }
 
-/// As [`parse_str`], for another back end than the configuration names.
-fn parse_for(path: &str, text: &str, choose: Choose<'_>) -> Result<Loaded, Report> {
+/// As [`parse_str`], with what it means for this host.
+///
+/// # Errors
+/// As [`parse_str`].
+pub fn parse_on(host: &Host, path: &str, text: &str) -> Result<Loaded, Report> {
+    parse_for(path, text, &|named| named, Some(host))
+}
+
+/// As [`parse_str`], for another back end than the configuration names, and for a host.
+fn parse_for(
+    path: &str,
+    text: &str,
+    choose: Choose<'_>,
+    host: Option<&Host>,
+) -> Result<Loaded, Report> {
     // Some editors begin a file with a byte order mark. TOML does not count it, nor do columns.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut found = Vec::new();
@@ -96,6 +114,9 @@ fn parse_for(path: &str, text: &str, choose: Choose<'_>) -> Result<Loaded, Repor
         meaning.backend = choose(meaning.backend);
         locate::check(&meaning, &mut found);
         backend::settle(&mut meaning, &mut found);
+        if let Some(host) = host {
+            host::check(&meaning, host, &mut found);
+        }
     }
     let warnings = Report::new(path, text, found);
     if warnings.errors() > 0 {
@@ -111,14 +132,22 @@ fn parse_for(path: &str, text: &str, choose: Choose<'_>) -> Result<Loaded, Repor
 /// # Errors
 /// That it cannot be read, or what is wrong with it.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    read_for(path, &|named| named)
+    read_for(path, &|named| named, None)
 }
 
-fn read_for(path: &Path, choose: Choose<'_>) -> Result<Loaded, LoadError> {
+/// As [`load`], with what it means for this host.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_on(host: &Host, path: &Path) -> Result<Loaded, LoadError> {
+    read_for(path, &|named| named, Some(host))
+}
+
+fn read_for(path: &Path, choose: Choose<'_>, host: Option<&Host>) -> Result<Loaded, LoadError> {
     let source = read::read(path)?;
     let mut loaded = match &source.bad_utf8 {
         Some(at) => Err(Report::new(&source.name, &source.text, vec![at.clone()])),
-        None => parse_for(&source.name, &source.text, choose),
+        None => parse_for(&source.name, &source.text, choose, host),
     };
     let report = match &mut loaded {
         Ok(loaded) => &mut loaded.warnings,
@@ -146,7 +175,7 @@ pub fn load_for_backend(
     path: Option<&Path>,
     choose: impl Fn(Backend) -> Backend,
 ) -> Result<Loaded, Failure> {
-    match read_for(path.unwrap_or(Path::new(DEFAULT_PATH)), &choose) {
+    match read_for(path.unwrap_or(Path::new(DEFAULT_PATH)), &choose, None) {
         Ok(loaded) => {
             loaded.warnings.show();
             Ok(loaded)

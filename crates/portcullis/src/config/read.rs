@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use nix::unistd::geteuid;
 use portcullis_core::policy::Severity;
 
 use super::DEFAULT_PATH;
@@ -99,29 +100,45 @@ fn take(from: impl Read, most: u64, into: &mut Vec<u8>) -> io::Result<()> {
     from.take(most.saturating_add(1)).read_to_end(into).map(|_| ())
 }
 
-/// The file holds the knocks: whoever can read it can open the doors, and whoever can write it can
-/// do away with them.
-fn too_open(file: &File, name: &str) -> io::Result<Option<Diagnostic>> {
+/// The file holds the knocks: whoever can read it can open the doors, and whoever can change it can do
+/// away with them, and have commands run.
+fn too_open(file: &File, name: &str) -> io::Result<Vec<Diagnostic>> {
     let metadata = file.metadata()?;
-    let mode = metadata.permissions().mode();
+    if !metadata.is_file() {
+        return Ok(Vec::new());
+    }
+    let mode = of_mode(metadata.permissions().mode(), name);
+    let owner = of_owner(metadata.uid(), geteuid().as_raw(), name);
+    Ok(mode.into_iter().chain(owner).collect())
+}
+
+fn of_mode(mode: u32, name: &str) -> Option<Diagnostic> {
     let others_can = match (mode & 0o044 != 0, mode & 0o022 != 0) {
-        _ if !metadata.is_file() => return Ok(None),
         (true, true) => "read and change",
         (true, false) => "read",
         (false, true) => "change",
-        (false, false) => return Ok(None),
+        (false, false) => return None,
     };
-    Ok(Some(Diagnostic {
-        severity: Severity::Warning,
-        code: "file-mode",
-        message: format!(
-            "others can {others_can} this file (mode {:04o}), which holds the knocks",
-            mode & 0o7777
-        ),
-        span: None,
-        related: None,
-        hint: Some(format!("chmod 600 {name}")),
-    }))
+    let message = format!(
+        "others can {others_can} this file (mode {:04o}), which holds the knocks",
+        mode & 0o7777
+    );
+    Some(warning("file-mode", message, format!("chmod 600 {name}")))
+}
+
+/// An ordinary user may look at a file of his own; root should not do what another user's file says.
+fn of_owner(owner: u32, reader: u32, name: &str) -> Option<Diagnostic> {
+    if reader != 0 || owner == 0 {
+        return None;
+    }
+    let message =
+        format!("this file belongs to user {owner}, who can change what root does with it");
+    Some(warning("file-owner", message, format!("chown root {name}")))
+}
+
+fn warning(code: &'static str, message: String, hint: String) -> Diagnostic {
+    let severity = Severity::Warning;
+    Diagnostic { severity, code, message, span: None, related: None, hint: Some(hint) }
 }
 
 fn failure(path: &Path, name: &str, error: &io::Error) -> Failure {
@@ -138,5 +155,19 @@ fn failure(path: &Path, name: &str, error: &io::Error) -> Failure {
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_warned_of_the_files_of_others() {
+        let found = |owner, reader| of_owner(owner, reader, "a.toml").map(|found| found.code);
+        assert_eq!(found(1_000, 0), Some("file-owner"));
+        for (owner, reader) in [(0, 0), (1_000, 1_000), (0, 1_000)] {
+            assert_eq!(found(owner, reader), None);
+        }
     }
 }

@@ -160,6 +160,7 @@ const fn door_of(place: Place) -> Option<DoorId> {
     match place {
         Place::Whole
         | Place::Stance
+        | Place::Refuse
         | Place::LogRefused
         | Place::Allow(_)
         | Place::BanStrikes

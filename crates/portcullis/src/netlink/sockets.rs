@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 
 use nix::errno::Errno;
 use nix::sys::socket::AddressFamily;
-use portcullis_core::policy::Protocol;
+use portcullis_core::policy::{Port, Protocol};
 
 use super::message::Message;
 use super::socket::{Error, Family, Socket};
@@ -16,6 +16,11 @@ const SOCK_DESTROY: u16 = 21;
 /// `TCP_TIME_WAIT`, `TCP_CLOSE` and `TCP_LISTEN` (`include/net/tcp_states.h`): no connection, or none
 /// any more. A UDP socket with a far end is in the state of an established connection.
 const NOT_CONNECTED: [u32; 3] = [6, 7, 10];
+
+/// `TCP_CLOSE`: a UDP socket without a far end, which takes datagrams of anybody.
+const CLOSE: u32 = 7;
+/// `TCP_LISTEN`.
+const LISTEN: u32 = 10;
 
 /// Where `struct inet_diag_sockid` begins in `struct inet_diag_msg`.
 const ID: usize = 4;
@@ -81,6 +86,27 @@ impl Sockets {
         Ok(all)
     }
 
+    /// The ports at which a program of this host answers everybody, each with the address that it is
+    /// bound to, which may be the unspecified one.
+    ///
+    /// # Errors
+    ///
+    /// As [`connected`](Self::connected).
+    pub fn listening(&mut self) -> Result<Vec<(Port, IpAddr)>, Error> {
+        let mut all = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            for (protocol, state) in [(Protocol::Tcp, LISTEN), (Protocol::Udp, CLOSE)] {
+                let request = request(family as u8, protocol, 1 << state, &[0; ID_LENGTH]);
+                all.extend(self.socket.dump(
+                    SOCK_DIAG_BY_FAMILY,
+                    |w| w.raw(&request),
+                    |all: &mut Vec<_>, message| all.extend(bound(message, protocol)),
+                )?);
+            }
+        }
+        Ok(all)
+    }
+
     /// Ends a connection, as if it had been reset; whether it was still there. The program that has
     /// it is told with its next call (`ECONNABORTED`), and so is the far end of a TCP connection.
     ///
@@ -105,6 +131,27 @@ fn request(family: u8, protocol: Protocol, states: u32, id: &[u8; ID_LENGTH]) ->
     bytes
 }
 
+/// Where the socket of a `struct inet_diag_msg` is bound.
+fn bound(message: &Message<'_>, protocol: Protocol) -> Option<(Port, IpAddr)> {
+    if message.kind != SOCK_DIAG_BY_FAMILY {
+        return None;
+    }
+    let family = *message.body.first()?;
+    let id = message.body.get(ID..)?;
+    let (&local, rest) = id.split_first_chunk::<2>()?;
+    let (_, rest) = rest.split_first_chunk::<2>()?;
+    Some((Port::new(protocol, u16::from_be_bytes(local))?, ip_address(family, rest)?))
+}
+
+/// An address at the beginning of these bytes. An IPv4 address in IPv6 clothes is an IPv4 address.
+fn ip_address(family: u8, bytes: &[u8]) -> Option<IpAddr> {
+    Some(if i32::from(family) == AddressFamily::Inet as i32 {
+        IpAddr::V4(Ipv4Addr::from(*bytes.first_chunk()?))
+    } else {
+        IpAddr::V6(Ipv6Addr::from(*bytes.first_chunk()?)).to_canonical()
+    })
+}
+
 /// A `struct inet_diag_msg`; `None` if it is of another port.
 fn read(message: &Message<'_>, protocol: Protocol, port: Option<NonZeroU16>) -> Option<Connected> {
     if message.kind != SOCK_DIAG_BY_FAMILY {
@@ -115,12 +162,7 @@ fn read(message: &Message<'_>, protocol: Protocol, port: Option<NonZeroU16>) -> 
     let (&local, rest) = id.split_first_chunk::<2>()?;
     let (&remote, rest) = rest.split_first_chunk::<2>()?;
     let (_, rest) = rest.split_first_chunk::<16>()?;
-    let address = if i32::from(family) == AddressFamily::Inet as i32 {
-        IpAddr::V4(Ipv4Addr::from(*rest.first_chunk()?))
-    } else {
-        IpAddr::V6(Ipv6Addr::from(*rest.first_chunk()?)).to_canonical()
-    };
-    let remote = SocketAddr::new(address, u16::from_be_bytes(remote));
+    let remote = SocketAddr::new(ip_address(family, rest)?, u16::from_be_bytes(remote));
     let ours = port.is_none_or(|port| u16::from_be_bytes(local) == port.get());
     ours.then_some(Connected { family, protocol, id, remote })
 }

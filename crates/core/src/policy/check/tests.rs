@@ -99,6 +99,7 @@ fn strikes_and_times_of_bans() {
     let day = Duration::from_secs(86_400);
     policy.gate.ban = Some(Ban { strikes: 6, within: day, time: day * 31 });
     policy.gate.refuse = Refuse::Drop;
+    policy.gate.stance = Stance::Closed;
     assert_eq!(
         found(&policy),
         [
@@ -225,7 +226,7 @@ fn durations_have_limits_that_are_themselves_allowed() {
     ] {
         policy.doors[0].step_timeout = step_timeout;
         policy.doors[0].open_for = open_for;
-        assert_eq!(found(&policy), []);
+        assert!(check(&policy).iter().all(|f| f.problem.severity() == Severity::Warning));
     }
     policy.doors[0].step_timeout = limits::MIN_STEP_TIMEOUT - millis(1);
     policy.doors[0].open_for = limits::MIN_OPEN_FOR - millis(1);
@@ -259,6 +260,38 @@ fn what_is_far_too_large_is_refused_and_nothing_more() {
     assert_eq!(found(&policy), [("too-many-knocks", Place::Sequence(FIRST))]);
     policy.doors[0].guards.clear();
     assert!(found(&policy).contains(&("no-guards", Place::Guards(FIRST))));
+}
+
+#[test]
+fn what_is_legal_and_weak_is_worth_a_warning() {
+    let mut policy = policy(&[SSH]);
+    let warned = |policy: &Policy| {
+        assert!(check(policy).iter().all(|f| f.problem.severity() == Severity::Warning));
+        found(policy)
+    };
+    for (stance, refuse, stands_out) in [
+        (Stance::Guard, Refuse::LikeClosed, false),
+        (Stance::Guard, Refuse::Drop, true),
+        (Stance::Guard, Refuse::Reject, true),
+        // There every port refuses so.
+        (Stance::Closed, Refuse::Drop, false),
+        (Stance::Closed, Refuse::Reject, false),
+    ] {
+        (policy.gate.stance, policy.gate.refuse) = (stance, refuse);
+        let expected = [("refusal-stands-out", Place::Refuse)];
+        assert_eq!(warned(&policy), if stands_out { &expected[..] } else { &[] });
+    }
+    policy.doors[0].step_timeout = Duration::from_secs(30);
+    policy.doors[0].open_for = Duration::from_secs(3_600);
+    assert_eq!(warned(&policy), []);
+    policy.doors[0].step_timeout = Duration::from_secs(60);
+    policy.doors[0].open_for = Duration::from_secs(3_601);
+    let long = ("open-for-long", Place::OpenFor(FIRST));
+    assert_eq!(warned(&policy), [("step-timeout-long", Place::StepTimeout(FIRST)), long]);
+    assert!(check(&policy)[0].problem.to_string().contains(" 17476 packets a second "));
+    // The memory of the daemon is the same whatever happens.
+    policy.doors[0].recogniser = Recogniser::Daemon;
+    assert_eq!(warned(&policy), [long]);
 }
 
 #[test]

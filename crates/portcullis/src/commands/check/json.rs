@@ -9,7 +9,7 @@ use super::{RATES, with_strength};
 use crate::config::{Diagnostic, Report};
 
 /// The object, and a newline.
-pub fn render(policy: &Policy, report: &Report, show_knocks: bool) -> String {
+pub fn render(policy: &Policy, report: &Report, unseen: &[String], show_knocks: bool) -> String {
     let doors = with_strength(policy);
     let object = json!({
         "file": report.path(),
@@ -21,6 +21,7 @@ pub fn render(policy: &Policy, report: &Report, show_knocks: bool) -> String {
             "for_ms": millis(ban.time),
         })),
         "findings": report.findings().iter().map(|found| finding(report, found)).collect::<Vec<_>>(),
+        "not_looked_at": unseen,
     });
     format!("{object:#}\n")
 }
@@ -46,7 +47,8 @@ fn door(door: &Door, strength: &Strength, show_knocks: bool) -> Value {
             .and_then(|hooks| hooks.on_close.as_ref())
             .map(Hook::arguments),
         // A string: most readers of JSON keep only 53 bits of a number.
-        "sequences": strength.sequences.map(|exact| exact.to_string()),
+        "sequences": strength.sequences.to_string(),
+        "exact": strength.exact,
         "bits": strength.bits,
         "bits_lost_to_tolerate": strength.bits_lost(),
         "seconds_to_guess_at_packets_per_second": seconds,

@@ -28,11 +28,13 @@ pub fn bans(policy: &Policy) -> String {
     let Some(ban) = policy.gate.ban else { return String::new() };
     let bold = anstyle::Style::new().bold();
     format!(
-        "{bold}bans{bold:#}\n  {:<13} {} strikes within {} ban for {}\n  {:<13} {}\n\n",
+        "{bold}bans{bold:#}\n  {:<13} {} strikes within {} ban for {}\n  {:<13} {}\n  {:<13} {}\n\n",
         "rule",
         grouped(&ban.strikes.to_string()),
         duration::format(ban.within),
         duration::format(ban.time),
+        "to guess",
+        "takes as long with bans as without: a right knock passes a ban",
         "if forged",
         format_args!(
             "{} packets from a forged address keep its owner from public ports; established \
@@ -72,12 +74,12 @@ fn properties(door: &Door, strength: &Strength, show_knocks: bool) -> Vec<(&'sta
             grouped(&strength.tried_per_packet.to_string())
         ),
     };
-    let sequences = match strength.sequences {
-        Some(exact) => {
-            format!("{} sequences, {:.1} bits", grouped(&exact.to_string()), strength.bits)
-        }
-        None => format!("{:.1} bits", strength.bits),
-    };
+    let sequences = format!(
+        "{}{} sequences, {:.1} bits",
+        if strength.exact { "" } else { "at most " },
+        grouped(&strength.sequences.to_string()),
+        strength.bits
+    );
     let guess = RATES.map(|rate| {
         let time = time(strength.seconds_at(f64::from(rate)));
         format!("{time} at {} packets per second", grouped(&rate.to_string()))

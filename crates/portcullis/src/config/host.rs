@@ -1,0 +1,214 @@
+//! What a configuration means for one host.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+
+use portcullis_core::policy::{Allowed, Place, Port, Severity, Stance};
+
+use super::meaning::Meaning;
+use super::report::Diagnostic;
+use super::{error, locate};
+
+/// What there is on a host. `None` is what could not be found out, of which nothing is said.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// Ports at which a program answers others than the host itself.
+    pub listening: Option<BTreeSet<Port>>,
+    /// Its interfaces.
+    pub interfaces: Option<Vec<Interface>>,
+}
+
+/// An interface of a host.
+#[derive(Debug, Clone)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Whether it can be used.
+    pub up: bool,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Adds what is odd about the configuration on this host. All of it is a warning: services and
+/// interfaces come and go.
+pub fn check(meaning: &Meaning, host: &Host, found: &mut Vec<Diagnostic>) {
+    if let Some(listening) = &host.listening {
+        answered_knocks(meaning, listening, found);
+    }
+    if let Some(interfaces) = &host.interfaces {
+        missing_interfaces(meaning, interfaces, found);
+        bare_interfaces(meaning, interfaces, found);
+    }
+}
+
+/// In the stance `closed` nobody is answered at a knock, whatever listens there.
+fn answered_knocks(meaning: &Meaning, listening: &BTreeSet<Port>, found: &mut Vec<Diagnostic>) {
+    if meaning.policy.gate.stance == Stance::Closed {
+        return;
+    }
+    for (id, door) in meaning.policy.doors() {
+        for (index, port) in door.sequence.iter().enumerate() {
+            // What is guarded or public is an error already.
+            let taken = meaning.policy.gate.public.contains(port)
+                || meaning.policy.doors.iter().any(|door| door.guards.contains(port));
+            if taken || !listening.contains(port) {
+                continue;
+            }
+            // The port is not named, nor its line shown: the configuration is good, and its knocks are
+            // secret.
+            let message = format!(
+                "a program of this host answers at knock {} of door `{}`: its clients make this knock \
+                 without knowing, and whoever knocks is answered",
+                index.saturating_add(1),
+                door.name
+            );
+            let place = Place::Door(id);
+            let hint = "use a port with nothing behind it";
+            found.push(warning("knock-answered", meaning, place, message).hint(hint));
+        }
+    }
+}
+
+fn missing_interfaces(meaning: &Meaning, interfaces: &[Interface], found: &mut Vec<Diagnostic>) {
+    for (index, name) in meaning.policy.gate.interfaces.iter().enumerate() {
+        if interfaces.iter().any(|interface| interface.name == name.as_str()) {
+            continue;
+        }
+        let message = format!("this host has no interface `{name}` now");
+        let hint = "look with `ip link`; one that comes later is fine, a misspelled one leaves its \
+                    doors unguarded";
+        let place = Place::Interface(index);
+        found.push(warning("interface-missing", meaning, place, message).hint(hint));
+    }
+}
+
+/// Interfaces that the gate does not stand on, although the internet comes in there: often a tunnel
+/// that brings IPv6.
+fn bare_interfaces(meaning: &Meaning, interfaces: &[Interface], found: &mut Vec<Diagnostic>) {
+    let gate = &meaning.policy.gate;
+    if gate.interfaces.is_empty() {
+        return;
+    }
+    let named = |interface: &&Interface| {
+        let named = |name: &str| name == interface.name;
+        gate.interfaces.iter().any(|name| named(name.as_str()))
+            || gate
+                .allow
+                .iter()
+                .any(|allowed| matches!(allowed, Allowed::Interface(name) if named(name.as_str())))
+    };
+    for interface in interfaces.iter().filter(|interface| interface.up && !named(interface)) {
+        let Some(address) = interface.addresses.iter().find(|address| is_public(**address)) else {
+            continue;
+        };
+        let message = format!(
+            "`{}` has the address {address}, and the gate does not stand there: guarded ports are \
+             open to the internet",
+            interface.name
+        );
+        let span = meaning.interfaces.key.clone().unwrap_or(0..0);
+        let hint = format!(
+            "add \"{}\", or leave `interfaces` out to have the gate on all but loopback",
+            interface.name
+        );
+        let found_here = error("interface-without-gate", span, message).hint(hint);
+        found.push(Diagnostic { severity: Severity::Warning, ..found_here });
+    }
+}
+
+/// Whether the internet may come to this address: it is in none of the blocks for private use
+/// (RFC 1918, 6598, 3927), and of IPv6 in that of global addresses (RFC 4291).
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            let shared = first == 100 && (second & 0xc0) == 64;
+            !(address.is_private()
+                || shared
+                || address.is_link_local()
+                || address.is_loopback()
+                || address.is_unspecified()
+                || address.is_multicast())
+        }
+        IpAddr::V6(address) => is_global(address),
+    }
+}
+
+fn is_global(address: Ipv6Addr) -> bool {
+    address.segments().first().is_some_and(|first| first & 0xe000 == 0x2000)
+}
+
+fn warning(code: &'static str, meaning: &Meaning, place: Place, message: String) -> Diagnostic {
+    let span = locate::span(meaning, place).unwrap_or(0..0);
+    Diagnostic { severity: Severity::Warning, ..error(code, span, message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_on;
+
+    const TEXT: &str = "[gate]\ninterfaces = [\"eth0\", \"eth7\"]\npublic = [\"tcp/80\"]\n\
+        [door.ssh]\nguards = [\"tcp/22\"]\n\
+        sequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n";
+
+    fn host(listening: &[&str], interfaces: &[(&str, bool, &[&str])]) -> Host {
+        let interfaces = interfaces.iter().map(|(name, up, addresses)| Interface {
+            name: (*name).into(),
+            up: *up,
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        });
+        Host {
+            listening: Some(listening.iter().map(|port| port.parse().unwrap()).collect()),
+            interfaces: Some(interfaces.collect()),
+        }
+    }
+
+    fn found(host: &Host, text: &str) -> Vec<(&'static str, String)> {
+        let report = match parse_on(host, "a.toml", text) {
+            Ok(loaded) => loaded.warnings,
+            Err(report) => report,
+        };
+        let place = |at: &Diagnostic| text.get(at.span.clone().unwrap()).unwrap().to_owned();
+        report.findings().iter().map(|at| (at.code, place(at))).collect()
+    }
+
+    #[test]
+    fn a_service_at_a_knock_is_odd() {
+        let eth = [("eth0", true, &[][..]), ("eth7", true, &[])];
+        // At a guarded or a public port there is to be one.
+        let host = host(&["tcp/22", "tcp/80", "udp/7431", "udp/29117", "tcp/9"], &eth);
+        let expected = [("knock-answered", "ssh".to_owned())];
+        assert_eq!(found(&host, TEXT), expected);
+        let closed = TEXT.replace("[gate]", "[gate]\nstance = \"closed\"");
+        assert_eq!(found(&host, closed.as_str()), []);
+        assert_eq!(found(&Host::default(), TEXT), []);
+    }
+
+    #[test]
+    fn interfaces_without_a_gate_are_named_where_the_internet_comes_in() {
+        let others: &[(&str, bool, &[&str])] = &[
+            ("eth0", true, &["203.0.113.7", "2001:db8::7"]),
+            (
+                "lan",
+                true,
+                &["192.168.1.1", "10.0.0.1", "172.16.0.1", "100.64.0.1", "fe80::1", "fd00::1"],
+            ),
+            ("lo", true, &["127.0.0.1", "::1"]),
+            ("down0", false, &["2001:db8:2::1"]),
+        ];
+        let missing = ("interface-missing", "\"eth7\"".to_owned());
+        assert_eq!(found(&host(&[], others), TEXT), std::slice::from_ref(&missing));
+        let mut with_tunnel = others.to_vec();
+        with_tunnel.push(("he-ipv6", true, &["fe80::2", "2001:db8:3::2"]));
+        let bare = ("interface-without-gate", "[\"eth0\", \"eth7\"]".to_owned());
+        assert_eq!(found(&host(&[], &with_tunnel), TEXT), [bare, missing.clone()]);
+        // Who allows all that comes in there has said so.
+        let allowed = TEXT.replace("public", "allow = [\"iface:he-ipv6\"]\npublic");
+        let elsewhere = ("allowed-elsewhere", "\"iface:he-ipv6\"".to_owned());
+        assert_eq!(found(&host(&[], &with_tunnel), &allowed), [missing, elsewhere]);
+        // Named or not, the gate stands on all.
+        let all = TEXT.replace("interfaces = [\"eth0\", \"eth7\"]\n", "");
+        assert_eq!(found(&host(&[], &with_tunnel), &all), []);
+    }
+}

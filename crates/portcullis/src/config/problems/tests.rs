@@ -1,0 +1,156 @@
+//! The table against what the program says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use portcullis_core::policy::Severity;
+
+use super::*;
+use crate::config::{Report, parse_str};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn report(text: &str) -> Report {
+    match parse_str("a.toml", text) {
+        Ok(loaded) => loaded.warnings,
+        Err(report) => report,
+    }
+}
+
+#[test]
+fn every_example_is_found_to_have_its_problem() {
+    for entry in all() {
+        let text = match entry.example {
+            Example::Text(text) => text.to_owned(),
+            Example::Made(_, make) => make(),
+            Example::Words(_) => continue,
+        };
+        let report = report(&text);
+        let severity =
+            report.findings().iter().find(|at| at.code == entry.code).map(|at| at.severity);
+        assert_eq!(severity, Some(entry.severity()), "{}\n{report}", entry.code);
+    }
+}
+
+#[test]
+fn what_is_told_in_words_alone_is_tested_elsewhere() {
+    // `not-utf8`, `file-mode`: tests/check.rs. `file-owner`: config/read.rs. `duplicate-door`: core,
+    // policy/check/tests.rs. Those of the host: config/host.rs. `backend-not-here`:
+    // tests/iptables/loading.rs. The other two nobody has seen.
+    let words: Vec<_> =
+        all().filter(|entry| matches!(entry.example, Example::Words(_))).map(|e| e.code).collect();
+    let known = [
+        "not-utf8",
+        "duplicate-door",
+        "too-many-overlaps",
+        "unreachable-stage",
+        "backend-not-here",
+        "file-mode",
+        "file-owner",
+        "knock-answered",
+        "interface-missing",
+        "interface-without-gate",
+    ];
+    assert_eq!(words, known);
+}
+
+/// What stands between quotation marks at the beginning of these.
+fn quoted<'a>(parts: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    parts.filter_map(|part| part.trim_start().strip_prefix('"')?.split('"').next())
+}
+
+/// Every code that the sources can give to a finding of `check`.
+fn emitted() -> BTreeSet<String> {
+    let root = root();
+    let mut codes = BTreeSet::new();
+    for problem in ["crates/core/src/policy/problem.rs", "crates/firewall/src/iptables/check.rs"] {
+        let text = fs::read_to_string(root.join(problem)).unwrap();
+        let (_, body) = text.split_once("pub const fn code(").unwrap();
+        let (body, _) = body.split_once("\n    }\n").unwrap();
+        let before = codes.len();
+        codes.extend(quoted(body.split("=>").skip(1)).map(str::to_owned));
+        assert!(codes.len() >= before + 10, "{problem}");
+    }
+    for file in fs::read_dir(root.join("crates/portcullis/src/config")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = fs::read_to_string(path).unwrap();
+        for call in ["error(", "warning(", "code: "] {
+            codes.extend(quoted(text.split(call).skip(1)).map(str::to_owned));
+        }
+    }
+    codes
+}
+
+#[test]
+fn the_table_has_each_code_once_and_no_other() {
+    let table: Vec<_> = all().map(|entry| entry.code.to_owned()).collect();
+    let once: BTreeSet<_> = table.iter().cloned().collect();
+    assert_eq!(once.len(), table.len());
+    assert_eq!(once, emitted());
+}
+
+#[test]
+fn whatever_is_found_in_the_tests_is_explained() {
+    let folder = root().join("crates/portcullis/tests/check");
+    let mut found = 0;
+    for file in fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            for finding in report(&fs::read_to_string(path).unwrap()).findings() {
+                assert!(find(finding.code).is_some(), "{}", finding.code);
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 100, "{found}");
+}
+
+#[test]
+fn every_warning_has_a_remedy_where_it_is_found_too() {
+    for entry in all() {
+        if let Example::Text(text) = entry.example {
+            let report = report(text);
+            let warnings = report.findings().iter().filter(|f| f.severity == Severity::Warning);
+            for warning in warnings {
+                assert!(warning.hint.is_some(), "{}", warning.code);
+            }
+        }
+    }
+}
+
+#[test]
+fn entries_are_written_in_one_style() {
+    assert!(WARNINGS.iter().all(|code| find(code).is_some()));
+    for entry in all() {
+        let Entry { code, title, why, remedy, .. } = entry;
+        assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-' || b.is_ascii_digit()));
+        assert!(!title.ends_with('.') && title.len() < 80, "{code}: {title}");
+        for prose in [why, remedy] {
+            assert!(prose.ends_with('.') && !prose.contains("  "), "{code}: {prose}");
+        }
+    }
+}
+
+#[test]
+fn the_page_is_that_of_the_table() {
+    let path = root().join("docs/problems.md");
+    if std::env::var_os("PORTCULLIS_BLESS").is_some() {
+        fs::write(&path, page()).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page(), "docs/problems.md is not current; set PORTCULLIS_BLESS=1");
+}
+
+#[test]
+fn near_codes_are_suggested() {
+    assert_eq!(hint("monotone_sequence"), "did you mean `monotone-sequence`?");
+    assert_eq!(hint("guarded-knok"), "did you mean `guarded-knock`?");
+    assert_eq!(hint("monotone"), "did you mean `monotone-sequence`?");
+    assert_eq!(hint("banana"), "`portcullis check --codes` lists them all");
+}
