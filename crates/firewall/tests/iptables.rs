@@ -8,11 +8,12 @@
 )]
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_core::automaton::{Automaton, Conflict};
 use portcullis_core::engine::{Engine, Frame, Options, Verdict};
-use portcullis_core::policy::{Door, DoorName, Policy, Recogniser, Refuse, Severity, Stance};
+use portcullis_core::policy::{Door, DoorName, Policy, Recogniser, Refuse, Severity};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Link;
 use portcullis_firewall::compile::{GRANTS, class_of};
@@ -26,7 +27,9 @@ use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator as Nftable
 use portcullis_testkit::frames;
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{policies, script};
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 const MATCHERS: [Matcher; 2] = [Matcher::Recent, Matcher::Ipset];
 
@@ -37,9 +40,9 @@ fn both(policy: &Policy, matcher: Matcher) -> Vec<Filter> {
 
 /// A policy as these back ends take it, made of any that passes the check.
 fn policy() -> impl Strategy<Value = Policy> {
-    policies::policy().prop_filter_map("doors that conflict now", |mut policy| {
-        // The other stance is for nftables alone.
-        policy.gate.stance = Stance::Guard;
+    let policies = policies::policy().prop_flat_map(policies::dressed);
+    policies.prop_filter_map("doors that conflict now", |mut policy| {
+        policy.gate.ban = None;
         for door in &mut policy.doors {
             door.recogniser = Recogniser::Kernel;
             door.tolerate = 0;
@@ -71,7 +74,7 @@ fn packet(event: &Event) -> Packet {
         What::Zero => tcp(0, 0x02),
         What::Segment(number, flags) => tcp(number, flags),
         What::Broadcast(number) | What::Answer(number) => udp(number),
-        What::Icmp => Payload::Other(if event.source().is_ipv4() { 1 } else { 58 }),
+        What::Icmp => Payload::Icmp { kind: 8 },
         What::Fragment(number) if event.source().is_ipv6() => tcp(number, 0x02),
         What::Fragment(_) => Payload::Other(255),
     };
@@ -88,6 +91,43 @@ fn packet(event: &Event) -> Packet {
     }
 }
 
+/// Packets of all kinds that the stance `closed` tells apart, none of them part of a connection.
+fn stranger() -> impl Strategy<Value = Packet> {
+    let ports = [22, 53, 67, 68, 80, 546, 547, 1009, 4001, 8080];
+    let (from, to) = (select(ports.to_vec()), select(ports.to_vec()));
+    let payload = prop_oneof![
+        3 => (0_u8..=150).prop_map(|kind| Payload::Icmp { kind }),
+        2 => (from, to.clone()).prop_map(|(source_port, destination_port)| {
+            Payload::Udp { source_port, destination_port }
+        }),
+        2 => (to, any::<u8>()).prop_map(|(destination_port, flags)| {
+            Payload::Tcp { source_port: 40_000, destination_port, flags }
+        }),
+        1 => select(vec![1, 47, 58, 132]).prop_map(Payload::Other),
+    ];
+    // Nobody who knocks in a script.
+    let sources = vec!["198.51.100.9", "192.0.2.7", "2001:db8:1::9", "2001:db8::9", "fe80::9"];
+    let of_it = (select(sources), select(vec![64, 255]), select(vec!["eth0", "wg0", "lo"]));
+    (of_it, any::<[bool; 3]>(), payload).prop_map(
+        |((source, hop_limit, interface), of, payload)| {
+            let source: IpAddr = source.parse().expect("an address");
+            Packet {
+                interface: interface.to_owned(),
+                for_host: of[0] || of[1],
+                fragment: false,
+                established: false,
+                related: of[1] && of[2],
+                hop_limit,
+                source,
+                destination: script::HOST[usize::from(source.is_ipv6())]
+                    .parse()
+                    .expect("an address"),
+                payload,
+            }
+        },
+    )
+}
+
 /// What the firewall answers in the place of the network stack.
 fn as_iptables(fate: Fate) -> Fate {
     match fate {
@@ -97,15 +137,17 @@ fn as_iptables(fate: Fate) -> Fate {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn four_recognisers_agree_packet_by_packet(
         (policy, script) in policy().prop_flat_map(|policy| {
             let script = script::script(&policy);
             (Just(policy), script)
-        })
+        }),
+        strangers in vec(stranger(), 40).no_shrink(),
     ) {
+        let mut strangers = strangers.iter().cycle();
         let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel)).expect("checked");
         let steps: BTreeSet<_> = automaton.step().into_iter().map(|(at, _, _)| at).collect();
         let nftables = portcullis_firewall::compile::compile(&policy).expect("checked");
@@ -140,8 +182,8 @@ proptest! {
                 }
             }
             let (family, four) = match source {
-                std::net::IpAddr::V4(address) => (Family::V4, Value::Ipv4(address)),
-                std::net::IpAddr::V6(address) => (Family::V6, Value::Ipv6(address)),
+                IpAddr::V4(address) => (Family::V4, Value::Ipv4(address)),
+                IpAddr::V6(address) => (Family::V6, Value::Ipv6(address)),
             };
             let index = usize::from(source.is_ipv6());
             let state = nftables.get(["state4", "state6"][index], std::slice::from_ref(&four), now);
@@ -166,7 +208,16 @@ proptest! {
                     let key = [four.clone(), Value::Class(class_of(id))];
                     let should = nftables.get(GRANTS[index], &key, now).is_some();
                     prop_assert_eq!(open, should, "{:?} {:?}: {}", matcher, event, list);
-                    prop_assert!(open || opened != Some(id), "{:?} {:?}", matcher, event);
+                    // The daemon is not asked about those who need no knock.
+                    let needs_one = policy.gate.allow.is_empty();
+                    prop_assert!(open || opened != Some(id) || !needs_one, "{:?} {:?}", matcher, event);
+                }
+            }
+            for stranger in strangers.by_ref().take(2) {
+                let fate = as_iptables(nftables.receive(stranger, now).fate);
+                for (simulator, matcher) in iptables.iter_mut().zip(MATCHERS) {
+                    let seen = simulator.receive(stranger, now).fate;
+                    prop_assert_eq!(seen, fate, "{:?} {:?}", matcher, stranger);
                 }
             }
         }
