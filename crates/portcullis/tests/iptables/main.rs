@@ -16,6 +16,7 @@ mod world;
 
 use std::process::ExitCode;
 
+use random::Way;
 use tools::{VARIANTS, ways};
 
 fn main() -> ExitCode {
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
             trials.push(world::trial(
                 name("the_kernel_means_what_the_simulator_means"),
                 move || {
-                    random::run(variant, matcher);
+                    random::run(Way::Iptables(variant, matcher));
                 },
             ));
             trials.push(world::trial(name("a_door_opens_and_closes"), move || {
@@ -42,6 +43,9 @@ fn main() -> ExitCode {
                 loading::again(variant, matcher);
             }));
         }
+        trials.push(world::trial("the_kernel_means_what_the_simulator_means_nftables", || {
+            random::run(Way::Nftables);
+        }));
         for variant in VARIANTS {
             trials.push(world::trial(format!("both_families_or_none_{variant}"), move || {
                 loading::both_or_none(variant);
