@@ -8,6 +8,7 @@
 )]
 
 mod articles;
+mod closed;
 mod loading;
 mod random;
 mod tools;
@@ -33,6 +34,12 @@ fn main() -> ExitCode {
                     random::run(Way::Iptables(variant, matcher));
                 },
             ));
+            trials.push(world::trial(name("closed_lets_in_what_is_said"), move || {
+                closed::kinds(variant, matcher);
+            }));
+            trials.push(world::trial(name("closed_is_a_base_firewall"), move || {
+                closed::base(variant, matcher);
+            }));
             trials.push(world::trial(name("a_door_opens_and_closes"), move || {
                 loading::door(variant, matcher);
             }));
