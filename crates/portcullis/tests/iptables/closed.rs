@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use portcullis::config;
+use portcullis::lab::Family as Side;
 use portcullis::lab::packet::{self, Packet};
 use portcullis::lab::service::{Echo, talk};
-use portcullis::lab::Family as Side;
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::compile as compile_nftables;
 use portcullis_firewall::iptables::compile::{Generation, compile};
@@ -84,8 +84,7 @@ pub fn kinds(variant: Variant, matcher: Matcher) {
         let [from, _] = place.addresses(0);
         let ping = Packet::ping(from, place.client.host(Side::V4), 7);
         assert!(place.wire.probe(&ping, PATIENCE).unwrap().is_some());
-        let seen: BTreeSet<IpAddr> =
-            witness.seen().into_iter().map(|(source, _)| source).collect();
+        let seen: BTreeSet<IpAddr> = witness.seen().into_iter().map(|(source, _)| source).collect();
         let wrong: Vec<_> = names
             .iter()
             .filter(|(source, _)| seen.contains(source) != expected.contains(source))
