@@ -13,14 +13,16 @@ use std::time::Duration;
 
 use portcullis_core::automaton::{Automaton, Conflict};
 use portcullis_core::engine::{Engine, Frame, Options, Verdict};
-use portcullis_core::policy::{Door, DoorName, Policy, Recogniser, Refuse, Severity};
+use portcullis_core::policy::{
+    Door, DoorName, Place, Policy, Recogniser, Refuse, Severity, Stance,
+};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Link;
 use portcullis_firewall::compile::{GRANTS, class_of};
 use portcullis_firewall::iptables::check::{Problem, Site, check};
 use portcullis_firewall::iptables::compile::{Generation, compile, grant_list, stage_list};
 use portcullis_firewall::iptables::simulator::{RECENT_SIZE, Simulator};
-use portcullis_firewall::iptables::text::{Jump, is_ours, removal};
+use portcullis_firewall::iptables::text::{Jump, is_ours, removal, sets};
 use portcullis_firewall::iptables::{Family, Filter, INPUT, Match, Matcher, Target};
 use portcullis_firewall::ruleset::{Reject, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator as Nftables};
@@ -349,6 +351,58 @@ fn what_these_back_ends_cannot_do_is_refused_where_it_stands() {
     }
 }
 
+/// Everyone of a family is two networks, since no set holds a network without a prefix.
+#[test]
+fn everyone_can_be_allowed() {
+    let mut policy = one_door();
+    let allow = |text: &str| text.parse().expect("may be allowed");
+    policy.gate.allow = vec![allow("::/0"), allow("203.0.113.0/24")];
+    for matcher in MATCHERS {
+        let filters = both(&policy, matcher);
+        let mut simulator = Simulator::new(&filters);
+        let now = Instant::from_millis(1_000);
+        let mut passes = |source: &str| {
+            let passes = simulator.receive(&syn(source, 22), now).fate == Fate::Passed;
+            assert_eq!(passes, !source.starts_with("192"), "{matcher:?} {source}");
+        };
+        let sources = ["2001:db8::1", "fe80::1", "::1", "203.0.113.255", "192.0.2.1"];
+        sources.into_iter().for_each(&mut passes);
+        let text: String = filters.iter().map(|f| sets(f.family, f.sets.iter())).collect();
+        let added: Vec<_> = text.lines().filter(|line| line.starts_with("add ")).collect();
+        let expected: &[&str] = match matcher {
+            Matcher::Recent => &[],
+            Matcher::Ipset => &[
+                "add portcullis4_0_allow 203.0.113.0/24",
+                "add portcullis6_0_allow ::/1",
+                "add portcullis6_0_allow 8000::/1",
+            ],
+        };
+        assert_eq!(added, expected);
+    }
+}
+
+#[test]
+fn names_are_not_allowed_and_many_networks_are_worth_a_warning() {
+    let allow = |text: &str| text.parse().expect("may be allowed");
+    let mut policy = one_door();
+    policy.gate.allow = ["admin.example.org", "iface:wg0", "iface:wg+"].map(allow).to_vec();
+    for matcher in MATCHERS {
+        let site = |index| Site::Policy(Place::Allow(index));
+        let expected = [("backend-cannot", site(0)), ("backend-wildcard", site(2))];
+        assert_eq!(errors(&policy, matcher), expected);
+    }
+    let many = |count: u32, matcher| {
+        let mut policy = one_door();
+        let networks = (0..count).map(|n| allow(&std::net::Ipv4Addr::from(n << 8).to_string()));
+        policy.gate.allow = networks.collect();
+        let findings = check(&policy, matcher);
+        findings.iter().any(|found| matches!(found.problem, Problem::ManyNetworks { .. }))
+    };
+    assert!(
+        many(257, Matcher::Recent) && !many(256, Matcher::Recent) && !many(257, Matcher::Ipset)
+    );
+}
+
 #[test]
 fn refusing_like_a_closed_port_is_said_to_be_less_exact() {
     let less_exact = |refuse, guards| {
@@ -361,6 +415,12 @@ fn refusing_like_a_closed_port_is_said_to_be_less_exact() {
     assert!(less_exact(Refuse::LikeClosed, port("tcp/22")));
     assert!(!less_exact(Refuse::LikeClosed, port("udp/22")));
     assert!(!less_exact(Refuse::Drop, port("tcp/22")));
+    // A closed host refuses all other ports in this way, too.
+    let mut policy = one_door();
+    policy.gate.stance = Stance::Closed;
+    policy.gate.refuse = Refuse::LikeClosed;
+    policy.doors[0].guards = vec![port("udp/22")];
+    assert!(check(&policy, Matcher::Ipset).iter().any(|f| f.problem == Problem::LessExact));
 }
 
 #[test]
@@ -374,6 +434,12 @@ fn names_of_lists_fit_and_say_what_they_are() {
     let list = stage_list(Family::V6, newest, portcullis_core::policy::DoorId(19_999), 32);
     assert!(list.len() <= 31, "{list}");
     assert_eq!(Generation::of(&list), Some(newest));
+    assert_eq!(Generation::of("portcullis4_3_allow"), Generation::of("portcullis6_3_0_1"));
+    assert!(Generation::of("portcullis4_3_allow").is_some());
+    for other in ["portcullis4_3_allow_1", "portcullis4_3_open", "portcullis4_3_1", "portcullis4_3"]
+    {
+        assert_eq!(Generation::of(other), None, "{other}");
+    }
     assert_eq!(Generation::of("portcullis4_open_1_2"), None);
     assert_eq!(Generation::of("portcullis4_open_1_2_3"), None);
     assert_eq!(Generation::of("other"), None);

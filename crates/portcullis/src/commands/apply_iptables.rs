@@ -23,7 +23,12 @@ pub fn run(args: &Args, policy: &Policy, matcher: Matcher, start: Instant) -> Ou
     }
     if let Some(session) = Session::current().filter(|_| !args.allow_lockout) {
         // The rules of both back ends mean the same.
-        lockout::check_strangers(policy, &ruleset(policy)?, &session)?;
+        lockout::check_strangers(policy, &ruleset(policy)?, &session).map_err(|failure| {
+            failure.hint(
+                "name your address in `allow`; or `--allow-lockout` if there is another way in, since \
+                 rules of iptables cannot be on trial",
+            )
+        })?;
     }
     let loaded = iptables::load(policy, matcher)?;
     // Whoever changes the back end wants no second gate, which would want to be knocked at too, nor

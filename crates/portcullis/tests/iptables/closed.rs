@@ -18,7 +18,7 @@ use portcullis_firewall::simulator::{Fate, Simulator as Nftables};
 use crate::loading::Place;
 use crate::random::as_iptables;
 use crate::tools::{Variant, Witness, word};
-use crate::world::{FAMILIES, PATIENCE, all_kinds, made_up, simulated};
+use crate::world::{FAMILIES, PATIENCE, PROGRAM, all_kinds, made_up, simulated, write_config};
 
 const CONFIG: &str = r#"
 [gate]
@@ -161,4 +161,30 @@ pub fn base(variant: Variant, matcher: Matcher) {
     assert_eq!(saved(), before);
     assert_eq!(tools.must("ipset", &["list", "-name"], ""), "");
     assert!(reaches(strange[0], 8080) && reaches(strange[1], 22));
+}
+
+/// Rules that would keep out the session that loads them are refused, with advice that can be followed
+/// here; whoever is allowed may load them.
+pub fn lockout(variant: Variant) {
+    let place = Place::new(variant);
+    let tools = &place.tools;
+    let file = tools.path().join("portcullis.toml");
+    for (from, side) in place.addresses(0).into_iter().zip(FAMILIES) {
+        let session = format!("SSH_CONNECTION={from} 50000 {} 8022", place.client.host(side));
+        let apply = |text: &str| {
+            write_config(&file, text);
+            let state = tools.path().join("state");
+            let (file, state) = (file.to_str().unwrap(), state.to_str().unwrap());
+            let arguments = [session.as_str(), PROGRAM, "apply", "--state-dir", state, file];
+            tools.run("/usr/bin/env", &arguments, "")
+        };
+        let refused = apply(&config_of(Matcher::Recent, "drop", &[]));
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains("lock you out"), "{said}");
+        assert!(said.contains("`allow`") && !said.contains("--confirm-within"), "{said}");
+        assert!(!tools.saved(Family::V4).contains("portcullis"));
+        let loaded = apply(&config_of(Matcher::Recent, "drop", &[from]));
+        assert!(loaded.status.success(), "{loaded:?}");
+        assert!(tools.portcullis("remove", None).status.success());
+    }
 }

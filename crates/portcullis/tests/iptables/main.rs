@@ -57,6 +57,12 @@ fn main() -> ExitCode {
             trials.push(world::trial(format!("both_families_or_none_{variant}"), move || {
                 loading::both_or_none(variant);
             }));
+            trials.push(world::trial(
+                format!("nobody_locks_themselves_out_{variant}"),
+                move || {
+                    closed::lockout(variant);
+                },
+            ));
             trials.push(world::trial(format!("one_gate_and_no_daemon_{variant}"), move || {
                 loading::other_commands(variant);
             }));
