@@ -318,7 +318,9 @@ pub fn both_or_none(variant: Variant) {
     for matcher in crate::tools::MATCHERS {
         let place = Place::new(variant);
         let tools = &place.tools;
-        let text = config(word(matcher), "30s", "");
+        let closed =
+            "[gate]\nstance = \"closed\"\nlog_refused = true\nallow = [\"203.0.113.0/24\"]";
+        let text = config(word(matcher), "30s", "").replace("[gate]", closed);
         let sets = || tools.must("ipset", &["list", "-name"], "");
         let saved = || (Family::BOTH.map(|family| tools.saved(family)), sets());
         for loaded_before in [false, true] {

@@ -243,7 +243,7 @@ fn answers(client: &Peer, wire: &Wire) -> BTreeMap<(IpAddr, u16), Meaning> {
     wire.send(&ping).unwrap();
     let mut answers = BTreeMap::new();
     loop {
-        let seen = wire.receive(Instant::now() + PATIENCE).unwrap().expect("an echo reply");
+        let seen = wire.receive(Instant::now() + PATIENCE).unwrap().unwrap();
         if seen.answers(&ping) {
             return answers;
         }
