@@ -453,8 +453,15 @@ fn names_of_lists_fit_and_say_what_they_are() {
 
 #[test]
 fn only_our_own_chains_and_one_jump_are_touched() {
-    for matcher in MATCHERS {
-        for filter in both(&one_door(), matcher) {
+    let mut closed = one_door();
+    closed.gate.stance = Stance::Closed;
+    closed.gate.log_refused = true;
+    let allow = ["203.0.113.0/24", "2001:db8::/32", "iface:wg0"];
+    closed.gate.allow = allow.map(|text| text.parse().expect("may be allowed")).to_vec();
+    for (matcher, policy) in
+        MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed.clone())])
+    {
+        for filter in both(&policy, matcher) {
             let old = ["portcullis-old", "portcullis-gate", "docker", "portcullis;x"];
             let old = old.map(str::to_owned);
             for (jump, jumps) in [(Jump::Insert, 1), (Jump::Keep, 0), (Jump::Renew(2), 3)] {

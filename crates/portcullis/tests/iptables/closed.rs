@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis::config;
 use portcullis::lab::Family as Side;
@@ -137,6 +137,19 @@ pub fn base(variant: Variant, matcher: Matcher) {
         assert!(silent(from, 8080) && silent(from, 22) && reaches(from, 80), "{from}");
         let ping = Packet::ping(from, place.client.host(FAMILIES[usize::from(from.is_ipv6())]), 7);
         assert!(place.wire.probe(&ping, PATIENCE).unwrap().is_some(), "{from}: no echo");
+    }
+    for (from, side) in strange.into_iter().zip(FAMILIES) {
+        // Each begins another conversation; those that have begun are part of a connection.
+        let pings: Vec<_> =
+            (100..300).map(|id| Packet::ping(from, place.client.host(side), id)).collect();
+        place.wire.drain().unwrap();
+        place.wire.send_all(&pings).unwrap();
+        let deadline = Instant::now() + Duration::from_millis(300);
+        let mut answered = 0;
+        while let Some(seen) = place.wire.receive(deadline).unwrap() {
+            answered += usize::from(pings.iter().any(|ping| seen.answers(ping)));
+        }
+        assert!((10..150).contains(&answered), "{answered} of 200 from {from}");
     }
     for from in knockers {
         place.knock(from, &["tcp/1009", "tcp/4001", "udp/2003"]);
