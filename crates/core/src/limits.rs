@@ -109,10 +109,23 @@ pub const MAX_TRANSITIONS: usize = 4_000_000;
 /// goes: a flood hurts its own neighbourhood first.
 pub const MAX_ATTEMPTS: usize = 1_000_000;
 
-/// Sources whose progress the kernel keeps, per address family, at about 64 bytes each. The kernel
-/// does not evict: when full, new knockers must wait until entries expire (fails closed), which is
-/// why the daemon recognises beside it.
-pub const MAX_KERNEL_ATTEMPTS: u32 = 65_536;
+/// Buckets in which the kernel keeps how far sources have come, in IPv4 and IPv6 together. Every source
+/// has one, and shares it with others: forged packets at a rate `r` undo an attempt of which two knocks
+/// are the time `t` apart with a chance of `r·t` in this many. It is never full.
+pub const KERNEL_BUCKETS: u32 = 1 << 20;
+
+/// Room for those buckets, at 64 bytes each that is used. The kernel frees what was removed about a
+/// second later, and there is to be room for as many again meanwhile: more than a million changes of
+/// state in a second can fill it, and knocks are lost until it has been freed (fails closed).
+pub const MAX_KERNEL_ATTEMPTS: u32 = 2 * KERNEL_BUCKETS;
+
+/// Attempts that a reload carries over. When there are more, those go first that have come no farther
+/// than the first knock: that far a flood comes by chance.
+pub const MAX_CARRIED_ATTEMPTS: usize = 65_536;
+
+/// Sources in each set of a stage of the ipset back end, per address family. Sets do not evict: when
+/// full, new knockers must wait until entries expire (fails closed).
+pub const MAX_IPSET_ATTEMPTS: u32 = 65_536;
 
 /// Lists of the match `recent` in one policy of the iptables back end, per address family: one for
 /// each stage and one for each door. The kernel finds a list by comparing names, so a packet that is

@@ -178,6 +178,17 @@ pub enum Field {
     /// `ip6 saddr & ffff:ffff:ffff:ffff::`: its network of 64 bits; only in IPv6 packets, and only as a
     /// key by itself.
     Ip6SaddrNetwork,
+    /// `jhash ip saddr mod N seed S`, N being [`KERNEL_BUCKETS`](portcullis_core::limits::KERNEL_BUCKETS);
+    /// only in IPv4 packets, and only as the key of a change by itself.
+    IpSaddrBucket {
+        /// The seed of the hash.
+        seed: u32,
+    },
+    /// The same of `ip6 saddr`; only in IPv6 packets.
+    Ip6SaddrBucket {
+        /// The seed of the hash.
+        seed: u32,
+    },
     /// `meta l4proto`
     L4Proto,
     /// `th dport`: the destination port of whatever transport protocol it is.
@@ -198,7 +209,9 @@ impl Field {
             Self::Ip6Saddr | Self::Ip6Daddr | Self::Ip6SaddrNetwork => Type::Ipv6Addr,
             Self::L4Proto => Type::InetProto,
             Self::ThDport | Self::TcpDport => Type::InetService,
-            Self::Priority => Type::Classid,
+            Self::Priority | Self::IpSaddrBucket { .. } | Self::Ip6SaddrBucket { .. } => {
+                Type::Classid
+            }
             Self::Iifname => Type::Ifname,
         }
     }
@@ -264,6 +277,8 @@ pub enum Statement {
     PriorityNotZero,
     /// `meta priority set N`
     SetPriority(u32),
+    /// `meta priority set FIELD`; a field of the same type.
+    SetPriorityTo(Field),
     /// `meta priority set KEY map @MAP`; does not match where the map has no such key.
     SetPriorityFrom {
         /// What is looked up.

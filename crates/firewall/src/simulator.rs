@@ -13,6 +13,7 @@ use core::time::Duration;
 use portcullis_core::policy::{Network, Protocol};
 use portcullis_core::time::Instant;
 
+use crate::compile::bucket;
 use crate::ruleset::{
     Data, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Statement, Value,
     Verdict,
@@ -338,6 +339,13 @@ impl Run<'_, '_> {
                 self.priority = *number;
                 true
             }
+            Statement::SetPriorityTo(field) => match self.value(*field)? {
+                Value::Class(number) => {
+                    self.priority = number;
+                    true
+                }
+                _ => false,
+            },
             Statement::SetPriorityFrom { key, map } => match self.find(key, map)?? {
                 Some(Value::Class(number)) => {
                     self.priority = number;
@@ -419,6 +427,14 @@ impl Run<'_, '_> {
                 IpAddr::V6(source) => Some(Value::Ipv6(network_of(source))),
                 IpAddr::V4(_) => None,
             },
+            Field::IpSaddrBucket { seed } => {
+                let source = Some(self.packet.source).filter(IpAddr::is_ipv4)?;
+                Some(Value::Class(bucket(source, seed)))
+            }
+            Field::Ip6SaddrBucket { seed } => {
+                let source = Some(self.packet.source).filter(IpAddr::is_ipv6)?;
+                Some(Value::Class(bucket(source, seed)))
+            }
             Field::L4Proto => match self.protocol() {
                 6 => Some(Value::Proto(Protocol::Tcp)),
                 17 => Some(Value::Proto(Protocol::Udp)),

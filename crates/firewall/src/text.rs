@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use portcullis_core::limits::KERNEL_BUCKETS;
 use portcullis_core::policy::Protocol;
 
 use crate::ruleset::{
@@ -122,6 +123,7 @@ impl fmt::Display for Statement {
                 write!(f, "{} {operator}@{set}", List(key, " . "))
             }
             Self::SetPriority(number) => write!(f, "meta priority set {}", Class(*number)),
+            Self::SetPriorityTo(field) => write!(f, "meta priority set {field}"),
             Self::SetPriorityFrom { key, map } => {
                 write!(f, "meta priority set {} map @{map}", List(key, " . "))
             }
@@ -186,6 +188,8 @@ impl fmt::Display for Verdict {
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::IpSaddrBucket { seed } => return write!(f, "{}", Bucket("ip", *seed)),
+            Self::Ip6SaddrBucket { seed } => return write!(f, "{}", Bucket("ip6", *seed)),
             Self::IpSaddr => "ip saddr",
             Self::IpDaddr => "ip daddr",
             Self::Ip6Saddr => "ip6 saddr",
@@ -236,6 +240,15 @@ struct Class(u32);
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}:{:x}", self.0 >> 16, self.0 & 0xffff)
+    }
+}
+
+/// The bucket of a source address.
+struct Bucket(&'static str, u32);
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "jhash {} saddr mod {KERNEL_BUCKETS} seed {:#x}", self.0, self.1)
     }
 }
 

@@ -18,7 +18,7 @@ use portcullis_core::policy::{
 };
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Link;
-use portcullis_firewall::compile::{GRANTS, class_of};
+use portcullis_firewall::compile::{Buckets, GRANTS, STATE, class_of};
 use portcullis_firewall::iptables::check::{Problem, Site, check};
 use portcullis_firewall::iptables::compile::{Generation, compile, grant_list, stage_list};
 use portcullis_firewall::iptables::simulator::{RECENT_SIZE, Simulator};
@@ -183,13 +183,8 @@ proptest! {
                     opened = Some(door);
                 }
             }
-            let (family, four) = match source {
-                IpAddr::V4(address) => (Family::V4, Value::Ipv4(address)),
-                IpAddr::V6(address) => (Family::V6, Value::Ipv6(address)),
-            };
-            let index = usize::from(source.is_ipv6());
-            let state = nftables.get(["state4", "state6"][index], std::slice::from_ref(&four), now);
-            let state = match state {
+            let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
+            let state = match nftables.get(STATE, &[Buckets::of(&automaton).key(source)], now) {
                 Some(Some(Value::Class(state))) => *state,
                 _ => 0,
             };
@@ -207,8 +202,12 @@ proptest! {
                 for (id, door) in policy.doors() {
                     let list = grant_list(family, &door.name);
                     let open = simulator.has(&list, source, door.open_for, now);
-                    let key = [four.clone(), Value::Class(class_of(id))];
-                    let should = nftables.get(GRANTS[index], &key, now).is_some();
+                    let (set, address) = match source {
+                        IpAddr::V4(address) => (GRANTS[0], Value::Ipv4(address)),
+                        IpAddr::V6(address) => (GRANTS[1], Value::Ipv6(address)),
+                    };
+                    let key = [address, Value::Class(class_of(id))];
+                    let should = nftables.get(set, &key, now).is_some();
                     prop_assert_eq!(open, should, "{:?} {:?}: {}", matcher, event, list);
                     // The daemon is not asked about those who need no knock.
                     let needs_one = policy.gate.allow.is_empty();

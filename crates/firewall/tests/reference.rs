@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use portcullis_core::automaton::{Automaton, StateId};
 use portcullis_core::policy::{Policy, Protocol, Recogniser, Refuse, Stance};
 use portcullis_core::time::Instant;
-use portcullis_firewall::compile::{GRANTS, class_of, compile};
+use portcullis_firewall::compile::{Buckets, GRANTS, LIVE, STATE, class_of, compile};
 use portcullis_firewall::ruleset::{Reject, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator};
 use portcullis_testkit::frames::SOURCE_PORT;
@@ -62,12 +62,11 @@ fn address(address: IpAddr) -> (usize, Value) {
 
 /// The stage that the loaded state of this source stands for.
 fn stage(simulator: &Simulator<'_>, automaton: &Automaton, source: IpAddr, now: Instant) -> usize {
-    let (family, key) = address(source);
-    let key = std::slice::from_ref(&key);
-    if automaton.forgives() && simulator.get(["live4", "live6"][family], key, now).is_none() {
+    let key = &[Buckets::of(automaton).key(source)];
+    if automaton.forgives() && simulator.get(LIVE, key, now).is_none() {
         return 0;
     }
-    match simulator.get(["state4", "state6"][family], key, now) {
+    match simulator.get(STATE, key, now) {
         Some(Some(Value::Class(state))) => {
             automaton.state(StateId(*state)).expect("a state of this automaton").stage.into()
         }

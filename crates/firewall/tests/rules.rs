@@ -10,14 +10,14 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use portcullis_core::automaton::Automaton;
 use portcullis_core::policy::{
     Ban, Door, DoorName, Gate, HostName, InterfaceName, Policy, Recogniser, Refuse, Stance,
 };
 use portcullis_core::time::Instant;
-use portcullis_firewall::compile::{Hosts, admit, compile};
+use portcullis_firewall::compile::{Buckets, Hosts, STATE, admit, compile};
 use portcullis_firewall::iptables::compile::Generation;
 use portcullis_firewall::iptables::{self, Family, Matcher};
-use portcullis_firewall::ruleset::Value;
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator};
 
 fn policy(refuse: Refuse, tolerate: u8, recogniser: Recogniser) -> Policy {
@@ -251,18 +251,16 @@ fn the_allowed_need_no_knock_and_make_none() {
         policy.gate.interfaces.push(InterfaceName::new("eth1").unwrap());
         let mut ruleset = compile(&policy).unwrap();
         admit(&mut ruleset, &hosts);
+        let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel)).unwrap();
+        let buckets = Buckets::of(&automaton);
         let mut simulator = Simulator::new(&ruleset);
         let mut fate = |interface: &str, source: &str, destination_port| {
             let syn = Payload::Tcp { source_port: 40_000, destination_port, flags: 0x02 };
             let source = source.parse().unwrap();
             let packet = Packet { interface: interface.to_owned(), source, ..packet(false, syn) };
             let fate = simulator.receive(&packet, Instant::ORIGIN).fate;
-            let key = [match source {
-                IpAddr::V4(address) => Value::Ipv4(address),
-                IpAddr::V6(address) => Value::Ipv6(address),
-            }];
-            let set = if source.is_ipv4() { "state4" } else { "state6" };
-            (fate == Fate::Passed, simulator.get(set, &key, Instant::ORIGIN).is_some())
+            let key = [buckets.key(source)];
+            (fate == Fate::Passed, simulator.get(STATE, &key, Instant::ORIGIN).is_some())
         };
         for source in ["10.255.0.1", "2001:db8:1::1", "192.0.2.7", "2001:db8::7"] {
             assert_eq!(fate("eth1", source, 22), (true, false), "{source}");

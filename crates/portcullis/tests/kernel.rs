@@ -21,7 +21,8 @@ use portcullis_core::automaton::{Automaton, StateId};
 use portcullis_core::engine::Direction;
 use portcullis_core::policy::{Port, Recogniser};
 use portcullis_core::time::Instant as Moment;
-use portcullis_firewall::compile::{class_of, compile};
+use portcullis_firewall::compile::{Buckets, class_of, compile};
+use portcullis_firewall::ruleset::Ruleset;
 use portcullis_testkit::reference::{Meaning, Reference};
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{frames, policies, script};
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         vec![
             world::trial("the_kernel_means_what_the_reference_means", reference),
             world::trial("one_door_and_ten_thousand_have_the_same_rules", same_rules),
-            world::trial("a_full_table_fails_closed_and_recovers", full_table),
+            world::trial("forged_attempts_lock_nobody_out", forged_attempts),
             world::trial("the_daemon_knows_an_honest_knock_in_a_flood_of_forged_ones", flood),
             world::trial("killed_at_any_moment_the_daemon_leaves_nothing_open", killed),
         ]
@@ -100,11 +101,18 @@ fn reference() {
         let found: BTreeSet<_> =
             gate.grants().unwrap().iter().map(|grant| (grant.address, grant.class)).collect();
         assert_eq!(found, grants, "{script:?} of {policy:?}");
-        let mut kernel: HashMap<IpAddr, usize> = stages.keys().map(|&source| (source, 0)).collect();
-        for attempt in gate.attempts().unwrap() {
-            let state = automaton.state(StateId(attempt.state)).unwrap();
-            kernel.insert(attempt.address, state.stage.into());
-        }
+        let buckets = Buckets::of(&automaton);
+        let stages: HashMap<u32, usize> = stages
+            .into_iter()
+            .filter(|(_, stage)| *stage > 0)
+            .map(|(source, stage)| (buckets.of_source(source), stage))
+            .collect();
+        let kernel: HashMap<u32, usize> = gate
+            .attempts()
+            .unwrap()
+            .into_iter()
+            .map(|it| (it.bucket, automaton.state(StateId(it.state)).unwrap().stage.into()))
+            .collect();
         assert_eq!(kernel, stages, "{script:?} of {policy:?}");
     }
     eprintln!("{POLICIES} policies, {packets} packets, {opened} doors opened");
@@ -134,7 +142,18 @@ fn same_rules() {
     let (one, all) =
         (compile(&policies::many(1)).unwrap(), compile(&policies::many(10_000)).unwrap());
     assert_eq!(one.rule_count(), all.rule_count());
-    assert_eq!(one.chains, all.chains);
+    // But for the seed of the hash, which is made of the sequences.
+    let rules = |ruleset: &Ruleset| -> Vec<String> {
+        let rules = ruleset.chains.iter().flat_map(|chain| &chain.rules);
+        rules
+            .map(|rule| {
+                let text = rule.to_string();
+                let words = text.split(' ').filter(|word| !word.starts_with("0x"));
+                words.collect::<Vec<_>>().join(" ")
+            })
+            .collect()
+    };
+    assert_eq!(rules(&one), rules(&all));
     assert!(portcullis_core::policy::check(&policies::many(10_000)).is_empty());
     gate.load(&one).unwrap();
     let start = Instant::now();
@@ -157,26 +176,22 @@ open_for     = "300s"
 recogniser   = "RECOGNISER"
 "#;
 
-/// Forged sources fill the kernel's table: whoever comes new cannot knock, nothing opens, and when
-/// the forged attempts have ended it is as before.
-fn full_table() {
+/// Forged sources leave more first knocks than there are addresses in any map of addresses: whoever
+/// comes new can knock all the same, and nothing else opens.
+fn forged_attempts() {
     let mut world = World::new(By::Kernel, CONFIG);
     let first: Port = "tcp/1009".parse().unwrap();
     let host = world.client.host(Family::V4);
-    let forged = (1..=70_000).map(|n| knock_packet(made_up(Family::V4, 500_000 + n), host, first));
+    let forged = (1..=200_000).map(|n| knock_packet(made_up(Family::V4, 500_000 + n), host, first));
     world.wire.send_all(forged).unwrap();
     let late = world.new_source(Family::V4);
     world.knock(late, &["tcp/1009", "tcp/4001", "udp/2003"]);
     settle(&world.client, &world.wire);
-    assert_eq!(world.gate.attempts().unwrap().len(), 65_536);
-    assert!(world.gate.grants().unwrap().is_empty(), "a full table opened something");
-    let after = Instant::now() + PATIENCE;
-    assert!(wait_until(after, || {
-        let source = world.new_source(Family::V4);
-        world.knock(source, &["tcp/1009", "tcp/4001", "udp/2003"]);
-        settle(&world.client, &world.wire);
-        world.open_for(source).contains("ssh")
-    }));
+    // A few share a bucket.
+    let attempts = world.gate.attempts().unwrap().len();
+    assert!((150_000..=200_001).contains(&attempts), "{attempts}");
+    assert!(world.open_for(late).contains("ssh"));
+    assert_eq!(world.gate.grants().unwrap().len(), 1, "the flood opened something");
 }
 
 /// Forged first knocks as fast as they can be sent, from a new source each, while honest clients

@@ -20,8 +20,7 @@ use portcullis_core::limits;
 use portcullis_core::policy::{Ban, Protocol, Stance};
 
 use super::{
-    ACCEPT, ACK, ADDRESS, Compiler, FIN, REFUSE, RST, SADDR, STATE, SYN, chain, dynamic, forget,
-    goto, not, rule,
+    ACCEPT, ACK, ADDRESS, Compiler, FIN, REFUSE, RST, SYN, chain, dynamic, goto, not, rule,
 };
 use crate::ruleset::{Chain, Field, Limit, Operation, Rule, Set, Statement, Unit, Verdict};
 
@@ -106,7 +105,7 @@ impl Compiler<'_> {
         let mut chains = vec![self.unless_banned(), self.ban(ban)];
         if self.recognises() {
             let mut lost = vec![rule([Statement::SetPriority(0)])];
-            lost.extend(forget());
+            lost.extend(self.forget());
             lost.extend(strikes(ban));
             lost.push(rule([self.otherwise()]));
             chains.push(chain(LOST, lost));
@@ -143,13 +142,13 @@ impl Compiler<'_> {
     }
 
     /// Where a wrong port sends its source, if that has a state.
-    pub(super) fn lose(&self) -> [Rule; 2] {
-        let [four, six] = SADDR;
-        let [state4, state6] = STATE;
-        [(four, state4), (six, state6)].map(|(saddr, map)| {
-            let has_state = Statement::SetPriorityFrom { key: vec![saddr], map };
-            rule([has_state, goto(LOST)]).because("a wrong port ends the attempt")
-        })
+    pub(super) fn lose(&self) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = self.to_bucket().into();
+        rules.push(
+            rule([self.state_of_bucket(), goto(LOST)]).because("a wrong port ends the attempt"),
+        );
+        rules.push(rule([Statement::SetPriority(0)]));
+        rules
     }
 }
 

@@ -13,9 +13,10 @@ use portcullis_core::limits;
 use portcullis_core::policy::{Protocol, Refuse, Stance};
 
 use super::ban::UNLESS_BANNED;
+use super::knock::RECALL;
 use super::{
     ACCEPT, ACK, Compiler, FIN, GUARDS, INPUT, INPUT_PRIORITY, PORT_FIELDS, REFUSE, REST, RST, SYN,
-    chain, forget, goto, is_in, not, rule,
+    chain, goto, is_in, not, rule,
 };
 use crate::ruleset::{
     Chain, Field, Hook, HookPoint, Limit, Reject, Rule, Statement, Unit, Verdict,
@@ -122,12 +123,14 @@ impl Compiler<'_> {
         let other = rule([not(Protocol::Tcp), not(Protocol::Udp), self.otherwise()]);
         if self.automaton.forgives() {
             rules.push(other);
-            rules.push(rule([goto("knock")]));
+            rules.push(rule([goto(RECALL)]));
         } else {
-            rules.push(rule([is_in("knocks"), goto("knock")]));
+            rules.push(rule([is_in("knocks"), goto(RECALL)]));
             rules.push(other);
             rules.extend(match self.bans() {
-                None => forget().map(|rule| rule.because("a wrong port ends the attempt")),
+                None => {
+                    self.forget().map(|rule| rule.because("a wrong port ends the attempt")).into()
+                }
                 Some(_) => self.lose(),
             });
         }

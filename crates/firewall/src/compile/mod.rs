@@ -6,11 +6,11 @@
 //! | `allow` | who needs no knock |
 //! | `ban` | strikes and bans |
 //! | `base` | the way of a packet that comes in; the base firewall of the stance `closed` |
+//! | `buckets` | where the state of a source is kept |
 //! | `door` | who is let in at a guarded port, and how all others are answered |
 //! | `knock` | what a knock does to the state of its source |
 //!
-//! The doors' automaton becomes data. A source's state is an element of the map `state4` or
-//! `state6`; transitions are the maps `first` and `step`; what a state does is the verdict map `act`.
+//! The doors' automaton becomes data. A source's state is an element of the map `state`; transitions are the maps `first` and `step`; what a state does is the verdict map `act`.
 //! A packet is looked up a fixed number of times, and the rules are as many for one door as for ten
 //! thousand; only each further pair of durations adds a small chain, since a timeout must be written
 //! in a rule.
@@ -21,6 +21,7 @@
 pub(crate) mod allow;
 mod ban;
 pub(crate) mod base;
+mod buckets;
 mod door;
 mod knock;
 mod sets;
@@ -46,6 +47,9 @@ pub const fn class_of(door: DoorId) -> u32 {
 /// The set of living grants for an address family.
 pub const GRANTS: [&str; 2] = ["grant4", "grant6"];
 
+/// The map of first knocks to states.
+pub const FIRST: &str = "first";
+
 /// The map of guarded ports to doors; its comments are the doors' names.
 pub const GUARDS: &str = "guards";
 
@@ -55,18 +59,20 @@ pub const OPENS: &str = "opens";
 /// The map of what forgiving a wrong port makes of a state. Only there if some door forgives.
 pub const FORGIVE: &str = "forgive";
 
-/// The sources that are in time for their next knock, where wrong ports are forgiven.
-pub const LIVE: [&str; 2] = ["live4", "live6"];
+/// The [buckets](Buckets) that are in time for their next knock, where wrong ports are forgiven.
+pub const LIVE: &str = "live";
 
-/// The maps from a source to how far it has come, for each address family.
-pub const STATE: [&str; 2] = ["state4", "state6"];
+/// The map from the [bucket](Buckets) of a source to how far it has come.
+pub const STATE: &str = "state";
 
 /// The sets and maps that say what a state is and what follows it. As long as these are the same, so is
 /// what the numbers in [`STATE`] mean.
-pub const AUTOMATON: [&str; 7] = ["knocks", "first", "step", "repeat", FORGIVE, OPENS, "act"];
+pub const AUTOMATON: [&str; 7] = ["knocks", FIRST, "step", "repeat", FORGIVE, OPENS, "act"];
 
 pub use allow::{HOSTS, Hosts, admit};
 pub use ban::BANS;
+pub use buckets::Buckets;
+pub(crate) use buckets::bucket;
 
 /// The chain of the input hook.
 pub const INPUT: &str = "input";
@@ -105,7 +111,8 @@ const REFUSE: &str = "refuse";
 /// The conflicts between doors that `check` would have found.
 pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
     let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?;
-    let compiler = Compiler { policy, automaton };
+    let buckets = Buckets::of(&automaton);
+    let compiler = Compiler { policy, automaton, buckets };
     let mut sets = compiler.gate_sets();
     let mut chains = vec![compiler.input()];
     chains.extend(compiler.door());
@@ -118,7 +125,7 @@ pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
     }
     if compiler.recognises() {
         sets.extend(compiler.automaton_sets());
-        chains.push(compiler.knock());
+        chains.extend([compiler.recall(), compiler.knock()]);
         chains.push(chain(
             "advance",
             vec![rule([Statement::Dispatch { key: vec![Field::Priority], map: "act" }])],
@@ -132,6 +139,7 @@ pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
 struct Compiler<'a> {
     policy: &'a Policy,
     automaton: Automaton,
+    buckets: Buckets,
 }
 
 impl Compiler<'_> {
@@ -215,13 +223,4 @@ fn update(set: &'static str, key: Vec<Field>, timeout: Duration) -> Statement {
     let timeout = Some(timeout);
     let operation = Operation::Update;
     Statement::Change { operation, set, key, timeout, limit: None, data: None }
-}
-
-/// Forgets the state of the source. Adding an element does not change one that exists, so this
-/// comes before every change, too.
-fn forget() -> [Rule; 2] {
-    let [four, six] = SADDR;
-    let [state4, state6] = STATE;
-    let nothing = || Some(Value::Class(0));
-    [rule([delete(state4, four, nothing())]), rule([delete(state6, six, nothing())])]
 }

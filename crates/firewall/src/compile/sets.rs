@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use portcullis_core::limits;
 
 use super::{
-    ADDRESS, ASKED, Compiler, FORGIVE, GRANTS, GUARDS, LIVE, OPENS, PORT, STATE, STATE_PORT,
+    ADDRESS, ASKED, Compiler, FIRST, FORGIVE, GRANTS, GUARDS, LIVE, OPENS, PORT, STATE, STATE_PORT,
     class_of, dynamic, element, fixed, port_key, state_port_key,
 };
 use crate::ruleset::{Set, Type, Value, Verdict};
@@ -63,7 +63,7 @@ impl Compiler<'_> {
         }
         let first = automaton.first().into_iter();
         let first = first.map(|(port, to)| element(port_key(port), Some(class(to.0)))).collect();
-        sets.push(fixed("first", PORT.to_vec(), Some(Type::Classid), first));
+        sets.push(fixed(FIRST, PORT.to_vec(), Some(Type::Classid), first));
         let step = automaton.step().into_iter();
         let step = step
             .map(|(at, port, to)| element(state_port_key(at.0, port), Some(class(to.0))))
@@ -88,14 +88,12 @@ impl Compiler<'_> {
             .map(|(id, door)| element(vec![class(id.0)], Some(class(class_of(door)))))
             .collect();
         sets.push(fixed(OPENS, vec![Type::Classid], Some(Type::Classid), opens));
-        for (name, address) in STATE.into_iter().zip(ADDRESS) {
-            let data = Some(Type::Classid);
-            sets.push(dynamic(name, vec![address], data, limits::MAX_KERNEL_ATTEMPTS));
-        }
+        let mut by_bucket = |name, data| {
+            sets.push(dynamic(name, vec![Type::Classid], data, limits::MAX_KERNEL_ATTEMPTS))
+        };
+        by_bucket(STATE, Some(Type::Classid));
         if automaton.forgives() {
-            for (name, address) in LIVE.into_iter().zip(ADDRESS) {
-                sets.push(dynamic(name, vec![address], None, limits::MAX_KERNEL_ATTEMPTS));
-            }
+            by_bucket(LIVE, None);
         }
         let act = automaton
             .states()

@@ -184,7 +184,7 @@ impl Compiler<'_> {
 
     fn sets(&self) -> Vec<Set> {
         let stage = |(_, _, name)| {
-            let size = limits::MAX_KERNEL_ATTEMPTS;
+            let size = limits::MAX_IPSET_ATTEMPTS;
             Set { name, size, kind: SetKind::Sources { default_timeout: 5 } }
         };
         let grants = self.policy.doors.iter().map(|door| {

@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`kernel`] | the kernel, by way of nftables and of iptables |
 //! | [`state`] | what is confirmed and what is on trial, on disk |
 //! | [`session`] | the SSH session that a command is run from |
 //! | [`lockout`] | whether rules would lock out that session |
@@ -13,6 +14,7 @@
 //! rules are loaded. However the program ends from there on, the timer rolls back. Nothing of a trial
 //! is loaded at boot, so a reboot rolls back too.
 
+pub mod kernel;
 pub mod lockout;
 mod prepared;
 pub mod session;
@@ -25,13 +27,15 @@ use std::time::Duration;
 
 use portcullis_core::policy::Policy;
 
-pub use self::prepared::{Configured, Prepared};
+use self::kernel::Kernel;
+pub use self::kernel::Loaded;
+pub use self::prepared::{Configured, Prepared, Rules};
 use self::session::Session;
 use self::state::{Here, Pending, Standing, State, Store};
 use crate::config;
 use crate::daemon::clock;
 use crate::exit::Failure;
-use crate::netlink::nftables::{Error, Gate, Loaded};
+use crate::netlink::nftables::Error;
 use crate::sys::process;
 
 /// Where the state is when nobody says otherwise.
@@ -48,43 +52,53 @@ pub fn apply(
     within: Option<Duration>,
     allow_lockout: bool,
 ) -> Result<Loaded, Failure> {
-    let mut gate = Gate::open()?;
     may_change_rules()?;
     let folder = std::path::absolute(folder)
         .map_err(|error| Failure::could_not(format!("cannot find the current folder: {error}")))?;
     let mut store = Store::open(&folder)?;
-    settle(&mut store, &mut gate)?;
+    settle(&mut store)?;
+    let mut kernel = Kernel::open(configured.is_chains() || store.state.chains.is_some())?;
     let session = Session::current();
     if let Some(session) = session.as_ref().filter(|_| !allow_lockout) {
-        lockout::check(&configured.policy, &configured.ruleset, session, &mut gate)?;
+        // The rules of both back ends mean the same.
+        let ruleset = configured.ruleset()?;
+        match configured.rules {
+            Rules::Table(_) => {
+                lockout::check(&configured.policy, &ruleset, session, kernel.gate())?;
+            }
+            Rules::Chains(_) => lockout::check_strangers(&configured.policy, &ruleset, session)?,
+        }
     }
     match within {
-        None => for_good(&mut store, &mut gate, configured),
-        Some(within) => on_trial(&mut store, &mut gate, configured, session, within),
+        None => for_good(&mut store, &mut kernel, configured),
+        Some(within) => on_trial(&mut store, &mut kernel, configured, session, within),
     }
 }
 
 fn for_good(
     store: &mut Store,
-    gate: &mut Gate,
-    Configured { text, ruleset, .. }: Configured,
+    kernel: &mut Kernel,
+    configured: Configured,
 ) -> Result<Loaded, Failure> {
     // What can go wrong with the disk goes wrong before anything has changed.
-    let staged = store.stage(State::with_confirmed(text))?;
-    let loaded = gate.load(&ruleset)?;
+    let mut staged = store.stage(State::with_confirmed(configured.text.clone(), None))?;
+    let loaded = kernel.load(&configured)?;
+    if configured.is_chains() {
+        staged = store.stage(State::with_confirmed(configured.text, kernel.chains()?))?;
+    }
     store.commit(staged)?;
     Ok(loaded)
 }
 
 fn on_trial(
     store: &mut Store,
-    gate: &mut Gate,
+    kernel: &mut Kernel,
     configured: Configured,
     session: Option<Session>,
     within: Duration,
 ) -> Result<Loaded, Failure> {
-    let before = before(&store.state, gate, &configured)?;
-    let prepared = Prepared::new(before.as_deref(), gate)?;
+    let before = before(&store.state, kernel, &configured)?;
+    let mut prepared = Prepared::new(before.as_deref(), store.state.chains.as_ref(), kernel)?;
     let now = clock();
     let mut pending = Pending {
         id: now.as_nanos(),
@@ -93,12 +107,17 @@ fn on_trial(
         loaded: None,
         session: session.map(|session| session.connection),
         before,
-        new: configured.text,
+        new: configured.text.clone(),
+        chains: None,
+        has_chains: configured.is_chains() || store.state.chains.is_some(),
     };
     store.save(store.state.with_pending(Some(pending.clone())))?;
     let loaded = timer::arm(store.folder(), &pending, within)
-        .and_then(|()| Ok(gate.load(&configured.ruleset)?))
+        .and_then(|()| kernel.load(&configured))
         .and_then(|loaded| {
+            if configured.is_chains() {
+                pending.chains = kernel.chains()?;
+            }
             // A connection that began later than this began under the new rules.
             let now = clock().as_nanos();
             if now >= pending.deadline {
@@ -112,7 +131,7 @@ fn on_trial(
         });
     loaded.map_err(|failure| {
         // Mostly there is nothing to restore.
-        match finish_rollback(store, gate, &prepared) {
+        match finish_rollback(store, kernel, &mut prepared) {
             Ok(()) => failure,
             Err(second) => failure.hint(format!(
                 "it could not be taken back at once ({}); the timer does it in {}",
@@ -125,25 +144,18 @@ fn on_trial(
 
 /// What is in force now, as something that can be loaded again: whatever configuration is known of
 /// which the kernel holds exactly the rules. Nothing when there is no gate.
-fn before(state: &State, gate: &mut Gate, new: &Configured) -> Result<Option<String>, Failure> {
-    if gate.table()?.is_none() {
+fn before(state: &State, kernel: &mut Kernel, new: &Configured) -> Result<Option<String>, Failure> {
+    if !kernel.has_table()? && kernel.chains()?.is_none() {
         return Ok(None);
     }
-    let mut holds = |configured: &Configured| {
-        let ruleset = configured.as_known(gate)?;
-        match gate.verify(&ruleset) {
-            Ok(()) => Ok(true),
-            Err(Error::Mismatch(_)) => Ok(false),
-            Err(error) => Err(Failure::from(error)),
-        }
-    };
-    if holds(new)? {
+    // Chains are known as long as they are those of what is confirmed.
+    if !new.is_chains() && kernel.difference(new, None)?.is_none() {
         return Ok(Some(new.text.clone()));
     }
     let usual = config::load(Path::new(config::DEFAULT_PATH)).ok().map(|usual| usual.text);
     for text in [state.confirmed.clone(), usual].into_iter().flatten() {
         let Ok(loaded) = config::parse_str("", &text) else { continue };
-        if holds(&Configured::new(loaded)?)? {
+        if kernel.difference(&Configured::new(loaded)?, state.chains.as_ref())?.is_none() {
             return Ok(Some(text));
         }
     }
@@ -155,7 +167,7 @@ fn before(state: &State, gate: &mut Gate, new: &Configured) -> Result<Option<Str
 }
 
 /// Sees to it that nothing is on trial, or says what is.
-fn settle(store: &mut Store, gate: &mut Gate) -> Result<(), Failure> {
+fn settle(store: &mut Store) -> Result<(), Failure> {
     match standing(&store.state)? {
         None => Ok(()),
         Some((_, Standing::Waiting(left))) => Err(Failure::could_not(format!(
@@ -164,7 +176,7 @@ fn settle(store: &mut Store, gate: &mut Gate) -> Result<(), Failure> {
         ))
         .hint("`portcullis confirm` keeps it, `portcullis rollback` takes it back")),
         Some((pending, Standing::Overdue)) => {
-            let prepared = roll_back(store, gate, &pending)?;
+            let prepared = roll_back(store, &pending)?;
             say(format_args!("an earlier configuration was not confirmed in time: {prepared}"));
             Ok(())
         }
@@ -192,12 +204,11 @@ fn standing(state: &State) -> Result<Option<(Pending, Standing)>, Failure> {
 /// proves nothing.
 pub fn confirm(folder: &Path, yes: bool) -> Result<(), Failure> {
     may_change_rules()?;
-    let mut gate = Gate::open()?;
     let Some(mut store) = Store::open_existing(folder)? else { return Err(nothing_on_trial()) };
     let (pending, left) = match standing(&store.state)? {
         Some((pending, Standing::Waiting(left))) => (pending, left),
         Some((pending, Standing::Overdue)) => {
-            let prepared = roll_back(&mut store, &mut gate, &pending)?;
+            let prepared = roll_back(&mut store, &pending)?;
             return Err(Failure::refused(format!("too late: {prepared}")));
         }
         _ => return Err(nothing_on_trial()),
@@ -211,21 +222,18 @@ pub fn confirm(folder: &Path, yes: bool) -> Result<(), Failure> {
         failure.hint(format!("{hint} ({} left)", shown(left)))
     })?;
     let new = Configured::again("the configuration on trial", &pending.new)?;
-    let ruleset = new.as_known(&mut gate)?;
-    match gate.verify(&ruleset) {
-        Ok(()) => {}
-        Err(Error::Mismatch(difference)) => {
-            let message =
-                format!("what is in the kernel is no longer what was applied ({difference})");
-            return Err(Failure::refused(message)
-                .hint("`portcullis rollback` restores what was there before; then apply again"));
-        }
-        Err(error) => return Err(error.into()),
+    let mut kernel = Kernel::open(pending.has_chains)?;
+    if let Some(difference) = kernel.difference(&new, pending.chains.as_ref())? {
+        let message = format!("what is in the kernel is no longer what was applied ({difference})");
+        return Err(Failure::refused(message)
+            .hint("`portcullis rollback` restores what was there before; then apply again"));
     }
-    store.save(State::with_confirmed(pending.new))?;
+    store.save(State::with_confirmed(pending.new, pending.chains.clone()))?;
     // Had this process been stopped until time was up, the timer would not have waited for it.
-    if gate.verify(&ruleset).is_err() {
-        gate.load(&ruleset)?;
+    if !matches!(kernel.difference(&new, pending.chains.as_ref()), Ok(None)) {
+        kernel.load(&new)?;
+        let chains = kernel.chains()?.filter(|_| new.is_chains());
+        store.save(State::with_confirmed(new.text, chains))?;
     }
     Ok(())
 }
@@ -260,11 +268,10 @@ fn proves_access(
 /// With [`Exit::No`](crate::exit::Exit::No) when nothing is; or the kernel refuses.
 pub fn rollback(folder: &Path) -> Result<Prepared, Failure> {
     may_change_rules()?;
-    let mut gate = Gate::open()?;
     let Some(mut store) = Store::open_existing(folder)? else { return Err(nothing_on_trial()) };
     match standing(&store.state)? {
         Some((pending, Standing::Waiting(_) | Standing::Overdue)) => {
-            roll_back(&mut store, &mut gate, &pending)
+            roll_back(&mut store, &pending)
         }
         _ => Err(nothing_on_trial()),
     }
@@ -277,35 +284,36 @@ pub fn rollback(folder: &Path) -> Result<Prepared, Failure> {
 /// Then the kernel holds what it held.
 pub fn boot(folder: &Path) -> Result<Option<(Policy, Loaded)>, Failure> {
     may_change_rules()?;
-    let mut gate = Gate::open()?;
     let Some(mut store) = Store::open_existing(folder)? else { return Ok(None) };
     let Some(text) = store.state.confirmed.clone() else {
         if let Some((pending, Standing::Waiting(_) | Standing::Overdue)) = standing(&store.state)? {
-            roll_back(&mut store, &mut gate, &pending)?;
+            roll_back(&mut store, &pending)?;
         }
         return Ok(None);
     };
-    let Configured { policy, ruleset, .. } = Configured::again("what was confirmed", &text)?;
-    let loaded = gate.load(&ruleset)?;
-    let forgotten = match store.state.pending {
-        Some(_) => store.save(store.state.with_pending(None)),
-        None => store.copy(),
-    };
+    let configured = Configured::again("what was confirmed", &text)?;
+    let has_chains = store.state.pending.as_ref().is_some_and(|pending| pending.has_chains);
+    let mut kernel = Kernel::open(has_chains || configured.is_chains())?;
+    let loaded = kernel.load(&configured)?;
+    let mut state = store.state.with_pending(None);
+    state.chains = kernel.chains()?.filter(|_| configured.is_chains());
+    let forgotten = if state == store.state { store.copy() } else { store.save(state) };
     if let Err(failure) = forgotten {
         // The disk may not be ready to be written to. What is on trial there is of another boot.
         say(format_args!("warning: {}", failure.message));
     }
-    Ok(Some((policy, loaded)))
+    Ok(Some((configured.policy, loaded)))
 }
 
-/// Takes the rules out of the kernel, and what is loaded at boot with them; whether there were any.
+/// Takes the table of nftables out of the kernel, and what is loaded at boot with it; whether there was
+/// one. Chains of iptables stay.
 ///
 /// # Errors
 ///
 /// When the state cannot be changed, the rules are taken out all the same, and this says so.
 pub fn remove(folder: &Path) -> Result<bool, Failure> {
     may_change_rules()?;
-    let mut gate = Gate::open()?;
+    let mut kernel = Kernel::open(false)?;
     // The lock is held until the end: no timer can come in between.
     let forgotten = Store::open_existing(folder).and_then(|store| {
         let Some(mut store) = store else { return Ok(None) };
@@ -314,7 +322,7 @@ pub fn remove(folder: &Path) -> Result<bool, Failure> {
         }
         Ok(Some(store))
     });
-    let removed = gate.remove()?;
+    let removed = kernel.remove()?;
     match forgotten {
         Ok(_) => Ok(removed),
         Err(failure) => {
@@ -327,16 +335,22 @@ pub fn remove(folder: &Path) -> Result<bool, Failure> {
     }
 }
 
-fn roll_back(store: &mut Store, gate: &mut Gate, pending: &Pending) -> Result<Prepared, Failure> {
-    let prepared = Prepared::new(pending.before.as_deref(), gate)?;
-    finish_rollback(store, gate, &prepared)?;
+fn roll_back(store: &mut Store, pending: &Pending) -> Result<Prepared, Failure> {
+    let mut kernel = Kernel::open(pending.has_chains)?;
+    let chains = store.state.chains.as_ref();
+    let mut prepared = Prepared::new(pending.before.as_deref(), chains, &mut kernel)?;
+    finish_rollback(store, &mut kernel, &mut prepared)?;
     Ok(prepared)
 }
 
 /// First the kernel, then the record: whoever is killed in between leaves the record to the timer.
-fn finish_rollback(store: &mut Store, gate: &mut Gate, prepared: &Prepared) -> Result<(), Failure> {
-    prepared.restore(gate)?;
-    store.save(store.state.with_pending(None))
+fn finish_rollback(
+    store: &mut Store,
+    kernel: &mut Kernel,
+    prepared: &mut Prepared,
+) -> Result<(), Failure> {
+    prepared.restore(kernel)?;
+    store.save(prepared.state(&store.state))
 }
 
 /// Says at once what would fail later.

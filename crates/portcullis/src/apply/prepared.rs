@@ -3,12 +3,14 @@
 use std::fmt;
 
 use portcullis_core::policy::Policy;
-use portcullis_firewall::compile::{HOSTS, Hosts, admit, compile};
+use portcullis_firewall::compile::compile;
+use portcullis_firewall::iptables::Matcher;
 use portcullis_firewall::ruleset::Ruleset;
 
+use super::kernel::{Chains, Kernel};
+use super::state::State;
 use crate::config;
 use crate::exit::Failure;
-use crate::netlink::nftables::{Error, Gate};
 
 /// A configuration and the rules that it means.
 #[derive(Debug)]
@@ -18,7 +20,16 @@ pub struct Configured {
     /// What it says.
     pub policy: Policy,
     /// As rules.
-    pub ruleset: Ruleset,
+    pub rules: Rules,
+}
+
+/// Rules of one back end or the other.
+#[derive(Debug)]
+pub enum Rules {
+    /// A table of nftables.
+    Table(Ruleset),
+    /// Chains of iptables, compiled when they are loaded: their names depend on what is there.
+    Chains(Matcher),
 }
 
 impl Configured {
@@ -28,21 +39,12 @@ impl Configured {
     ///
     /// None, for one that was read without errors.
     pub fn new(loaded: config::Loaded) -> Result<Self, Failure> {
-        let config::Loaded { policy, text, .. } = loaded;
-        let ruleset =
-            compile(&policy).map_err(|_| Failure::could_not("doors contradict each other"))?;
-        Ok(Self { text, policy, ruleset })
-    }
-
-    /// The rules, with the addresses that the kernel has for names of the allow-list: these change
-    /// while a configuration stays the same.
-    pub(super) fn as_known(&self, gate: &mut Gate) -> Result<Ruleset, Error> {
-        let hosts = gate.known_hosts(&self.policy, Hosts::new())?;
-        let mut ruleset = self.ruleset.clone();
-        let sets = ruleset.sets.iter_mut().filter(|set| HOSTS.contains(&set.name.as_str()));
-        sets.for_each(|set| set.elements.clear());
-        admit(&mut ruleset, &hosts);
-        Ok(ruleset)
+        let config::Loaded { policy, backend, text, .. } = loaded;
+        let rules = match backend.matcher() {
+            Some(matcher) => Rules::Chains(matcher),
+            None => Rules::Table(table(&policy)?),
+        };
+        Ok(Self { text, policy, rules })
     }
 
     /// From a text that was a good configuration once. `name` says which.
@@ -54,11 +56,36 @@ impl Configured {
         })?;
         Self::new(loaded)
     }
+
+    /// Whether it is for chains of iptables.
+    pub const fn is_chains(&self) -> bool {
+        matches!(self.rules, Rules::Chains(_))
+    }
+
+    /// As a table of nftables, whichever back end it is for: both mean the same.
+    ///
+    /// # Errors
+    ///
+    /// None, for a configuration that was read without errors.
+    pub fn ruleset(&self) -> Result<Ruleset, Failure> {
+        match &self.rules {
+            Rules::Table(ruleset) => Ok(ruleset.clone()),
+            Rules::Chains(_) => table(&self.policy),
+        }
+    }
+}
+
+fn table(policy: &Policy) -> Result<Ruleset, Failure> {
+    compile(policy).map_err(|_| Failure::could_not("doors contradict each other"))
 }
 
 /// What the kernel held before, ready to be loaded.
 #[derive(Debug)]
-pub struct Prepared(Option<Configured>);
+pub struct Prepared {
+    before: Option<Configured>,
+    /// If it was chains: as they were read back when they had been loaded.
+    chains: Option<Chains>,
+}
 
 impl Prepared {
     /// Of a text; nothing stands for no gate.
@@ -66,13 +93,21 @@ impl Prepared {
     /// # Errors
     ///
     /// The text is no good configuration, or the kernel could not be asked.
-    pub fn new(text: Option<&str>, gate: &mut Gate) -> Result<Self, Failure> {
+    pub(super) fn new(
+        text: Option<&str>,
+        chains: Option<&Chains>,
+        kernel: &mut Kernel,
+    ) -> Result<Self, Failure> {
         let again = |text| {
             let mut before = Configured::again("the configuration that was in force before", text)?;
-            before.ruleset = before.as_known(gate)?;
+            if matches!(before.rules, Rules::Table(_)) {
+                before.rules = Rules::Table(kernel.known(&before)?);
+            }
             Ok::<_, Failure>(before)
         };
-        Ok(Self(text.map(again).transpose()?))
+        let before = text.map(again).transpose()?;
+        let chains = chains.filter(|_| before.as_ref().is_some_and(Configured::is_chains)).cloned();
+        Ok(Self { before, chains })
     }
 
     /// Makes the kernel hold it. Where it does, nothing is touched; living grants are carried over.
@@ -80,22 +115,28 @@ impl Prepared {
     /// # Errors
     ///
     /// The kernel refuses; then it holds what it held.
-    pub fn restore(&self, gate: &mut Gate) -> Result<(), Failure> {
-        match &self.0 {
-            None => gate.remove().map(|_| ())?,
-            Some(before) => match gate.verify(&before.ruleset) {
-                Ok(()) => {}
-                Err(Error::Mismatch(_)) => gate.load(&before.ruleset).map(|_| ())?,
-                Err(error) => return Err(error.into()),
-            },
+    pub(super) fn restore(&mut self, kernel: &mut Kernel) -> Result<(), Failure> {
+        let Some(before) = &self.before else { return kernel.remove().map(|_| ()) };
+        if kernel.difference(before, self.chains.as_ref())?.is_some() {
+            kernel.load(before)?;
+            self.chains = kernel.chains()?.filter(|_| before.is_chains());
         }
         Ok(())
+    }
+
+    /// The state once this is in force again.
+    pub(super) fn state(&self, state: &State) -> State {
+        let mut state = state.with_pending(None);
+        if self.chains.is_some() {
+            state.chains.clone_from(&self.chains);
+        }
+        state
     }
 }
 
 impl fmt::Display for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.0 {
+        f.write_str(match &self.before {
             None => "rolled back, and as before there is no gate: guarded ports are open",
             Some(_) => "rolled back, the rules before are in force again",
         })

@@ -20,6 +20,7 @@ use nix::unistd::geteuid;
 use portcullis_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
+use super::kernel::Chains;
 use crate::config::MAX_BYTES;
 use crate::exit::Failure;
 use crate::files::{ours, sync, write_new};
@@ -35,7 +36,7 @@ const NEW_COPY: &str = "confirmed.toml.new";
 const VERSION: u32 = 1;
 
 /// Longest file that is read: three configurations, of which JSON doubles every byte at worst but for
-/// control characters, which no configuration has many of.
+/// control characters, which no configuration has many of; and chains, which are far shorter.
 const LONGEST: u64 = 8 * MAX_BYTES;
 
 /// What is confirmed, and what waits to be.
@@ -45,20 +46,23 @@ pub struct State {
     version: u32,
     /// The configuration that is loaded at boot.
     pub confirmed: Option<String>,
+    /// If that is for iptables: the chains as they were read back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chains: Option<Chains>,
     /// The one that is in force on trial.
     pub pending: Option<Pending>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { version: VERSION, confirmed: None, pending: None }
+        Self { version: VERSION, confirmed: None, chains: None, pending: None }
     }
 }
 
 impl State {
-    /// With this configuration confirmed, and none on trial.
-    pub fn with_confirmed(text: String) -> Self {
-        Self { confirmed: Some(text), ..Self::default() }
+    /// With this configuration confirmed, and none on trial; if it is for iptables, with its chains.
+    pub fn with_confirmed(text: String, chains: Option<Chains>) -> Self {
+        Self { confirmed: Some(text), chains, ..Self::default() }
     }
 
     /// With this configuration on trial, or none; what is confirmed stays.
@@ -86,6 +90,12 @@ pub struct Pending {
     pub before: Option<String>,
     /// The configuration itself.
     pub new: String,
+    /// If it is for iptables: the chains as they were read back; nothing while they are being loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chains: Option<Chains>,
+    /// Whether there may be chains of iptables while it is on trial, before it, in it or both.
+    #[serde(default)]
+    pub has_chains: bool,
 }
 
 /// Which network of which life of the machine.
@@ -147,7 +157,7 @@ pub struct Store {
 #[derive(Debug)]
 pub enum Opened {
     /// It is ours.
-    Store(Store),
+    Store(Box<Store>),
     /// There is no such folder.
     Absent,
     /// Somebody else has it.
@@ -179,7 +189,7 @@ impl Store {
     /// As above.
     pub fn open_existing(folder: &Path) -> Result<Option<Self>, Failure> {
         match Self::open_with(folder, FlockArg::LockExclusive)? {
-            Opened::Store(store) => Ok(Some(store)),
+            Opened::Store(store) => Ok(Some(*store)),
             Opened::Absent | Opened::Held => Ok(None),
         }
     }
@@ -212,7 +222,8 @@ impl Store {
             Err((_, errno)) => return Err(failure(&path, "lock", &errno.into())),
         };
         let state = peek(folder)?;
-        Ok(Opened::Store(Self { folder: folder.to_owned(), _lock: lock, state }))
+        let store = Self { folder: folder.to_owned(), _lock: lock, state };
+        Ok(Opened::Store(Box::new(store)))
     }
 
     /// Where it is.
@@ -377,6 +388,8 @@ mod tests {
             session: None,
             before: None,
             new: "[door.ssh]".to_owned(),
+            chains: None,
+            has_chains: false,
         }
     }
 

@@ -18,12 +18,12 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::unistd::setsid;
 
+use super::kernel::Kernel;
 use super::state::{self, Opened, Pending, Store};
 use super::{Prepared, finish_rollback};
 use crate::daemon::parts::system;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::knockd::syslog::Syslog;
-use crate::netlink::nftables::Gate;
 use crate::sys::process;
 
 const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
@@ -99,15 +99,25 @@ fn by_systemd(folder: &Path, id: u64, within: Duration) -> Result<(), Failure> {
     }
 }
 
-fn systemd_options(id: u64, within: Duration) -> [String; 5] {
-    [
+fn systemd_options(id: u64, within: Duration) -> Vec<String> {
+    let mut options = vec![
         "--quiet".to_owned(),
         // Nothing stays behind, however it ends.
         "--collect".to_owned(),
         format!("--unit=portcullis-rollback-{id}"),
         format!("--on-active={}ms", within.as_millis()),
         "--timer-property=AccuracySec=100ms".to_owned(),
-    ]
+    ];
+    let environment = passed_on().into_iter();
+    options.extend(environment.map(|(name, value)| format!("--setenv={name}={value}")));
+    options
+}
+
+/// What of the environment says which programs of iptables are meant: the rules are taken back with
+/// those that they were loaded with.
+fn passed_on() -> Vec<(&'static str, String)> {
+    let known = ["PATH", "XTABLES_LOCKFILE"].into_iter();
+    known.filter_map(|name| Some((name, std::env::var(name).ok()?))).collect()
 }
 
 fn first_line(output: &Output) -> String {
@@ -124,6 +134,7 @@ fn by_ourselves(folder: &Path, id: u64) -> Result<(), Failure> {
     let mut child = Command::new("/proc/self/exe")
         .args(arguments(folder, id))
         .env_clear()
+        .envs(passed_on())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -153,10 +164,14 @@ pub fn run(folder: &Path, id: u64) -> Outcome {
     // If memory gets scarce, others first. Only a wish.
     let _ = fs::write("/proc/self/oom_score_adj", "-1000");
     let ours = |pending: &Pending| pending.id == id;
-    let Some(pending) = state::peek(folder)?.pending.filter(ours) else { return Ok(Exit::Done) };
-    let mut gate = Gate::open()?;
-    let prepared = Prepared::new(pending.before.as_deref(), &mut gate)?;
-    // From here on nothing is needed but the kernel.
+    let state = state::peek(folder)?;
+    let Some(pending) = state.pending.as_ref().filter(|it| ours(it)) else {
+        return Ok(Exit::Done);
+    };
+    let mut kernel = Kernel::open(pending.has_chains)?;
+    let chains = state.chains.as_ref();
+    let mut prepared = Prepared::new(pending.before.as_deref(), chains, &mut kernel)?;
+    // From here on nothing is needed but the kernel, and for chains the programs of iptables.
     let _ = writeln!(io::stdout(), "{READY}");
     wait_until(pending.deadline)?;
 
@@ -172,7 +187,7 @@ pub fn run(folder: &Path, id: u64) -> Outcome {
                     state::peek(folder).is_ok_and(|state| state.pending.is_some_and(|p| ours(&p)));
                 if held == PATIENCE && lasts {
                     // What goes wrong here is tried again below.
-                    let _ = prepared.restore(&mut gate);
+                    let _ = prepared.restore(&mut kernel);
                 }
                 thread::sleep(PAUSE);
                 continue;
@@ -180,9 +195,9 @@ pub fn run(folder: &Path, id: u64) -> Outcome {
             Ok(Opened::Store(store)) if !store.state.pending.as_ref().is_some_and(ours) => {
                 return Ok(Exit::Done);
             }
-            Ok(Opened::Store(mut store)) => finish_rollback(&mut store, &mut gate, &prepared),
+            Ok(Opened::Store(mut store)) => finish_rollback(&mut store, &mut kernel, &mut prepared),
             // Nobody can have confirmed what cannot be written.
-            Ok(Opened::Absent) | Err(_) => prepared.restore(&mut gate),
+            Ok(Opened::Absent) | Err(_) => prepared.restore(&mut kernel),
         };
         match outcome {
             Ok(()) => {

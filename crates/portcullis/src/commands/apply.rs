@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use portcullis_core::limits;
 use portcullis_core::policy::{Allowed, Policy};
 use portcullis_firewall::compile::{Hosts, admit};
+use portcullis_firewall::iptables::Matcher;
 
-use super::apply_iptables;
 use super::state_dir::StateDir;
-use crate::apply::{self, Configured};
+use crate::apply::{self, Configured, Loaded, Rules};
 use crate::config::{self, duration};
 use crate::daemon::hosts::look_up;
 use crate::daemon::keeper;
@@ -28,12 +28,12 @@ pub struct Args {
     /// Roll back after this time (1s to 24h) unless `portcullis confirm` comes over a new SSH session
     /// [default: confirmed at once]
     #[arg(long, value_name = "DURATION", value_parser = within)]
-    pub(super) confirm_within: Option<Duration>,
+    confirm_within: Option<Duration>,
     /// Even if this SSH session could not be opened anew
     #[arg(long)]
-    pub(super) allow_lockout: bool,
+    allow_lockout: bool,
     #[command(flatten)]
-    pub(super) state_dir: StateDir,
+    state_dir: StateDir,
 }
 
 /// Shortest and longest time of a trial.
@@ -45,30 +45,23 @@ pub fn run(args: &Args) -> Outcome {
     let start = Instant::now();
     interfaces_exist(&loaded.policy)?;
     allowed_interfaces_exist(&loaded.policy);
-    if let Some(matcher) = loaded.backend.matcher() {
-        return apply_iptables::run(args, &loaded.policy, matcher, start);
-    }
     let mut configured = Configured::new(loaded)?;
-    let found = look_up_all(&configured.policy);
-    let hosts = Gate::open()?.known_hosts(&configured.policy, found)?;
-    tell_of_names(&configured.policy, &hosts);
-    admit(&mut configured.ruleset, &hosts);
-    let doors = guarding(&configured.policy);
+    if let Rules::Table(ruleset) = &mut configured.rules {
+        let found = look_up_all(&configured.policy);
+        let hosts = Gate::open()?.known_hosts(&configured.policy, found)?;
+        tell_of_names(&configured.policy, &hosts);
+        admit(ruleset, &hosts);
+    }
+    let doors = count(guarding(&configured.policy), "door");
     let has_hooks = configured.policy.has_hooks();
     let loaded =
         apply::apply(&args.state_dir.path, configured, args.confirm_within, args.allow_lockout)?;
-    let carried = match loaded.grants {
-        0 => String::new(),
-        grants => format!(", {} still open", count(grants, "grant")),
-    };
     // Nothing can be done when there is nobody to tell.
     let mut out = anstream::stderr();
     let _ = writeln!(
         out,
-        "{} guarded by {} and {}{carried}; loaded and read back in {} ms",
-        count(doors, "door"),
-        count(loaded.rules, "rule"),
-        count(loaded.elements, "element"),
+        "{doors} guarded by {}; loaded and read back in {} ms",
+        shown(&loaded),
         start.elapsed().as_millis(),
     );
     if let Some(within) = args.confirm_within {
@@ -84,6 +77,27 @@ pub fn run(args: &Args) -> Outcome {
         let _ = writeln!(out, "note: `on_open` and `on_close` need `portcullis run`");
     }
     Ok(Exit::Done)
+}
+
+/// What was loaded, in words.
+pub(super) fn shown(loaded: &Loaded) -> String {
+    match loaded {
+        Loaded::Table(loaded) => {
+            let carried = match loaded.grants {
+                0 => String::new(),
+                grants => format!(", {} still open", count(grants, "grant")),
+            };
+            let (rules, elements) = (loaded.rules, loaded.elements);
+            format!("{} and {}{carried}", count(rules, "rule"), count(elements, "element"))
+        }
+        Loaded::Chains(loaded, matcher) => {
+            let sets = match matcher {
+                Matcher::Recent => "lists of `recent`".to_owned(),
+                Matcher::Ipset => count(loaded.sets, "set"),
+            };
+            format!("{} of iptables and ip6tables with {sets}", count(loaded.rules, "rule"))
+        }
+    }
 }
 
 /// How many doors guard a port.

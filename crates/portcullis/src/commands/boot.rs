@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use super::apply::{count, guarding};
+use super::apply::{count, guarding, shown};
 use super::state_dir::StateDir;
 use crate::apply;
 use crate::exit::{Exit, Outcome};
@@ -19,12 +19,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     let said = match apply::boot(&args.state_dir.path)? {
         None => "nothing is confirmed, so nothing is loaded".to_owned(),
-        Some((policy, loaded)) => format!(
-            "{} guarded by {} and {}",
-            count(guarding(&policy), "door"),
-            count(loaded.rules, "rule"),
-            count(loaded.elements, "element"),
-        ),
+        Some((policy, loaded)) => {
+            format!("{} guarded by {}", count(guarding(&policy), "door"), shown(&loaded))
+        }
     };
     // Nothing can be done when there is nobody to tell.
     let _ = writeln!(anstream::stderr(), "{said}");

@@ -14,7 +14,7 @@ use portcullis_core::engine::{Direction, Engine, Options, Verdict};
 use portcullis_core::policy::{DoorId, Policy, Protocol, Recogniser};
 use portcullis_core::time::Instant;
 use portcullis_core::wire;
-use portcullis_firewall::compile::{GRANTS, class_of, compile};
+use portcullis_firewall::compile::{Buckets, GRANTS, LIVE, STATE, class_of, compile};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Trace};
 
@@ -221,13 +221,11 @@ impl<'a> Story<'a> {
 
     /// The state of the sender in the kernel.
     fn state(&self) -> StateId {
-        let four = self.args.from.is_ipv4();
-        let key = [self.address().1];
-        let live = if four { "live4" } else { "live6" };
-        if self.automaton.forgives() && self.simulator.get(live, &key, self.now).is_none() {
+        let key = [Buckets::of(&self.automaton).key(self.args.from)];
+        if self.automaton.forgives() && self.simulator.get(LIVE, &key, self.now).is_none() {
             return StateId::ROOT;
         }
-        match self.simulator.get(if four { "state4" } else { "state6" }, &key, self.now) {
+        match self.simulator.get(STATE, &key, self.now) {
             Some(Some(Value::Class(state))) => StateId(*state),
             _ => StateId::ROOT,
         }

@@ -1,7 +1,6 @@
 //! One file per command of `portcullis`: its arguments, and what it does.
 
 pub mod apply;
-mod apply_iptables;
 pub mod boot;
 pub mod check;
 pub mod compile;

@@ -38,15 +38,14 @@ pub fn run(args: &Args) -> Outcome {
         }
     };
     let mut gate = Gate::open()?;
-    let (four, six) = gate.knocking()?;
+    let knocking = gate.knocking()?;
     let status = Status {
         file: path.to_string_lossy().into_owned(),
         difference: difference(&mut gate, policy.as_ref())?,
         policy,
         view: gate.view()?,
         daemon: keeper::is_running()?,
-        four,
-        six,
+        knocking,
     };
     print(&if args.json { format!("{:#}\n", status.json()) } else { status.text() })?;
     status.warn();
@@ -66,8 +65,7 @@ struct Status {
     /// In what the table is not what the configuration means.
     difference: Option<String>,
     daemon: bool,
-    four: usize,
-    six: usize,
+    knocking: usize,
 }
 
 /// A door of the configuration, of the kernel, or of both.
@@ -123,7 +121,7 @@ impl Status {
             "table": self.view.is_some(),
             "difference": self.difference,
             "daemon": self.daemon,
-            "attempts": { "ipv4": self.four, "ipv6": self.six },
+            "attempts": self.knocking,
             "grants": self.view.as_ref().map_or(0, |view| view.grants.len()),
             "doors": doors,
         })
@@ -140,15 +138,11 @@ impl Status {
             }
         };
         let daemon = if self.daemon { "running" } else { "not running" };
-        let sources = count(self.four.saturating_add(self.six), "source");
-        let (four, six) = (self.four, self.six);
+        let sources = count(self.knocking, "source");
         let mut out = String::new();
         let _ = writeln!(out, "gate      {gate}");
         let _ = writeln!(out, "daemon    {daemon}");
-        let _ = writeln!(
-            out,
-            "knocking  {sources}, as the kernel sees it ({four} by IPv4, {six} by IPv6)"
-        );
+        let _ = writeln!(out, "knocking  {sources}, as the kernel sees it");
         let rows: Vec<_> = self
             .rows()
             .into_iter()

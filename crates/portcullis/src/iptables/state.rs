@@ -69,6 +69,13 @@ impl State {
         self.chains.is_empty() && self.jumps.is_empty()
     }
 
+    /// All of it, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let chains = self.chains.iter().map(|chain| format!(":{chain}"));
+        let jumps = self.jumps.iter().map(|_| format!("-A INPUT -j {INPUT}"));
+        chains.chain(jumps).chain(self.rules.iter().cloned()).collect()
+    }
+
     /// What has to be done about the jump.
     pub fn jump(&self) -> Jump {
         match self.jumps.as_slice() {

@@ -12,6 +12,7 @@ mod closed;
 mod loading;
 mod random;
 mod tools;
+mod trials;
 #[path = "../world/mod.rs"]
 mod world;
 
@@ -25,57 +26,60 @@ fn main() -> ExitCode {
         if !tools::are_there() {
             return Vec::new();
         }
-        let mut trials = Vec::new();
+        let mut all = Vec::new();
         for (variant, matcher) in ways() {
             let name = |what: &str| format!("{what}_{variant}_{matcher:?}");
-            trials.push(world::trial(
-                name("the_kernel_means_what_the_simulator_means"),
-                move || {
-                    random::run(Way::Iptables(variant, matcher));
-                },
-            ));
-            trials.push(world::trial(name("closed_lets_in_what_is_said"), move || {
+            all.push(world::trial(name("the_kernel_means_what_the_simulator_means"), move || {
+                random::run(Way::Iptables(variant, matcher));
+            }));
+            all.push(world::trial(name("closed_lets_in_what_is_said"), move || {
                 closed::kinds(variant, matcher);
             }));
-            trials.push(world::trial(name("closed_is_a_base_firewall"), move || {
+            all.push(world::trial(name("closed_is_a_base_firewall"), move || {
                 closed::base(variant, matcher);
             }));
-            trials.push(world::trial(name("a_door_opens_and_closes"), move || {
+            all.push(world::trial(name("a_door_opens_and_closes"), move || {
                 loading::door(variant, matcher);
             }));
-            trials.push(world::trial(name("apply_changes_what_is_ours_alone"), move || {
+            all.push(world::trial(name("apply_changes_what_is_ours_alone"), move || {
                 loading::neighbours(variant, matcher);
             }));
-            trials.push(world::trial(name("a_new_configuration_keeps_grants_alone"), move || {
+            all.push(world::trial(name("a_trial_that_nobody_confirms"), move || {
+                trials::nobody_confirms(variant, matcher);
+            }));
+            all.push(world::trial(name("a_trial_that_is_confirmed"), move || {
+                trials::confirmed(variant, matcher);
+            }));
+            all.push(world::trial(name("a_trial_of_the_other_back_end"), move || {
+                trials::other_back_end(variant, matcher);
+            }));
+            all.push(world::trial(name("a_new_configuration_keeps_grants_alone"), move || {
                 loading::again(variant, matcher);
             }));
         }
-        trials.push(world::trial("the_kernel_means_what_the_simulator_means_nftables", || {
+        all.push(world::trial("the_kernel_means_what_the_simulator_means_nftables", || {
             random::run(Way::Nftables);
         }));
         for variant in VARIANTS {
-            trials.push(world::trial(format!("both_families_or_none_{variant}"), move || {
+            all.push(world::trial(format!("both_families_or_none_{variant}"), move || {
                 loading::both_or_none(variant);
             }));
-            trials.push(world::trial(
-                format!("nobody_locks_themselves_out_{variant}"),
-                move || {
-                    closed::lockout(variant);
-                },
-            ));
-            trials.push(world::trial(format!("one_gate_and_no_daemon_{variant}"), move || {
+            all.push(world::trial(format!("nobody_locks_themselves_out_{variant}"), move || {
+                closed::lockout(variant);
+            }));
+            all.push(world::trial(format!("one_gate_and_no_daemon_{variant}"), move || {
                 loading::other_commands(variant);
             }));
-            trials.push(world::trial(format!("seed_001_{variant}"), move || {
+            all.push(world::trial(format!("seed_001_{variant}"), move || {
                 articles::seed_001(variant);
             }));
-            trials.push(world::trial(format!("seed_000_{variant}"), move || {
+            all.push(world::trial(format!("seed_000_{variant}"), move || {
                 articles::seed_000(variant);
             }));
-            trials.push(world::trial(format!("ours_beside_the_articles_{variant}"), move || {
+            all.push(world::trial(format!("ours_beside_the_articles_{variant}"), move || {
                 articles::ours(variant);
             }));
         }
-        trials
+        all
     })
 }

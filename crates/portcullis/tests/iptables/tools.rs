@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use portcullis_firewall::iptables::{Family, Filter, Matcher};
@@ -109,9 +109,19 @@ impl Tools {
 
     /// Writes a configuration, and runs the program under test with it.
     pub fn portcullis(&self, command: &str, config: Option<&str>) -> Output {
+        self.portcullis_with(&[command], config)
+    }
+
+    /// Where the program under test keeps what is confirmed.
+    pub fn state(&self) -> PathBuf {
+        self.path().join("state")
+    }
+
+    /// The same, with these words for it.
+    pub fn portcullis_with(&self, words: &[&str], config: Option<&str>) -> Output {
         let file = self.path().join("portcullis.toml");
-        let state = self.path().join("state");
-        let mut arguments = vec![command, "--state-dir", state.to_str().unwrap()];
+        let state = self.state();
+        let mut arguments = [words, &["--state-dir", state.to_str().unwrap()]].concat();
         if let Some(text) = config {
             write_config(&file, text);
             arguments.push(file.to_str().unwrap());

@@ -139,6 +139,28 @@ fn statements() -> Ruleset {
         &[TcpDport, Ip6Daddr],
         &[Iifname, IpSaddr, IpDaddr, TcpDport],
     ];
+    for bucket in [
+        Field::IpSaddrBucket { seed: 0 },
+        Field::IpSaddrBucket { seed: 0x1234 },
+        Field::Ip6SaddrBucket { seed: u32::MAX },
+    ] {
+        rules.push(vec![Statement::SetPriorityTo(bucket), ACCEPT]);
+        let change = |operation, set, timeout: Option<u64>, data| Statement::Change {
+            operation,
+            set,
+            key: vec![bucket],
+            timeout: timeout.map(Duration::from_secs),
+            limit: None,
+            data,
+        };
+        let priority = Some(Data::Field(Priority));
+        rules.push(vec![change(Operation::Add, "buckets", Some(5), priority)]);
+        let zero = Some(Data::Value(Value::Class(0)));
+        rules.push(vec![change(Operation::Delete, "buckets", None, zero)]);
+        rules.push(vec![change(Operation::Update, "live", Some(5), None)]);
+    }
+    sets.push(dynamic("buckets", &[Type::Classid], Some(Type::Classid)));
+    sets.push(dynamic("live", &[Type::Classid], None));
     for (number, key) in keys.into_iter().enumerate() {
         let name = |kind: &str| -> &'static str { format!("{kind}{number}").leak() };
         let types: Vec<Type> = key.iter().map(|field| field.kind()).collect();

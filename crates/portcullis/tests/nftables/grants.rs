@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use portcullis::lab::wait_until;
 use portcullis::netlink::nftables::{Error, Gate};
 use portcullis_core::policy::{Policy, Recogniser};
 use portcullis_firewall::compile::compile;
@@ -12,7 +13,7 @@ use portcullis_firewall::compile::compile;
 use crate::Test;
 use crate::{corpus, nft};
 
-pub const TESTS: [Test; 9] = [
+pub const TESTS: [Test; 10] = [
     ("a_grant_is_listed", a_grant_is_listed),
     ("granting_again_begins_anew", granting_again_begins_anew),
     ("a_grant_ends", a_grant_ends),
@@ -22,6 +23,10 @@ pub const TESTS: [Test; 9] = [
     ("a_full_set_says_so", a_full_set_says_so),
     ("a_reload_carries_grants_over", a_reload_carries_grants_over),
     ("a_reload_carries_attempts_over", a_reload_carries_attempts_over),
+    (
+        "a_reload_in_a_flood_carries_the_farthest_attempts",
+        a_reload_in_a_flood_carries_the_farthest_attempts,
+    ),
 ];
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -147,24 +152,50 @@ fn a_reload_carries_attempts_over() {
         };
         let mut gate = Gate::open().unwrap();
         gate.load(&policy(|_| {})).unwrap();
-        nft::load("add element inet portcullis state4 { 192.0.2.1 timeout 1m : 0:1 }");
-        nft::load("add element inet portcullis state6 { 2001:db8::1 timeout 10m : 0:2 }");
+        nft::load("add element inet portcullis state { 1:2 timeout 1m : 0:1 }");
+        nft::load("add element inet portcullis state { 3:4 timeout 10m : 0:2 }");
         if tolerate > 0 {
-            nft::load("add element inet portcullis live4 { 192.0.2.1 timeout 1m }");
+            nft::load("add element inet portcullis live { 1:2 timeout 1m }");
         }
         // What the doors open to and when is another question.
         let same = policy(|policy| policy.gate.public.push("tcp/4444".parse().unwrap()));
         gate.load(&same).unwrap();
         let mut found = gate.attempts().unwrap();
         found.sort_by_key(|attempt| attempt.state);
-        let who: Vec<_> = found.iter().map(|attempt| (attempt.address, attempt.state)).collect();
-        assert_eq!(who, [(address("192.0.2.1"), 1), (address("2001:db8::1"), 2)]);
+        let who: Vec<_> = found.iter().map(|attempt| (attempt.bucket, attempt.state)).collect();
+        assert_eq!(who, [(0x1_0002, 1), (0x3_0004, 2)]);
         assert!(found[0].expires.unwrap() <= MINUTE && found[1].expires.unwrap() > 9 * MINUTE);
         if tolerate > 0 {
-            assert!(nft::list().contains("elements = { 192.0.2.1 timeout"));
+            assert!(nft::list().contains("elements = { 1:2 timeout"));
         }
         // Other knocks: nobody is in the middle of these.
         gate.load(&policy(|policy| policy.doors[0].sequence.reverse())).unwrap();
         assert_eq!(gate.attempts().unwrap(), []);
     }
+}
+
+/// More than are carried: those stay that have come farther than a forged first knock.
+fn a_reload_in_a_flood_carries_the_farthest_attempts() {
+    let ruleset = compile(&corpus::doors(3, Recogniser::Both)).unwrap();
+    let mut gate = Gate::open().unwrap();
+    gate.load(&ruleset).unwrap();
+    let state = |bucket: u32| if bucket % 1000 == 999 { 2 } else { 1 };
+    let elements: Vec<_> = (0..80_000u32)
+        .map(|n| format!("{:x}:{:x} timeout 10m : 0:{}", n >> 16, n & 0xffff, state(n)))
+        .collect();
+    // As many as an ordinary user may send at once.
+    for some in elements.chunks(1000) {
+        nft::load(&format!("add element inet portcullis state {{ {} }}", some.join(", ")));
+    }
+    // While a set grows, it cannot be listed as a whole.
+    let soon = || Instant::now() + MINUTE;
+    assert!(wait_until(soon(), || gate.attempts().unwrap().len() == elements.len()));
+    gate.load(&ruleset).unwrap();
+    let mut found = Vec::new();
+    assert!(wait_until(soon(), || {
+        found = gate.attempts().unwrap();
+        found.len() == portcullis_core::limits::MAX_CARRIED_ATTEMPTS
+    }));
+    assert!(found.iter().all(|attempt| attempt.state == state(attempt.bucket)));
+    assert_eq!(found.iter().filter(|attempt| attempt.state == 2).count(), 80);
 }

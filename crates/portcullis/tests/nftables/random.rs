@@ -92,6 +92,12 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Ready(Statement::TcpFlags { equal, mask, value: value & mask })
         }),
         1 => any::<u32>().prop_map(|number| Step::Ready(Statement::SetPriority(number))),
+        1 => (any::<bool>(), any::<u32>()).prop_map(|(six, seed)| {
+            Step::Ready(Statement::SetPriorityTo(match six {
+                false => Field::IpSaddrBucket { seed },
+                true => Field::Ip6SaddrBucket { seed },
+            }))
+        }),
         1 => Just(Step::Ready(Statement::SetTcpDportZero)),
         1 => reject.prop_map(|how| Step::Ready(Statement::Reject(how))),
         2 => verdict.prop_map(|verdict| Step::Ready(Statement::Verdict(verdict))),
@@ -184,6 +190,7 @@ impl Facts {
                 tcp = true;
                 fields.extend(key);
             }
+            Statement::SetPriorityTo(field) => fields.push(field),
             Statement::In { key, .. }
             | Statement::SetPriorityFrom { key, .. }
             | Statement::Dispatch { key, .. }
@@ -192,8 +199,8 @@ impl Facts {
         }
         for field in fields {
             let family = match field {
-                Field::IpSaddr | Field::IpDaddr => 4,
-                Field::Ip6Saddr | Field::Ip6Daddr => 6,
+                Field::IpSaddr | Field::IpDaddr | Field::IpSaddrBucket { .. } => 4,
+                Field::Ip6Saddr | Field::Ip6Daddr | Field::Ip6SaddrBucket { .. } => 6,
                 Field::TcpDport => {
                     tcp = true;
                     continue;

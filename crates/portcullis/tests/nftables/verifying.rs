@@ -3,7 +3,7 @@
 use portcullis::netlink::nftables::{Error, Gate};
 use portcullis_core::policy::{InterfaceName, Recogniser};
 use portcullis_firewall::compile::compile;
-use portcullis_firewall::ruleset::{Ruleset, Statement};
+use portcullis_firewall::ruleset::{Field, Ruleset, Statement};
 
 use crate::{Test, corpus, nft};
 
@@ -62,7 +62,7 @@ fn living_elements_are_no_change() {
     let mut gate = Gate::open().unwrap();
     gate.load(&ruleset).unwrap();
     nft::load("add element inet portcullis grant4 { 192.0.2.1 . 0:1 timeout 5s }");
-    nft::load("add element inet portcullis state6 { 2001:db8::1 timeout 5s : 0:1 }");
+    nft::load("add element inet portcullis state { 1:2 timeout 5s : 0:1 }");
     nft::load("add table inet another { chain input { type filter hook input priority 0; }; }");
     gate.verify(&ruleset).unwrap();
     let attempts = gate.attempts().unwrap();
@@ -102,6 +102,9 @@ fn altered(statement: &Statement) -> Option<Statement> {
         }
         Statement::In { key, set, member } => Statement::In { key, set, member: !member },
         Statement::SetPriority(number) => Statement::SetPriority(number ^ 1),
+        Statement::SetPriorityTo(Field::IpSaddrBucket { seed }) => {
+            Statement::SetPriorityTo(Field::IpSaddrBucket { seed: seed ^ 1 })
+        }
         Statement::Change { operation: Operation::Add, set, key, timeout, limit, data } => {
             let operation = Operation::Update;
             Statement::Change { operation, set, key, timeout, limit, data }

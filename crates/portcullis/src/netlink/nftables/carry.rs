@@ -1,8 +1,9 @@
 //! What lives in a table goes on in the one that takes its place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use portcullis_firewall::compile::{AUTOMATON, BANS, GUARDS, LIVE, STATE};
+use portcullis_core::limits::MAX_CARRIED_ATTEMPTS;
+use portcullis_firewall::compile::{AUTOMATON, BANS, FIRST, GUARDS, LIVE, STATE};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 
 use super::elements::Listed;
@@ -66,9 +67,31 @@ impl Gate {
                 return Ok(carried);
             }
         }
-        for set in STATE.into_iter().chain(LIVE).filter(|set| ruleset.set(set).is_some()) {
-            carried.extend(self.living(set)?);
+        if ruleset.set(STATE).is_none() {
+            return Ok(carried);
         }
+        let first: HashSet<u32> = ruleset
+            .set(FIRST)
+            .into_iter()
+            .flat_map(|set| &set.elements)
+            .filter_map(|element| match element.data {
+                Some(Value::Class(state)) => Some(state),
+                _ => None,
+            })
+            .collect();
+        let farther = |element: &Carried| {
+            let state = element.data.as_deref().and_then(|data| data.try_into().ok());
+            state.is_some_and(|state| !first.contains(&u32::from_ne_bytes(state)))
+        };
+        let mut states = self.living(STATE)?;
+        states.sort_by_key(|element| !farther(element));
+        states.truncate(MAX_CARRIED_ATTEMPTS);
+        if ruleset.set(LIVE).is_some() {
+            let kept: HashSet<&[u8]> = states.iter().map(|it| it.key.as_slice()).collect();
+            let live = self.living(LIVE)?.into_iter();
+            carried.extend(live.filter(|element| kept.contains(element.key.as_slice())));
+        }
+        carried.extend(states);
         Ok(carried)
     }
 

@@ -146,6 +146,21 @@ pub fn tcp_store(w: &mut Writer, payload: Payload, slot: Slot) {
     });
 }
 
+/// `slot = jhash of so many bytes from another slot on, scaled to less than the modulus`
+/// (`enum nft_hash_attributes`)
+pub fn hash(w: &mut Writer, from: Slot, length: u32, modulus: u32, seed: u32, slot: Slot) {
+    /// `NFT_HASH_JENKINS`
+    const JENKINS: u32 = 0;
+    expression(w, "hash", |w| {
+        w.be32(1, from.register());
+        w.be32(2, slot.register());
+        w.be32(3, length);
+        w.be32(4, modulus);
+        w.be32(5, seed);
+        w.be32(7, JENKINS);
+    });
+}
+
 /// `slot &= mask`
 pub fn mask(w: &mut Writer, slot: Slot, mask: &[u8]) {
     expression(w, "bitwise", |w| {

@@ -29,8 +29,8 @@ pub struct Grant {
 /// That somebody is in the middle of knocking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// Who.
-    pub address: IpAddr,
+    /// In which [bucket](portcullis_firewall::compile::Buckets) its address is.
+    pub bucket: u32,
     /// The state of the automaton that was reached; not 0.
     pub state: u32,
     /// For how long the next knock is waited for.
@@ -137,17 +137,17 @@ impl Gate {
     ///
     /// That the kernel could not be asked.
     pub fn attempts(&mut self) -> Result<Vec<Attempt>, Error> {
-        let mut all = Vec::new();
-        for (version, set) in STATE.into_iter().enumerate() {
-            all.extend(self.elements(set, |element| {
-                let (address, _) = address_and_rest(element.key()?, version)?;
-                Some(Attempt {
-                    address,
-                    state: u32::from_ne_bytes(element.data()?.try_into().ok()?),
-                    expires: element.expires().map(Duration::from_millis),
-                })
-            })?);
-        }
+        let number = |bytes: &[u8]| Some(u32::from_ne_bytes(bytes.try_into().ok()?));
+        let mut all = self.elements(STATE, |element| {
+            Some(Attempt {
+                bucket: number(element.key()?)?,
+                state: number(element.data()?)?,
+                expires: element.expires().map(Duration::from_millis),
+            })
+        })?;
+        // A set that grows while it is listed may list one twice.
+        all.sort_unstable_by_key(|attempt| attempt.bucket);
+        all.dedup_by_key(|attempt| attempt.bucket);
         Ok(all)
     }
 }

@@ -12,7 +12,6 @@ use portcullis_core::policy::{Port, Protocol};
 use portcullis_firewall::compile::{FORGIVE, GUARDS, LIVE, OPENS};
 
 use super::batch::Batch;
-use super::elements::{Listed, address_and_rest};
 use super::grants::{place, push_removed, push_renewed};
 use super::{Error, Gate, Grant};
 use crate::config::report::plain;
@@ -204,33 +203,29 @@ impl Gate {
         self.view()?.ok_or(Error::NoTable)
     }
 
-    /// How many sources are in the middle of a knock, as the kernel sees it, in IPv4 and in IPv6. Who
-    /// has just come to the end of a sequence is not.
+    /// How many sources are in the middle of a knock, as the kernel sees it: those of one
+    /// [bucket](portcullis_firewall::compile::Buckets) are one. Who has just come to the end of a
+    /// sequence is not.
     ///
     /// # Errors
     ///
     /// That the kernel could not be asked.
-    pub fn knocking(&mut self) -> Result<(usize, usize), Error> {
+    pub fn knocking(&mut self) -> Result<usize, Error> {
         let number = |bytes: &[u8]| Some(u32::from_ne_bytes(bytes.try_into().ok()?));
-        let ends: HashSet<u32> =
-            self.elements(OPENS, |element| number(element.key()?))?.into_iter().collect();
+        let mut numbers = |set| {
+            Ok::<HashSet<u32>, Error>(
+                self.elements(set, |element| number(element.key()?))?.into_iter().collect(),
+            )
+        };
+        let ends = numbers(OPENS)?;
         // Where wrong ports are forgiven, states outlive the time for the next knock.
-        let forgives = !self.elements(FORGIVE, |_| Some(()))?.is_empty();
-        let mut in_time = HashSet::new();
-        for (version, set) in LIVE.into_iter().enumerate().filter(|_| forgives) {
-            let addresses =
-                |element: Listed<'_>| Some(address_and_rest(element.key()?, version)?.0);
-            in_time.extend(self.elements(set, addresses)?);
-        }
-        let knocking: HashSet<IpAddr> = self
-            .attempts()?
-            .into_iter()
+        let forgives = !numbers(FORGIVE)?.is_empty();
+        let in_time = if forgives { numbers(LIVE)? } else { HashSet::new() };
+        let attempts = self.attempts()?.into_iter();
+        Ok(attempts
             .filter(|attempt| !ends.contains(&attempt.state))
-            .map(|attempt| attempt.address)
-            .filter(|address| !forgives || in_time.contains(address))
-            .collect();
-        let four = knocking.iter().filter(|address| address.is_ipv4()).count();
-        Ok((four, knocking.len() - four))
+            .filter(|attempt| !forgives || in_time.contains(&attempt.bucket))
+            .count())
     }
 
     fn read_view(&mut self) -> Result<View, Error> {

@@ -9,6 +9,7 @@
 //! register all the same, and so overwrites the end of the key (or fails an assertion). The text
 //! of such a rule is right, and what nft loads from it is not; what is loaded here is right.
 
+use portcullis_core::limits::KERNEL_BUCKETS;
 use portcullis_firewall::ruleset::{Data, Field, Reject, Rule, Statement, Type};
 
 use super::elements::value_bytes;
@@ -35,6 +36,7 @@ const TCP_FLAGS: Payload = Payload::transport(13, 1);
 const ICMP_TYPE: Payload = Payload::transport(0, 1);
 const UDP_PORTS: Payload = Payload::transport(0, 4);
 const UDP_DPORT: Payload = Payload::transport(2, 2);
+const IP_SADDR: Payload = Payload::network(12, 4);
 const IP6_SADDR: Payload = Payload::network(8, 16);
 const HOP_LIMIT: Payload = Payload::network(7, 1);
 /// `fe80::/10`, and its mask.
@@ -60,8 +62,11 @@ enum Needs {
 
 const fn needs(field: Field) -> Needs {
     match field {
-        Field::IpSaddr | Field::IpDaddr => Needs::Ipv4,
-        Field::Ip6Saddr | Field::Ip6Daddr | Field::Ip6SaddrNetwork => Needs::Ipv6,
+        Field::IpSaddr | Field::IpDaddr | Field::IpSaddrBucket { .. } => Needs::Ipv4,
+        Field::Ip6Saddr
+        | Field::Ip6Daddr
+        | Field::Ip6SaddrNetwork
+        | Field::Ip6SaddrBucket { .. } => Needs::Ipv6,
         Field::TcpDport => Needs::Tcp,
         Field::L4Proto | Field::ThDport | Field::Priority | Field::Iifname => Needs::Nothing,
     }
@@ -116,6 +121,7 @@ fn reset_is_first_of_tcp(rule: &Rule) -> bool {
         | Statement::Interface(_)
         | Statement::PriorityNotZero
         | Statement::SetPriority(_)
+        | Statement::SetPriorityTo(_)
         | Statement::Reject(_)
         | Statement::Verdict(_) => false,
     };
@@ -251,6 +257,10 @@ impl Known {
                 expression::constant(w, Slot::FIRST, &number.to_ne_bytes());
                 expression::meta_store(w, Meta::Priority, Slot::FIRST);
             }
+            Statement::SetPriorityTo(field) => {
+                self.key(w, std::slice::from_ref(field));
+                expression::meta_store(w, Meta::Priority, Slot::FIRST);
+            }
             Statement::SetPriorityFrom { key, map } => {
                 self.key(w, key);
                 expression::lookup(w, map, Found::Into(Slot::FIRST));
@@ -316,9 +326,11 @@ fn load_all(w: &mut Writer, fields: &[Field]) -> Slot {
 
 fn load(w: &mut Writer, field: Field, slot: Slot) {
     match field {
-        Field::IpSaddr => expression::payload_load(w, Payload::network(12, 4), slot),
+        Field::IpSaddr => expression::payload_load(w, IP_SADDR, slot),
+        Field::IpSaddrBucket { seed } => bucket(w, IP_SADDR, seed, slot),
+        Field::Ip6SaddrBucket { seed } => bucket(w, IP6_SADDR, seed, slot),
         Field::IpDaddr => expression::payload_load(w, Payload::network(16, 4), slot),
-        Field::Ip6Saddr => expression::payload_load(w, Payload::network(8, 16), slot),
+        Field::Ip6Saddr => expression::payload_load(w, IP6_SADDR, slot),
         Field::Ip6Daddr => expression::payload_load(w, Payload::network(24, 16), slot),
         Field::Ip6SaddrNetwork => {
             expression::payload_load(w, IP6_SADDR, slot);
@@ -329,6 +341,13 @@ fn load(w: &mut Writer, field: Field, slot: Slot) {
         Field::Priority => expression::meta_load(w, Meta::Priority, slot),
         Field::Iifname => expression::meta_load(w, Meta::Iifname, slot),
     }
+}
+
+/// Hashes an address that is loaded as `nft` does it: to the next of the registers of 16 bytes.
+fn bucket(w: &mut Writer, address: Payload, seed: u32, slot: Slot) {
+    let from = Slot(slot.0.saturating_add(1).next_multiple_of(4));
+    expression::payload_load(w, address, from);
+    expression::hash(w, from, address.length, KERNEL_BUCKETS, seed, slot);
 }
 
 #[cfg(test)]
