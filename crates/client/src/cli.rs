@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use portcullis_core::policy::{Port, Protocol};
 
 use crate::{Family, KnockError, Target, hit, service};
@@ -50,6 +50,11 @@ struct Arguments {
     /// Number or service name of a port, and its protocol: TCP where there is none
     #[arg(value_name = "PORT[:PROTOCOL]", required = true)]
     ports: Vec<String>,
+}
+
+/// The definition of the command line, for the manual.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the program `knock` with the arguments of this process.

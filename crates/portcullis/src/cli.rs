@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, boot, check, compile, confirm, demo, doors, explain, grant, grants, import, knock,
-    remove, revoke, rollback, run, status,
+    apply, ban, bans, boot, check, compile, completions, confirm, demo, doors, explain, grant,
+    grants, import, knock, man, remove, revoke, rollback, run, status, unban,
 };
+use crate::complete;
 use crate::exit::Exit;
 
 /// A gate in front of chosen ports: they do not exist for the internet, until somebody knocks
@@ -45,6 +46,12 @@ enum Command {
     Grant(grant::Args),
     /// Let an address pass no longer; with --cut its connections end too
     Revoke(revoke::Args),
+    /// List who is banned, and for how long still
+    Bans(bans::Args),
+    /// Ban an address for a while: it starts no new connections; with --cut those that it has end too
+    Ban(ban::Args),
+    /// End a ban, and forget strikes
+    Unban(unban::Args),
     /// Print a configuration made from that of knockd
     Import(import::Args),
     /// Run the daemon in the foreground
@@ -55,6 +62,10 @@ enum Command {
     Explain(explain::Args),
     /// Show the whole story with real packets, in a private network; needs no root
     Demo(demo::Args),
+    /// Print what a shell needs to complete command lines, names of doors included
+    Completions(completions::Args),
+    /// Print a page of the manual; read it with `portcullis man apply | man -l -`
+    Man(man::Args),
     /// One of the daemon's processes; started by `run`
     #[command(name = "run-process", hide = true)]
     RunProcess(run::ProcessArgs),
@@ -65,6 +76,9 @@ enum Command {
 
 /// Runs the program `portcullis` with the arguments of this process.
 pub fn main() -> ExitCode {
+    if complete::answer() {
+        return Exit::Done.into();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -87,11 +101,16 @@ pub fn main() -> ExitCode {
         Command::Grants(args) => grants::run(&args),
         Command::Grant(args) => grant::run(&args),
         Command::Revoke(args) => revoke::run(&args),
+        Command::Bans(args) => bans::run(&args),
+        Command::Ban(args) => ban::run(&args),
+        Command::Unban(args) => unban::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Knock(args) => knock::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::RunProcess(args) => run::process(&args),
         Command::RollbackTimer(args) => rollback::timer(&args),
     };

@@ -21,6 +21,7 @@
 pub mod apply;
 pub mod cli;
 pub mod commands;
+pub mod complete;
 pub mod config;
 pub mod daemon;
 pub mod demo;
@@ -30,6 +31,7 @@ pub mod import;
 pub mod iptables;
 pub mod knockd;
 pub mod lab;
+pub mod manual;
 pub mod netlink;
 mod proc;
 pub mod runner;

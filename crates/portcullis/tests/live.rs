@@ -7,6 +7,8 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
+#[path = "live/banning.rs"]
+mod banning;
 #[path = "live/cutting.rs"]
 mod cutting;
 #[path = "live/granting.rs"]
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     world::main(|| {
         let mut trials = granting::trials();
         trials.extend(cutting::trials());
+        trials.extend(banning::trials());
         trials.extend(looking::trials());
         trials
     })

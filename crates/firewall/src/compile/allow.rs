@@ -16,7 +16,9 @@ use crate::ruleset::{Element, Field, Kind, Rule, Ruleset, Set, Statement, Type, 
 /// element is the name that it belongs to.
 pub const HOSTS: [&str; 2] = ["allow_host4", "allow_host6"];
 
-const NETWORKS: [&str; 2] = ["allow4", "allow6"];
+/// The sets of the networks in the allow-list, for IPv4 and IPv6; there only if it has some.
+pub const ALLOWED: [&str; 2] = ["allow4", "allow6"];
+
 const INTERFACES: &str = "allow_if";
 
 /// Names with the addresses that they have.
@@ -73,7 +75,7 @@ impl Compiler<'_> {
         }
         let networks = networks(self.policy);
         for (four, (name, address)) in
-            [true, false].into_iter().zip(NETWORKS.into_iter().zip(ADDRESS))
+            [true, false].into_iter().zip(ALLOWED.into_iter().zip(ADDRESS))
         {
             let own = networks.iter().filter(|network| network.first().is_ipv4() == four);
             let elements: Vec<_> = own.map(|&it| element(vec![Value::Network(it)], None)).collect();
@@ -102,8 +104,7 @@ impl Compiler<'_> {
             rules.push(is_in(Field::Iifname, INTERFACES));
         }
         let networks = networks(self.policy);
-        for (four, (name, saddr)) in [true, false].into_iter().zip(NETWORKS.into_iter().zip(SADDR))
-        {
+        for (four, (name, saddr)) in [true, false].into_iter().zip(ALLOWED.into_iter().zip(SADDR)) {
             if networks.iter().any(|network| network.first().is_ipv4() == four) {
                 rules.push(is_in(saddr, name));
             }

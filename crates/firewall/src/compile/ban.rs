@@ -26,9 +26,12 @@ use crate::ruleset::{Chain, Field, Limit, Operation, Rule, Set, Statement, Unit,
 
 /// The sets of banned addresses (IPv4) and networks (IPv6).
 pub const BANS: [&str; 2] = ["ban4", "ban6"];
-const LATE_BANS: [&str; 2] = ["ban4_late", "ban6_late"];
-const STRIKES: [&str; 2] = ["strike4", "strike6"];
-const LATE_STRIKES: [&str; 2] = ["strike4_late", "strike6_late"];
+/// The same for those that found no room there.
+pub const LATE_BANS: [&str; 2] = ["ban4_late", "ban6_late"];
+/// The sets of those who have strikes.
+pub const STRIKES: [&str; 2] = ["strike4", "strike6"];
+/// The same for those that found no room there.
+pub const LATE_STRIKES: [&str; 2] = ["strike4_late", "strike6_late"];
 
 /// Who is banned: one address, or a network of 64 bits, in which one host can have any.
 const WHO: [Field; 2] = [Field::IpSaddr, Field::Ip6SaddrNetwork];

@@ -69,8 +69,8 @@ pub const STATE: &str = "state";
 /// what the numbers in [`STATE`] mean.
 pub const AUTOMATON: [&str; 7] = ["knocks", FIRST, "step", "repeat", FORGIVE, OPENS, "act"];
 
-pub use allow::{HOSTS, Hosts, admit};
-pub use ban::BANS;
+pub use allow::{ALLOWED, HOSTS, Hosts, admit};
+pub use ban::{BANS, LATE_BANS, LATE_STRIKES, STRIKES};
 pub use buckets::Buckets;
 pub(crate) use buckets::bucket;
 

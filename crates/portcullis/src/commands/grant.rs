@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::live::{address, length, millis, shown, tell};
+use crate::complete;
 use crate::config::report::plain;
 use crate::config::{self, DEFAULT_PATH};
 use crate::exit::{Failure, Outcome};
@@ -15,6 +16,7 @@ use crate::netlink::nftables::Gate;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The name of the door
+    #[arg(add = complete::doors())]
     door: String,
     /// Who may pass: an IP address, or `me` for the address that this SSH session comes from
     address: String,

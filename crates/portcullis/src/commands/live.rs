@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use portcullis_core::limits;
+use portcullis_core::policy::{AllowedError, Network};
 use serde_json::Value;
 
 use super::check::print;
@@ -13,6 +16,8 @@ use crate::config::duration;
 use crate::config::report::plain;
 use crate::daemon::may_have_grants;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::netlink::cut::Cut;
+use crate::netlink::nftables::banned_with;
 
 /// The word for the address from which whoever runs the command has come.
 pub const ME: &str = "me";
@@ -36,8 +41,38 @@ pub fn address(text: &str) -> Result<IpAddr, Failure> {
     let failure = Failure::wrong_use(format!("{address} is not the address of one host"));
     Err(match address.to_canonical() {
         four if four != address => failure.hint(format!("as an IPv4 address it is {four}")),
-        _ => failure.hint("a grant is for one source address"),
+        _ => failure.hint("write the address that one host speaks from"),
     })
+}
+
+/// The address or the network that a person means.
+///
+/// # Errors
+///
+/// It is neither.
+pub fn sources(text: &str) -> Result<Network, Failure> {
+    if !text.contains('/') {
+        let address = address(text)?;
+        return Network::from_str(&address.to_string())
+            .map_err(|error| Failure::wrong_use(format!("{address}: {error}")));
+    }
+    text.parse::<Network>().map_err(|error| {
+        let failure = Failure::wrong_use(format!("`{}`: {error}", plain(text)));
+        match error {
+            AllowedError::HostBits(first, prefix) => {
+                failure.hint(format!("the network is {first}/{prefix}"))
+            }
+            _ => failure.hint("write a network such as 203.0.113.0/24 or 2001:db8:1:2::/64"),
+        }
+    })
+}
+
+/// The same, with all that is banned together with it: no less than an IPv6 network of 64 bits.
+pub fn within(network: Network) -> Network {
+    match banned_with(network.first()) {
+        Some(together) if together.prefix() < network.prefix() => together,
+        _ => network,
+    }
 }
 
 /// The client's address in `SSH_CONNECTION`: "client port server port" (ssh(1)).
@@ -68,13 +103,28 @@ fn mine(connection: Option<&str>) -> Result<IpAddr, Failure> {
 ///
 /// It is none, nothing, or too long.
 pub fn length(text: &str) -> Result<Duration, Failure> {
-    let most = limits::MAX_OPEN_FOR;
+    time(text, Duration::ZERO..=limits::MAX_OPEN_FOR, "a grant")
+}
+
+/// The time that a person gives to `what`.
+///
+/// # Errors
+///
+/// It is none, nothing, too short, or too long.
+pub fn time(text: &str, range: RangeInclusive<Duration>, what: &str) -> Result<Duration, Failure> {
+    let (least, most) = range.into_inner();
     let failure = match duration::parse(text) {
         Err(error) => Failure::wrong_use(format!("`{}`: {error}", plain(text))),
-        Ok(length) if length.is_zero() => Failure::wrong_use("a grant cannot be for no time"),
+        Ok(length) if length.is_zero() => {
+            Failure::wrong_use(format!("{what} cannot be for no time"))
+        }
+        Ok(length) if length < least => {
+            let least = duration::format(least);
+            Failure::wrong_use(format!("{what} can be for {least} at least"))
+        }
         Ok(length) if length > most => {
             let most = duration::format(most);
-            Failure::wrong_use(format!("a grant can be for {most} at most"))
+            Failure::wrong_use(format!("{what} can be for {most} at most"))
         }
         Ok(length) => return Ok(length),
     };
@@ -134,6 +184,12 @@ pub fn tell(json: bool, object: &Value, said: &str) -> Outcome {
         say(said);
     }
     Ok(Exit::Done)
+}
+
+/// Says what has been cut.
+pub fn said_cut(cut: Cut) {
+    let (tcp, udp) = (count(cut.tcp, "connection"), count(cut.udp, "UDP conversation"));
+    say(&format!("cut {tcp} and {udp}"));
 }
 
 /// Talk.

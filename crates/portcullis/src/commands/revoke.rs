@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::check::print;
 use super::grants::object;
-use super::live::{address, count, name, say};
+use super::live::{address, name, said_cut, say};
+use crate::complete;
 use crate::config::report::plain;
 use crate::exit::{Exit, Outcome};
 use crate::netlink::cut::{Cut, cut};
@@ -16,10 +17,10 @@ use crate::netlink::nftables::{Gate, View};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The name of the door
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present = "all", add = complete::doors())]
     door: Option<String>,
     /// Who may pass no longer: an IP address, or `me` for the address that this SSH session comes from
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(required_unless_present = "all", conflicts_with = "all", add = complete::grantees())]
     address: Option<String>,
     /// Everyone's grants: those of the door if one is named, otherwise all
     #[arg(long)]
@@ -64,7 +65,6 @@ fn said(door: Option<&str>, address: Option<IpAddr>, ended: &View, cut: Option<C
         }
     }
     if let Some(cut) = cut {
-        let (tcp, udp) = (count(cut.tcp, "connection"), count(cut.udp, "UDP conversation"));
-        say(&format!("cut {tcp} and {udp}"));
+        said_cut(cut);
     }
 }

@@ -44,6 +44,7 @@ pub fn run(args: &Args) -> Outcome {
         difference: difference(&mut gate, policy.as_ref())?,
         policy,
         view: gate.view()?,
+        bans: gate.bans()?.len(),
         daemon: keeper::is_running()?,
         knocking,
     };
@@ -64,6 +65,8 @@ struct Status {
     view: Option<View>,
     /// In what the table is not what the configuration means.
     difference: Option<String>,
+    /// How many sources are banned.
+    bans: usize,
     daemon: bool,
     knocking: usize,
 }
@@ -123,6 +126,7 @@ impl Status {
             "daemon": self.daemon,
             "attempts": self.knocking,
             "grants": self.view.as_ref().map_or(0, |view| view.grants.len()),
+            "bans": self.bans,
             "doors": doors,
         })
     }
@@ -143,6 +147,7 @@ impl Status {
         let _ = writeln!(out, "gate      {gate}");
         let _ = writeln!(out, "daemon    {daemon}");
         let _ = writeln!(out, "knocking  {sources}, as the kernel sees it");
+        let _ = writeln!(out, "banned    {}", count(self.bans, "source"));
         let rows: Vec<_> = self
             .rows()
             .into_iter()

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::meaning::List;
 use super::reader::{self, Key, Value, entries, not_available, unknown_key, wrong_type};
 use super::report::{Diagnostic, Span};
-use super::{error, hook};
+use super::{error, hook, keys};
 
 /// Where the parts of a door stand.
 #[derive(Debug)]
@@ -30,16 +30,7 @@ pub struct DoorSpans {
 }
 
 /// The keys that a door has today.
-pub const KEYS: [&str; 8] = [
-    "guards",
-    "sequence",
-    "step_timeout",
-    "open_for",
-    "recogniser",
-    "tolerate",
-    "on_open",
-    "on_close",
-];
+pub const KEYS: [&str; 8] = keys::names("door");
 
 /// Reads a door. `None` if it lacks what a door needs most: its ports and its sequence.
 pub fn read(

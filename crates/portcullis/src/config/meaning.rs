@@ -8,7 +8,7 @@ use super::backend::Backend;
 use super::door::{self, DoorSpans};
 use super::reader::{self, Key, Value, entries, unknown_key, wrong_type};
 use super::report::{Diagnostic, Span};
-use super::{error, suggest};
+use super::{error, keys, suggest};
 
 /// A policy, and where each part of it stands.
 #[derive(Debug, Default)]
@@ -42,9 +42,8 @@ pub struct List {
 }
 
 const TABLES: [&str; 3] = ["gate", "ban", "door"];
-const BAN_KEYS: [&str; 3] = ["strikes", "within", "for"];
-const GATE_KEYS: [&str; 7] =
-    ["stance", "backend", "interfaces", "public", "allow", "refuse", "log_refused"];
+const BAN_KEYS: [&str; 3] = keys::names("ban");
+const GATE_KEYS: [&str; 7] = keys::names("gate");
 
 /// Reads the whole tree.
 pub fn read(tree: &Spanned<DeTable<'_>>, found: &mut Vec<Diagnostic>) -> Meaning {

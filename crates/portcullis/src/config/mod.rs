@@ -9,6 +9,7 @@
 //! | `reader` | values of the types that keys have |
 //! | `meaning`, `door`, `hook` | the keys: tree to policy |
 //! | [`backend`] | which back end it is for, and what that one cannot do |
+//! | [`keys`] | what each key means, for the reader and for the manual |
 //! | `locate` | what the check of the policy finds, put where it stands in the file |
 //! | `suggest` | "did you mean" |
 //!
@@ -18,6 +19,7 @@ pub mod backend;
 mod door;
 pub mod duration;
 mod hook;
+pub mod keys;
 mod locate;
 mod meaning;
 pub mod read;

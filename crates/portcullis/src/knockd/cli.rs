@@ -15,6 +15,11 @@ use crate::exit::Failure;
 use crate::runner::{AtExit, close_all};
 use crate::sys::shell;
 
+/// The definition of the command line, for the manual.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// The version of knockd that this stands in for, and ours.
 const VERSION: &str = concat!("0.8 (Portcullis ", env!("CARGO_PKG_VERSION"), ")");
 

@@ -1,4 +1,4 @@
-//! Ends what one source has with some ports of this host.
+//! Ends what one source has with some ports of this host, or with all of it.
 //!
 //! To make the firewall forget a connection is not enough. Its next segment would be the first of a
 //! new one to connection tracking, which takes up a connection in the middle, and the gate lets pass
@@ -12,9 +12,10 @@
 //! own accord lets it in again, as whoever is spoken to may answer.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use nix::errno::Errno;
-use portcullis_core::policy::{Port, Protocol};
+use portcullis_core::policy::{Network, Port, Protocol};
 
 use super::conntrack::{Connection, Conntrack};
 use super::route::Route;
@@ -35,15 +36,52 @@ pub struct Cut {
     pub udp: usize,
 }
 
+/// Whose connections are meant, and which of them.
+#[derive(Debug, Clone, Copy)]
+struct Which<'a> {
+    source: Network,
+    /// With these ports of the host; `None` for all, whoever spoke first.
+    ports: Option<&'a [Port]>,
+}
+
+impl Which<'_> {
+    fn is_port(self, protocol: u8, number: u16) -> bool {
+        match self.ports {
+            Some(ports) => ports
+                .iter()
+                .any(|port| port.protocol.number() == protocol && port.number.get() == number),
+            None => PROTOCOLS.iter().any(|known| known.number() == protocol),
+        }
+    }
+}
+
+const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
+
 /// Ends what `source` has with these ports of the host. The gate must be shut for it already.
 ///
 /// # Errors
 ///
 /// The kernel cannot: `CONFIG_INET_DIAG_DESTROY` or `CONFIG_NF_CT_NETLINK` is missing.
 pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Failure> {
+    let source = Network::from_str(&source.to_string())
+        .map_err(|error| Failure::could_not(format!("{source}: {error}")))?;
+    cut_which(Which { source, ports: Some(ports) }, "the door is shut")
+}
+
+/// Ends all that a network has with this host, whoever spoke first. It must be banned already.
+///
+/// # Errors
+///
+/// As [`cut`].
+pub fn cut_all(source: Network) -> Result<Cut, Failure> {
+    cut_which(Which { source, ports: None }, "the ban is in force")
+}
+
+/// `done` is what has been done already, if this cannot be.
+fn cut_which(which: Which<'_>, done: &str) -> Result<Cut, Failure> {
     let mut cut = Cut::default();
     for _ in 0..ROUNDS {
-        let ended = end_sockets(source, ports).map_err(cannot_end)?;
+        let ended = end_sockets(which).map_err(|error| cannot_end(done, error))?;
         cut.tcp += ended.tcp;
         cut.udp += ended.udp;
         if ended == Cut::default() {
@@ -51,18 +89,22 @@ pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Failure> {
         }
     }
     // The conversation of a connected socket is one that the firewall knows.
-    cut.udp = cut.udp.max(forget(source, ports).map_err(cannot_forget)?);
-    forget(source, ports).map_err(cannot_forget)?;
+    cut.udp = cut.udp.max(forget(which).map_err(|error| cannot_forget(done, error))?);
+    forget(which).map_err(|error| cannot_forget(done, error))?;
     Ok(cut)
 }
 
-fn end_sockets(source: IpAddr, ports: &[Port]) -> Result<Cut, Error> {
+fn end_sockets(which: Which<'_>) -> Result<Cut, Error> {
     let mut sockets = Sockets::open()?;
     let mut cut = Cut::default();
-    for &port in ports {
-        for socket in sockets.connected(port)? {
-            if socket.remote.ip() == source && sockets.end(&socket)? {
-                match port.protocol {
+    let asked: Vec<_> = match which.ports {
+        Some(ports) => ports.iter().map(|port| (port.protocol, Some(port.number))).collect(),
+        None => PROTOCOLS.map(|protocol| (protocol, None)).into(),
+    };
+    for (protocol, port) in asked {
+        for socket in sockets.connected(protocol, port)? {
+            if which.source.contains(socket.remote.ip()) && sockets.end(&socket)? {
+                match protocol {
                     Protocol::Tcp => cut.tcp += 1,
                     Protocol::Udp => cut.udp += 1,
                 }
@@ -74,14 +116,14 @@ fn end_sockets(source: IpAddr, ports: &[Port]) -> Result<Cut, Error> {
 
 /// How many conversations of UDP were among what was forgotten. Those of TCP say nothing: they are
 /// remembered for a while after their end.
-fn forget(source: IpAddr, ports: &[Port]) -> Result<usize, Error> {
+fn forget(which: Which<'_>) -> Result<usize, Error> {
     let mut conntrack = Conntrack::open()?;
     let mut route = Route::open()?;
     let found = conntrack
-        .connections(source, |connection| guarded_end(connection, source, ports).is_some())?;
+        .connections(which.source.first(), |connection| own_end(connection, which).is_some())?;
     let mut udp = 0;
     for connection in found {
-        let Some(end) = guarded_end(&connection, source, ports) else { continue };
+        let Some(end) = own_end(&connection, which) else { continue };
         // What this host only forwards never meets the gate.
         if route.is_local(end)? && conntrack.forget(&connection)? {
             udp += usize::from(connection.original.protocol == Protocol::Udp.number());
@@ -90,23 +132,21 @@ fn forget(source: IpAddr, ports: &[Port]) -> Result<usize, Error> {
     Ok(udp)
 }
 
-/// The address at which the guarded port is, if the connection is one of `source` with it. Which of
-/// the two spoke first does not matter: a connection that was taken up in the middle may stand the
-/// wrong way round.
-fn guarded_end(connection: &Connection, source: IpAddr, ports: &[Port]) -> Option<IpAddr> {
-    let guarded = |protocol, number| {
-        ports.iter().any(|port| port.protocol.number() == protocol && port.number.get() == number)
-    };
+/// The address of this host, or of whoever it forwards to, at which such a port is, if the connection is
+/// one of the source with it. Which of the two spoke first does not matter: a connection that was taken
+/// up in the middle may stand the wrong way round.
+fn own_end(connection: &Connection, which: Which<'_>) -> Option<IpAddr> {
     let (original, reply) = (connection.original, connection.reply);
-    if original.source == source && guarded(reply.protocol, reply.source_port) {
+    let is_source = |address| which.source.contains(address);
+    if is_source(original.source) && which.is_port(reply.protocol, reply.source_port) {
         return Some(reply.source);
     }
-    let spoken_to = original.destination == source || reply.source == source;
-    (spoken_to && guarded(original.protocol, original.source_port)).then_some(original.source)
+    let spoken_to = is_source(original.destination) || is_source(reply.source);
+    (spoken_to && which.is_port(original.protocol, original.source_port)).then_some(original.source)
 }
 
-fn cannot_end(error: Error) -> Failure {
-    let failure = Failure::could_not(format!("the door is shut, but connections live on: {error}"));
+fn cannot_end(done: &str, error: Error) -> Failure {
+    let failure = Failure::could_not(format!("{done}, but connections live on: {error}"));
     match error.errno() {
         Some(Errno::EOPNOTSUPP | Errno::ENOENT | Errno::EPROTONOSUPPORT) => failure.hint(
             "this kernel cannot end connections (CONFIG_INET_DIAG and CONFIG_INET_DIAG_DESTROY); \
@@ -116,9 +156,9 @@ fn cannot_end(error: Error) -> Failure {
     }
 }
 
-fn cannot_forget(error: Error) -> Failure {
+fn cannot_forget(done: &str, error: Error) -> Failure {
     let failure = Failure::could_not(format!(
-        "the door is shut and connections are ended, but the firewall still knows them: {error}"
+        "{done} and connections are ended, but the firewall still knows them: {error}"
     ));
     match error.errno() {
         Some(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOENT) => {

@@ -1,10 +1,11 @@
 //! The sockets of this network namespace (`include/uapi/linux/inet_diag.h`, `sock_diag.h`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
 
 use nix::errno::Errno;
 use nix::sys::socket::AddressFamily;
-use portcullis_core::policy::{Port, Protocol};
+use portcullis_core::policy::Protocol;
 
 use super::message::Message;
 use super::socket::{Error, Family, Socket};
@@ -48,27 +49,33 @@ impl Sockets {
         Ok(Self { socket: Socket::open(Family::SocketDiagnosis)? })
     }
 
-    /// The sockets on this port of the host that are connected to somebody.
+    /// The sockets of this protocol that are connected to somebody: those on one port of the host, or
+    /// all of them.
     ///
     /// # Errors
     ///
     /// The kernel cannot list them: `ENOENT` without `CONFIG_INET_DIAG`.
-    pub fn connected(&mut self, port: Port) -> Result<Vec<Connected>, Error> {
+    pub fn connected(
+        &mut self,
+        protocol: Protocol,
+        port: Option<NonZeroU16>,
+    ) -> Result<Vec<Connected>, Error> {
         let mut all = Vec::new();
         // A socket of IPv6 may speak IPv4.
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let family = family as u8;
             let mut id = [0; ID_LENGTH];
+            // Port 0 is any.
             if let Some(place) = id.first_chunk_mut() {
-                *place = port.number.get().to_be_bytes();
+                *place = port.map_or(0, NonZeroU16::get).to_be_bytes();
             }
             let states =
                 NOT_CONNECTED.iter().fold(u32::MAX, |states, state| states & !(1 << state));
-            let request = request(family, port.protocol, states, &id);
+            let request = request(family, protocol, states, &id);
             all.extend(self.socket.dump(
                 SOCK_DIAG_BY_FAMILY,
                 |w| w.raw(&request),
-                |all: &mut Vec<_>, message| all.extend(read(message, port)),
+                |all: &mut Vec<_>, message| all.extend(read(message, protocol, port)),
             )?);
         }
         Ok(all)
@@ -99,7 +106,7 @@ fn request(family: u8, protocol: Protocol, states: u32, id: &[u8; ID_LENGTH]) ->
 }
 
 /// A `struct inet_diag_msg`; `None` if it is of another port.
-fn read(message: &Message<'_>, port: Port) -> Option<Connected> {
+fn read(message: &Message<'_>, protocol: Protocol, port: Option<NonZeroU16>) -> Option<Connected> {
     if message.kind != SOCK_DIAG_BY_FAMILY {
         return None;
     }
@@ -114,6 +121,6 @@ fn read(message: &Message<'_>, port: Port) -> Option<Connected> {
         IpAddr::V6(Ipv6Addr::from(*rest.first_chunk()?)).to_canonical()
     };
     let remote = SocketAddr::new(address, u16::from_be_bytes(remote));
-    let ours = u16::from_be_bytes(local) == port.number.get();
-    ours.then_some(Connected { family, protocol: port.protocol, id, remote })
+    let ours = port.is_none_or(|port| u16::from_be_bytes(local) == port.get());
+    ours.then_some(Connected { family, protocol, id, remote })
 }

@@ -40,6 +40,7 @@ fn status_of_the_rules_alone() {
         "daemon": false,
         "attempts": 0,
         "grants": 2,
+        "bans": 0,
         "doors": [door("ssh", 0), door("web", 2), door("vpn", 0), door("sentinel", 0)],
     });
     assert_eq!(status(&world), (0, expected));

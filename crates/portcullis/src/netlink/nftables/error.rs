@@ -3,6 +3,7 @@
 use std::fmt;
 
 use nix::errno::Errno;
+use portcullis_firewall::compile::BANS;
 
 use super::batch::Object;
 use crate::config::report::plain;
@@ -25,6 +26,8 @@ pub enum Error {
         /// Those that it has, some of them if they are many.
         known: Vec<String>,
     },
+    /// The loaded rules ban nobody.
+    NoBans,
     /// Another process holds the table, through the socket of this number.
     Held(u32),
     /// The kernel refused one object of a transaction, and so all of it.
@@ -73,6 +76,9 @@ impl fmt::Display for Error {
                 f.write_str("the gate is not loaded: there is no table inet portcullis")
             }
             Self::NoDoor { name, .. } => write!(f, "the loaded gate has no door {}", plain(name)),
+            Self::NoBans => {
+                f.write_str("the loaded gate knows no bans: its configuration has no `[ban]`")
+            }
             Self::Held(owner) => {
                 write!(f, "another process holds table inet portcullis (netlink port {owner})")
             }
@@ -152,6 +158,14 @@ impl From<Error> for Failure {
                     known.join(", ")
                 )),
             },
+            Error::NoBans => failure.hint(
+                "add a line `[ban]` to the configuration, and load it with `portcullis apply`",
+            ),
+            Error::Refused { errno: Errno::ENFILE, object, .. }
+                if BANS.iter().any(|set| object == Object::Elements((*set).into()).to_string()) =>
+            {
+                failure.hint("bans end by themselves; `portcullis unban` ends some now")
+            }
             Error::Refused { errno: Errno::ENFILE, .. } => failure.hint(
                 "grants end by themselves; `portcullis grants` lists them, `portcullis revoke` ends some now",
             ),

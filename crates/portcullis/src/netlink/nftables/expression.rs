@@ -6,7 +6,7 @@
 
 use portcullis_firewall::ruleset::{Limit, Operation, Reject, Verdict};
 
-use crate::netlink::message::Writer;
+use crate::netlink::message::{Attributes, Writer};
 
 /// `NFTA_LIST_ELEM`
 pub const LIST_ELEM: u16 = 1;
@@ -236,6 +236,16 @@ pub fn lookup(w: &mut Writer, set: &str, found: Found) {
         w.text(1, set);
         w.be32(5, u32::from(found == Found::Absent));
     });
+}
+
+/// The time that the elements have which this expression adds to a set, in milliseconds; `None` if it is
+/// another expression.
+pub fn time_of_added(expression: Attributes<'_>, set: &str) -> Option<u64> {
+    if expression.text(EXPR_NAME) != Some("dynset") {
+        return None;
+    }
+    let data = expression.within(EXPR_DATA);
+    (data.text(1) == Some(set)).then(|| data.be64(super::DYNSET_TIMEOUT))?
 }
 
 /// Changes the element of the key from the first slot on.

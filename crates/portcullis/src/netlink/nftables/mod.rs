@@ -9,7 +9,7 @@
 //! | `place` | where our chain stands among those of others, and why it moves |
 //! | `load` | all of it in one transaction, or all of it gone |
 //! | `verify`, `compare` | whether the kernel holds exactly that |
-//! | `bans` | who is banned |
+//! | `bans` | who is banned; bans by hand |
 //! | `grants` | who may pass, and who is knocking |
 //! | `live` | the same by the names of doors, whatever a reload does meanwhile |
 //! | `hosts` | the addresses of names in the allow-list |
@@ -34,7 +34,7 @@ mod verify;
 
 use std::time::Duration;
 
-pub use bans::Banned;
+pub use bans::{Banned, Banning, MOST_AT_ONCE, Unbanned, banned_with, bans_of};
 pub use error::{Error, Mismatch};
 pub use grants::{Attempt, Grant};
 pub use live::{LoadedDoor, Numbers, View};

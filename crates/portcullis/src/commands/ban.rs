@@ -1,0 +1,116 @@
+//! `portcullis ban`: an address starts no new connections for a while, as if it had made strikes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use portcullis_core::limits;
+use portcullis_core::policy::Network;
+use serde_json::json;
+
+use super::live::{count, millis, name, said_cut, say, shown, sources, tell, within};
+use crate::apply::session::Session;
+use crate::exit::{Failure, Outcome};
+use crate::netlink::cut::cut_all;
+use crate::netlink::nftables::{Banning, Gate, MOST_AT_ONCE, bans_of};
+
+/// Arguments of `ban`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Who: an IP address, of IPv6 with its network of 64 bits; or a network, up to an IPv4 /24 or an
+    /// IPv6 /56
+    source: String,
+    /// For how long from now on, at most 720h [default: `for` of `[ban]` as it is loaded]
+    #[arg(long = "for", value_name = "TIME")]
+    length: Option<String>,
+    /// End all connections, too, that it has with this host
+    #[arg(long)]
+    cut: bool,
+    /// Ban also where your own SSH session comes from
+    #[arg(long)]
+    force: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Outcome {
+    let asked = sources(&args.source)?;
+    let network = banned(asked)?;
+    let length = args.length.as_deref().map(length).transpose()?;
+    if !args.force {
+        spare_own_session(network)?;
+    }
+    let mut gate = Gate::open()?;
+    let view = gate.view()?.unwrap_or_default();
+    let banning = gate.ban(network, asked, length)?;
+    let Banning::Done { time, bans, renewed, allowed } = banning else {
+        let message = format!("{asked} is in the allow-list: a ban would have no effect");
+        return Err(Failure::refused(message).hint("take it out of `allow` first"));
+    };
+    let grants = view.grants.iter().filter(|grant| network.contains(grant.address));
+    let open: BTreeSet<String> =
+        grants.map(|grant| name(view.name(grant.class), grant.class)).collect();
+    let cut = if args.cut { Some(cut_all(network)?) } else { None };
+    let object = json!({
+        "source": network.to_string(),
+        "length_ms": millis(Some(time)),
+        "bans": bans,
+        "renewed": renewed,
+        "open_doors": open,
+        "cut": cut.map(|cut| json!({ "tcp": cut.tcp, "udp": cut.udp })),
+    });
+    let again = if renewed > 0 { ", counted from now on" } else { "" };
+    if allowed {
+        say(&format!("note: what of {network} is in the allow-list comes in all the same"));
+    }
+    for door in &open {
+        say(&format!(
+            "note: door {door} is open for it all the same; `portcullis revoke` shuts it"
+        ));
+    }
+    let many = if bans > 1 { format!(" ({})", count(bans, "ban")) } else { String::new() };
+    let said = format!("{network}: banned for {}{again}{many}", shown(Some(time)));
+    let outcome = tell(args.json, &object, &said);
+    if let (Some(cut), false) = (cut, args.json) {
+        said_cut(cut);
+    }
+    outcome
+}
+
+/// What of it can be banned, which is all of it: not too much, not too little.
+fn banned(asked: Network) -> Result<Network, Failure> {
+    let network = within(asked);
+    if asked.first().is_loopback() {
+        let message = format!("{asked} is this host: the gate never looks at it");
+        return Err(Failure::wrong_use(message).hint("ban an address that comes from elsewhere"));
+    }
+    // Somebody who writes a network means that, and nothing around it.
+    if network != asked && !asked.is_one() {
+        let message = format!("{asked} cannot be banned by itself: a ban is for 64 bits of IPv6");
+        return Err(Failure::wrong_use(message).hint(format!("ban {network}")));
+    }
+    if bans_of(network).is_none() {
+        let message = format!("{asked} is more than {MOST_AT_ONCE} bans");
+        return Err(Failure::wrong_use(message).hint(
+            "ban up to an IPv4 /24 or an IPv6 /56; for more write a rule of your own firewall",
+        ));
+    }
+    Ok(network)
+}
+
+fn length(text: &str) -> Result<Duration, Failure> {
+    let (least, most) = limits::BAN_TIME;
+    super::live::time(text, least..=most, "a ban")
+}
+
+/// A ban leaves the session alone, but no further one could begin.
+fn spare_own_session(network: Network) -> Result<(), Failure> {
+    let Some(session) = Session::current() else { return Ok(()) };
+    if !network.contains(session.client) {
+        return Ok(());
+    }
+    let client = session.client;
+    let message = format!("your own SSH session comes from {client}; nothing was changed");
+    Err(Failure::refused(message).hint("`--force` bans it all the same"))
+}

@@ -1,0 +1,58 @@
+//! `portcullis bans`: who is banned, and for how long still.
+
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::check::print;
+use super::live::{millis, say, shown, table};
+use crate::exit::{Exit, Outcome};
+use crate::netlink::nftables::{Banned, Error, Gate};
+
+/// Arguments of `bans`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Outcome {
+    let mut gate = Gate::open()?;
+    match gate.must_know_bans() {
+        Ok(()) => {}
+        Err(Error::NoTable) => say("the gate is not loaded: nobody is banned"),
+        Err(error @ Error::NoBans) => say(&format!("{error}: nobody is banned")),
+        Err(error) => return Err(error.into()),
+    }
+    let bans = gate.bans()?;
+    if args.json {
+        let now = SystemTime::now();
+        let bans: Vec<Value> = bans.iter().map(|ban| object(ban, now)).collect();
+        print(&format!("{:#}\n", json!({ "bans": bans })))?;
+    } else if !bans.is_empty() {
+        let rows: Vec<_> =
+            bans.iter().map(|ban| [source(ban), shown(ban.expires), shown(ban.timeout)]).collect();
+        print(&table(["SOURCE", "REMAINING", "OF"], &rows))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Who is banned, as people write it: an IPv4 address, or an IPv6 network of 64 bits.
+pub fn source(ban: &Banned) -> String {
+    ban.network().map_or_else(|| ban.address.to_string(), |network| network.to_string())
+}
+
+/// A ban as it stands in JSON.
+pub fn object(ban: &Banned, now: SystemTime) -> Value {
+    let ends = ban.expires.and_then(|left| now.checked_add(left));
+    let ends = ends.and_then(|ends| ends.duration_since(SystemTime::UNIX_EPOCH).ok());
+    json!({
+        "source": source(ban),
+        "remaining_ms": millis(ban.expires),
+        "length_ms": millis(ban.timeout),
+        // Seconds since 1970, in UTC.
+        "ends_at": ends.map(|ends| ends.as_secs()),
+    })
+}

@@ -1,0 +1,46 @@
+//! `portcullis man`: pages of the manual.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::manual::{Page, pages};
+
+/// Arguments of `man`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which page: a command such as `apply`, `knockd`, or `portcullis.toml`
+    #[arg(default_value = "portcullis")]
+    page: String,
+    /// Write all pages into this folder, for `man` to find
+    #[arg(long, value_name = "DIR", conflicts_with = "page", value_hint = clap::ValueHint::DirPath)]
+    to: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Outcome {
+    let failed = |error| Failure::could_not(format!("cannot make the manual: {error}"));
+    let pages = pages().map_err(failed)?;
+    if let Some(folder) = &args.to {
+        for Page { name, text } in &pages {
+            let path = folder.join(name);
+            std::fs::write(&path, text).map_err(|error| {
+                let shown = path.to_string_lossy().escape_debug().to_string();
+                Failure::could_not(format!("cannot write {shown}: {error}"))
+            })?;
+        }
+        return Ok(Exit::Done);
+    }
+    let wanted = |page: &&Page| {
+        let name = page.name.rsplit_once('.').map_or("", |(name, _)| name);
+        name == args.page || name.strip_prefix("portcullis-") == Some(args.page.as_str())
+    };
+    let Some(page) = pages.iter().find(wanted) else {
+        let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
+        return Err(Failure::wrong_use(format!("there is no page `{}`", args.page.escape_debug()))
+            .hint(format!("there are {}", names.join(", "))));
+    };
+    // Whoever has closed the pipe has read enough.
+    let _ = std::io::stdout().write_all(page.text.as_bytes());
+    Ok(Exit::Done)
+}

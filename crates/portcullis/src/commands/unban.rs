@@ -1,0 +1,51 @@
+//! `portcullis unban`: an address is banned no longer, and its strikes are forgotten.
+
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::bans::{object, source};
+use super::check::print;
+use super::live::{count, say, sources, within};
+use crate::exit::{Exit, Outcome};
+use crate::netlink::nftables::Gate;
+
+/// Arguments of `unban`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Who: an IP address, of IPv6 with its network of 64 bits; a network, with all that is banned in it;
+    /// or `me` for the address that this SSH session comes from
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    source: Option<String>,
+    /// Everyone
+    #[arg(long)]
+    all: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command. Where nobody was banned, the answer is no.
+pub fn run(args: &Args) -> Outcome {
+    let network = args.source.as_deref().map(sources).transpose()?.map(within);
+    let ended = Gate::open()?.unban(network)?;
+    if args.json {
+        let now = SystemTime::now();
+        let bans: Vec<Value> = ended.bans.iter().map(|ban| object(ban, now)).collect();
+        let object = json!({ "unbanned": bans, "strikes_forgotten": ended.strikes });
+        print(&format!("{object:#}\n"))?;
+    } else {
+        for ban in &ended.bans {
+            say(&format!("{}: not banned any more", source(ban)));
+        }
+        match network {
+            Some(network) if ended.bans.is_empty() => say(&format!("{network}: was not banned")),
+            None if ended.bans.is_empty() => say("nobody was banned"),
+            _ => {}
+        }
+        if ended.strikes > 0 {
+            say(&format!("forgot the strikes of {}", count(ended.strikes, "source")));
+        }
+    }
+    Ok(if ended.bans.is_empty() && !args.all { Exit::No } else { Exit::Done })
+}

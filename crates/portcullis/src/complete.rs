@@ -1,0 +1,51 @@
+//! What a shell is told while somebody types: commands and options come from the definition of the
+//! command line, the names here from what is configured and loaded.
+//!
+//! The shell runs this program for it. Who may not read the configuration, nor ask the kernel, gets no
+//! names.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use clap::CommandFactory;
+use clap_complete::CompleteEnv;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+
+use crate::cli::Cli;
+use crate::config::{self, DEFAULT_PATH};
+use crate::netlink::nftables::Gate;
+
+/// The variable by which a shell asks. One of our own: `COMPLETE` may be set for something else.
+pub const VARIABLE: &str = "PORTCULLIS_COMPLETE";
+
+/// Answers a shell, if it is one that has started this program; whether it was.
+pub fn answer() -> bool {
+    let here = std::env::current_dir().ok();
+    let asked = CompleteEnv::with_factory(Cli::command).var(VARIABLE);
+    let arguments: Vec<_> = std::env::args_os().collect();
+    // To say what is wrong would only garble the line that is being typed.
+    !arguments.is_empty() && asked.try_complete(arguments, here.as_deref()).unwrap_or(true)
+}
+
+/// For an argument that names a door.
+pub fn doors() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        if let Ok(loaded) = config::load(Path::new(DEFAULT_PATH)) {
+            names.extend(loaded.policy.doors.iter().map(|door| door.name.as_str().to_owned()));
+        }
+        if let Ok(doors) = Gate::open().and_then(|mut gate| gate.door_names()) {
+            names.extend(doors.into_iter().map(|(_, name)| name));
+        }
+        names.into_iter().map(CompletionCandidate::new).collect()
+    })
+}
+
+/// For an argument that names somebody who may pass.
+pub fn grantees() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let grants = Gate::open().and_then(|mut gate| gate.grants()).unwrap_or_default();
+        let addresses: BTreeSet<_> = grants.into_iter().map(|grant| grant.address).collect();
+        addresses.into_iter().map(|it| CompletionCandidate::new(it.to_string())).collect()
+    })
+}

@@ -1,0 +1,170 @@
+//! What each key of the native configuration means: the one definition, from which the reader takes the
+//! names that it knows, and the manual page and the README their tables.
+
+/// A key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The table that it stands in: `gate`, `ban`, or `door` for `[door.NAME]`.
+    pub table: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What a value is, for a person.
+    pub value: &'static str,
+    /// What it means. Markdown, of which only code is used.
+    pub meaning: &'static str,
+    /// What holds without it. Markdown.
+    pub default: &'static str,
+}
+
+const fn key(
+    table: &'static str,
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key { table, name, value, meaning, default }
+}
+
+/// All of them.
+pub const KEYS: [Key; 18] = [
+    key(
+        "gate",
+        "stance",
+        "`\"guard\"` or `\"closed\"`",
+        "`\"guard\"`",
+        "`\"guard\"`: touch the guarded ports only; `\"closed\"`: a whole base firewall, which refuses all but \
+         doors, `public` ports, established connections and what a network needs to live",
+    ),
+    key(
+        "gate",
+        "backend",
+        "`\"nftables\"`, `\"iptables\"` or `\"ipset\"`",
+        "`\"nftables\"`",
+        "`\"nftables\"`, or `\"iptables\"` (match `recent`) or `\"ipset\"` where iptables rules",
+    ),
+    key(
+        "gate",
+        "interfaces",
+        "names, as `[\"eth0\"]`",
+        "all but loopback",
+        "where the gate stands",
+    ),
+    key(
+        "gate",
+        "public",
+        "ports, as `[\"tcp/80\"]`",
+        "none",
+        "ports whose touch is never a wrong knock; when closed, the only ones that anybody may use",
+    ),
+    key(
+        "gate",
+        "allow",
+        "as `[\"203.0.113.7\", \"2001:db8::/32\", \"iface:wg0\", \"admin.example.org\"]`",
+        "none",
+        "who needs no knock: addresses, networks, `iface:NAME`, and names of hosts, which `run` looks up \
+         every minute (`apply` once)",
+    ),
+    key(
+        "gate",
+        "refuse",
+        "`\"like-closed\"`, `\"drop\"` or `\"reject\"`",
+        "`\"like-closed\"`; when closed, `\"drop\"`",
+        "how a guarded port answers those who may not pass: as a port with nothing behind it would, not at \
+         all, or with “administratively prohibited”",
+    ),
+    key(
+        "gate",
+        "log_refused",
+        "`true` or `false`",
+        "`false`",
+        "`true`: the kernel logs refused packets, one a second (only when closed; all are counted, see \
+         `nft list chain inet portcullis refuse`)",
+    ),
+    key(
+        "ban",
+        "strikes",
+        "2 to 10000",
+        "`10`",
+        "so many strikes ban; a strike is a bare SYN or a datagram that is refused at a guarded port, or that \
+         loses an attempt at a wrong one. Without `[ban]` nobody is banned",
+    ),
+    key(
+        "ban",
+        "within",
+        "1s to 1h",
+        "`1m`",
+        "strikes are counted for this long from the first one on",
+    ),
+    key("ban", "for", "1s to 720h", "`1h`", "how long a ban lasts"),
+    key("door", "guards", "ports, as `[\"tcp/22\"]`", "required", "ports that open"),
+    key(
+        "door",
+        "sequence",
+        "3 to 32 knocks, as `[\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]`",
+        "required",
+        "the knocks that open it, `tcp/N` or `udp/N`, in this order",
+    ),
+    key("door", "step_timeout", "500ms to 5m", "`5s`", "time for each next knock"),
+    key("door", "open_for", "2s to 24h", "`30s`", "how long a grant lasts"),
+    key(
+        "door",
+        "recogniser",
+        "`\"both\"`, `\"kernel\"` or `\"daemon\"`",
+        "`\"both\"`",
+        "who sees the knocks: the rules in the kernel, the process `portcullis run`, or either",
+    ),
+    key("door", "tolerate", "0 to 16", "`0`", "wrong ports forgiven in one attempt"),
+    key(
+        "door",
+        "on_open",
+        "a program and its arguments, as `[\"/usr/bin/logger\", \"{door}\", \"{address}\"]`",
+        "nothing",
+        "what `portcullis run` runs when the door opens; never a line of shell",
+    ),
+    key(
+        "door",
+        "on_close",
+        "the same",
+        "nothing",
+        "what it runs when the grant has ended; also after a crash, by the next start",
+    ),
+];
+
+/// The names of the keys of a table.
+pub const fn names<const N: usize>(table: &str) -> [&'static str; N] {
+    let mut names = [""; N];
+    let (mut from, mut to) = (0, 0);
+    while from < KEYS.len() {
+        #[allow(clippy::indexing_slicing, reason = "evaluated when this is compiled")]
+        if same(KEYS[from].table, table) {
+            names[to] = KEYS[from].name;
+            to += 1;
+        }
+        from += 1;
+    }
+    assert!(to == N, "as many as the table has");
+    names
+}
+
+/// `==`, for constants.
+const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut index = 0;
+    #[allow(clippy::indexing_slicing, reason = "within the length of both")]
+    while index < a.len() && index < b.len() && a[index] == b[index] {
+        index += 1;
+    }
+    index == a.len() && index == b.len()
+}
+
+/// As a table of Markdown.
+pub fn table() -> String {
+    let mut text = String::from("| key | value | meaning | default |\n|---|---|---|---|\n");
+    for key in KEYS {
+        let table = if key.table == "door" { "door.NAME" } else { key.table };
+        let Key { name, value, meaning, default, .. } = key;
+        text.push_str(&format!("| `[{table}] {name}` | {value} | {meaning} | {default} |\n"));
+    }
+    text
+}
