@@ -9,7 +9,7 @@ use portcullis_core::policy::{
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 
 /// Ports that knocks are drawn from.
 pub const KNOCKS: [u16; 6] = [1009, 4001, 2003, 7001, 3001, 9001];
@@ -88,6 +88,32 @@ pub fn policy() -> impl Strategy<Value = Policy> {
             policy
         },
     )
+}
+
+/// Who may be allowed: some of the sources of scripts, and others.
+const ALLOWED: [&str; 8] = [
+    "198.51.100.8",
+    "198.51.100.8/29",
+    "203.0.113.0/24",
+    "2001:db8:1::/48",
+    "iface:wg0",
+    "iface:eth0",
+    "0.0.0.0/0",
+    "::/0",
+];
+
+/// This policy with a chance of an allow-list and, if it is closed, of a log.
+pub fn dressed(policy: Policy) -> impl Strategy<Value = Policy> {
+    let few = subsequence(ALLOWED[..5].to_vec(), 1..4);
+    let many = subsequence(ALLOWED.to_vec(), 1..4);
+    let allowed = prop_oneof![4 => Just(Vec::new()), 4 => few, 1 => many];
+    (allowed, any::<bool>()).prop_map(move |(allowed, log)| {
+        let mut policy = policy.clone();
+        policy.gate.allow =
+            allowed.into_iter().map(|text| text.parse().expect("may be allowed")).collect();
+        policy.gate.log_refused = log && policy.gate.stance == Stance::Closed;
+        policy
+    })
 }
 
 fn durations_of_all() -> impl Strategy<Value = (u64, u8)> {

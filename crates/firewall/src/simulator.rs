@@ -122,7 +122,7 @@ pub struct Simulator<'a> {
 
 /// What is left of a limit (`nft_limit_eval` of net/netfilter/nft_limit.c).
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+pub(crate) struct Bucket {
     /// In billionths of a packet.
     tokens: u128,
     last: Instant,
@@ -131,12 +131,12 @@ struct Bucket {
 impl Bucket {
     const PACKET: u128 = 1_000_000_000;
 
-    fn full(limit: Limit, now: Instant) -> Self {
+    pub(crate) fn full(limit: Limit, now: Instant) -> Self {
         Self { tokens: Self::PACKET.saturating_mul(limit.burst.into()), last: now }
     }
 
     /// Takes one packet; whether the limit matches.
-    fn take(&mut self, limit: Limit, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, limit: Limit, now: Instant) -> bool {
         let gained = now.since(self.last).as_nanos().saturating_mul(limit.rate.into());
         let gained = gained.checked_div(limit.per.seconds().into()).unwrap_or(0);
         let most = Self::full(limit, now).tokens;

@@ -13,21 +13,25 @@ use std::time::Duration;
 
 use portcullis_core::automaton::{Automaton, Conflict};
 use portcullis_core::engine::{Engine, Frame, Options, Verdict};
-use portcullis_core::policy::{Door, DoorName, Policy, Recogniser, Refuse, Severity, Stance};
+use portcullis_core::policy::{
+    Door, DoorName, Place, Policy, Recogniser, Refuse, Severity, Stance,
+};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Link;
 use portcullis_firewall::compile::{Buckets, GRANTS, STATE, class_of};
 use portcullis_firewall::iptables::check::{Problem, Site, check};
 use portcullis_firewall::iptables::compile::{Generation, compile, grant_list, stage_list};
 use portcullis_firewall::iptables::simulator::{RECENT_SIZE, Simulator};
-use portcullis_firewall::iptables::text::{Jump, is_ours, removal};
+use portcullis_firewall::iptables::text::{Jump, is_ours, removal, sets};
 use portcullis_firewall::iptables::{Family, Filter, INPUT, Match, Matcher, Target};
 use portcullis_firewall::ruleset::{Reject, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator as Nftables};
 use portcullis_testkit::frames;
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{policies, script};
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 const MATCHERS: [Matcher; 2] = [Matcher::Recent, Matcher::Ipset];
 
@@ -38,9 +42,9 @@ fn both(policy: &Policy, matcher: Matcher) -> Vec<Filter> {
 
 /// A policy as these back ends take it, made of any that passes the check.
 fn policy() -> impl Strategy<Value = Policy> {
-    policies::policy().prop_filter_map("doors that conflict now", |mut policy| {
-        // The other stance is for nftables alone.
-        policy.gate.stance = Stance::Guard;
+    let policies = policies::policy().prop_flat_map(policies::dressed);
+    policies.prop_filter_map("doors that conflict now", |mut policy| {
+        policy.gate.ban = None;
         for door in &mut policy.doors {
             door.recogniser = Recogniser::Kernel;
             door.tolerate = 0;
@@ -72,7 +76,7 @@ fn packet(event: &Event) -> Packet {
         What::Zero => tcp(0, 0x02),
         What::Segment(number, flags) => tcp(number, flags),
         What::Broadcast(number) | What::Answer(number) => udp(number),
-        What::Icmp => Payload::Other(if event.source().is_ipv4() { 1 } else { 58 }),
+        What::Icmp => Payload::Icmp { kind: 8 },
         What::Fragment(number) if event.source().is_ipv6() => tcp(number, 0x02),
         What::Fragment(_) => Payload::Other(255),
     };
@@ -89,6 +93,43 @@ fn packet(event: &Event) -> Packet {
     }
 }
 
+/// Packets of all kinds that the stance `closed` tells apart, none of them part of a connection.
+fn stranger() -> impl Strategy<Value = Packet> {
+    let ports = [22, 53, 67, 68, 80, 546, 547, 1009, 4001, 8080];
+    let (from, to) = (select(ports.to_vec()), select(ports.to_vec()));
+    let payload = prop_oneof![
+        3 => (0_u8..=150).prop_map(|kind| Payload::Icmp { kind }),
+        2 => (from, to.clone()).prop_map(|(source_port, destination_port)| {
+            Payload::Udp { source_port, destination_port }
+        }),
+        2 => (to, any::<u8>()).prop_map(|(destination_port, flags)| {
+            Payload::Tcp { source_port: 40_000, destination_port, flags }
+        }),
+        1 => select(vec![1, 47, 58, 132]).prop_map(Payload::Other),
+    ];
+    // Nobody who knocks in a script.
+    let sources = vec!["198.51.100.9", "192.0.2.7", "2001:db8:1::9", "2001:db8::9", "fe80::9"];
+    let of_it = (select(sources), select(vec![64, 255]), select(vec!["eth0", "wg0", "lo"]));
+    (of_it, any::<[bool; 3]>(), payload).prop_map(
+        |((source, hop_limit, interface), of, payload)| {
+            let source: IpAddr = source.parse().expect("an address");
+            Packet {
+                interface: interface.to_owned(),
+                for_host: of[0] || of[1],
+                fragment: false,
+                established: false,
+                related: of[1] && of[2],
+                hop_limit,
+                source,
+                destination: script::HOST[usize::from(source.is_ipv6())]
+                    .parse()
+                    .expect("an address"),
+                payload,
+            }
+        },
+    )
+}
+
 /// What the firewall answers in the place of the network stack.
 fn as_iptables(fate: Fate) -> Fate {
     match fate {
@@ -98,15 +139,17 @@ fn as_iptables(fate: Fate) -> Fate {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn four_recognisers_agree_packet_by_packet(
         (policy, script) in policy().prop_flat_map(|policy| {
             let script = script::script(&policy);
             (Just(policy), script)
-        })
+        }),
+        strangers in vec(stranger(), 40).no_shrink(),
     ) {
+        let mut strangers = strangers.iter().cycle();
         let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel)).expect("checked");
         let steps: BTreeSet<_> = automaton.step().into_iter().map(|(at, _, _)| at).collect();
         let nftables = portcullis_firewall::compile::compile(&policy).expect("checked");
@@ -166,7 +209,16 @@ proptest! {
                     let key = [address, Value::Class(class_of(id))];
                     let should = nftables.get(set, &key, now).is_some();
                     prop_assert_eq!(open, should, "{:?} {:?}: {}", matcher, event, list);
-                    prop_assert!(open || opened != Some(id), "{:?} {:?}", matcher, event);
+                    // The daemon is not asked about those who need no knock.
+                    let needs_one = policy.gate.allow.is_empty();
+                    prop_assert!(open || opened != Some(id) || !needs_one, "{:?} {:?}", matcher, event);
+                }
+            }
+            for stranger in strangers.by_ref().take(2) {
+                let fate = as_iptables(nftables.receive(stranger, now).fate);
+                for (simulator, matcher) in iptables.iter_mut().zip(MATCHERS) {
+                    let seen = simulator.receive(stranger, now).fate;
+                    prop_assert_eq!(seen, fate, "{:?} {:?}", matcher, stranger);
                 }
             }
         }
@@ -298,6 +350,58 @@ fn what_these_back_ends_cannot_do_is_refused_where_it_stands() {
     }
 }
 
+/// Everyone of a family is two networks, since no set holds a network without a prefix.
+#[test]
+fn everyone_can_be_allowed() {
+    let mut policy = one_door();
+    let allow = |text: &str| text.parse().expect("may be allowed");
+    policy.gate.allow = vec![allow("::/0"), allow("203.0.113.0/24")];
+    for matcher in MATCHERS {
+        let filters = both(&policy, matcher);
+        let mut simulator = Simulator::new(&filters);
+        let now = Instant::from_millis(1_000);
+        let mut passes = |source: &str| {
+            let passes = simulator.receive(&syn(source, 22), now).fate == Fate::Passed;
+            assert_eq!(passes, !source.starts_with("192"), "{matcher:?} {source}");
+        };
+        let sources = ["2001:db8::1", "fe80::1", "::1", "203.0.113.255", "192.0.2.1"];
+        sources.into_iter().for_each(&mut passes);
+        let text: String = filters.iter().map(|f| sets(f.family, f.sets.iter())).collect();
+        let added: Vec<_> = text.lines().filter(|line| line.starts_with("add ")).collect();
+        let expected: &[&str] = match matcher {
+            Matcher::Recent => &[],
+            Matcher::Ipset => &[
+                "add portcullis4_0_allow 203.0.113.0/24",
+                "add portcullis6_0_allow ::/1",
+                "add portcullis6_0_allow 8000::/1",
+            ],
+        };
+        assert_eq!(added, expected);
+    }
+}
+
+#[test]
+fn names_are_not_allowed_and_many_networks_are_worth_a_warning() {
+    let allow = |text: &str| text.parse().expect("may be allowed");
+    let mut policy = one_door();
+    policy.gate.allow = ["admin.example.org", "iface:wg0", "iface:wg+"].map(allow).to_vec();
+    for matcher in MATCHERS {
+        let site = |index| Site::Policy(Place::Allow(index));
+        let expected = [("backend-cannot", site(0)), ("backend-wildcard", site(2))];
+        assert_eq!(errors(&policy, matcher), expected);
+    }
+    let many = |count: u32, matcher| {
+        let mut policy = one_door();
+        let networks = (0..count).map(|n| allow(&std::net::Ipv4Addr::from(n << 8).to_string()));
+        policy.gate.allow = networks.collect();
+        let findings = check(&policy, matcher);
+        findings.iter().any(|found| matches!(found.problem, Problem::ManyNetworks { .. }))
+    };
+    assert!(
+        many(257, Matcher::Recent) && !many(256, Matcher::Recent) && !many(257, Matcher::Ipset)
+    );
+}
+
 #[test]
 fn refusing_like_a_closed_port_is_said_to_be_less_exact() {
     let less_exact = |refuse, guards| {
@@ -310,6 +414,12 @@ fn refusing_like_a_closed_port_is_said_to_be_less_exact() {
     assert!(less_exact(Refuse::LikeClosed, port("tcp/22")));
     assert!(!less_exact(Refuse::LikeClosed, port("udp/22")));
     assert!(!less_exact(Refuse::Drop, port("tcp/22")));
+    // A closed host refuses all other ports in this way, too.
+    let mut policy = one_door();
+    policy.gate.stance = Stance::Closed;
+    policy.gate.refuse = Refuse::LikeClosed;
+    policy.doors[0].guards = vec![port("udp/22")];
+    assert!(check(&policy, Matcher::Ipset).iter().any(|f| f.problem == Problem::LessExact));
 }
 
 #[test]
@@ -323,6 +433,12 @@ fn names_of_lists_fit_and_say_what_they_are() {
     let list = stage_list(Family::V6, newest, portcullis_core::policy::DoorId(19_999), 32);
     assert!(list.len() <= 31, "{list}");
     assert_eq!(Generation::of(&list), Some(newest));
+    assert_eq!(Generation::of("portcullis4_3_allow"), Generation::of("portcullis6_3_0_1"));
+    assert!(Generation::of("portcullis4_3_allow").is_some());
+    for other in ["portcullis4_3_allow_1", "portcullis4_3_open", "portcullis4_3_1", "portcullis4_3"]
+    {
+        assert_eq!(Generation::of(other), None, "{other}");
+    }
     assert_eq!(Generation::of("portcullis4_open_1_2"), None);
     assert_eq!(Generation::of("portcullis4_open_1_2_3"), None);
     assert_eq!(Generation::of("other"), None);
@@ -336,8 +452,15 @@ fn names_of_lists_fit_and_say_what_they_are() {
 
 #[test]
 fn only_our_own_chains_and_one_jump_are_touched() {
-    for matcher in MATCHERS {
-        for filter in both(&one_door(), matcher) {
+    let mut closed = one_door();
+    closed.gate.stance = Stance::Closed;
+    closed.gate.log_refused = true;
+    let allow = ["203.0.113.0/24", "2001:db8::/32", "iface:wg0"];
+    closed.gate.allow = allow.map(|text| text.parse().expect("may be allowed")).to_vec();
+    for (matcher, policy) in
+        MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed.clone())])
+    {
+        for filter in both(&policy, matcher) {
             let old = ["portcullis-old", "portcullis-gate", "docker", "portcullis;x"];
             let old = old.map(str::to_owned);
             for (jump, jumps) in [(Jump::Insert, 1), (Jump::Keep, 0), (Jump::Renew(2), 3)] {

@@ -16,13 +16,15 @@ use std::time::{Duration, Instant};
 
 use portcullis::config;
 use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::{self, ACK, FIN, Packet, Payload, RST, SYN};
+use portcullis::lab::packet::{self, ACK, FIN, Packet, SYN};
 use portcullis::lab::service::{Echo, talk};
 use portcullis::lab::{Family, Lab, wait_until};
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::compile;
-use portcullis_firewall::simulator::{self, Fate, Simulator};
-use world::{By, FAMILIES, PATIENCE, RECOGNISERS, World, have, made_up, portcullis};
+use portcullis_firewall::simulator::{Fate, Simulator};
+use world::{
+    By, FAMILIES, PATIENCE, RECOGNISERS, World, all_kinds, have, made_up, portcullis, simulated,
+};
 
 const CONFIG: &str = r#"
 [gate]
@@ -99,60 +101,6 @@ fn nft(script: &str) -> String {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{script}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Packets of every kind that the rules tell apart; the source of each is filled in later.
-fn all_kinds(family: Family, host: IpAddr) -> Vec<(String, Packet)> {
-    let (from, to) =
-        (SocketAddr::new(made_up(family, 1), 40_000), |port| SocketAddr::new(host, port));
-    let mut all = Vec::new();
-    for port in [22, 2222, 80, 53, 1009, 8080, 68, 546] {
-        for flags in [SYN, ACK, FIN | ACK, RST, SYN | ACK, SYN | RST, SYN | FIN, 0] {
-            all.push((format!("tcp/{port} {flags:#x}"), Packet::tcp(from, to(port), flags)));
-        }
-        for source in [40_000, 67, 547] {
-            let from = SocketAddr::new(from.ip(), source);
-            all.push((format!("udp/{port} from {source}"), Packet::udp(from, to(port), b"x")));
-        }
-    }
-    for kind in (0..=18).chain(126..=148) {
-        for hop_limit in [64, 255] {
-            let payload = Payload::Icmp { kind, code: 0, rest: [0, 9, 0, 9], data: vec![0; 24] };
-            let mut packet = Packet::new(from.ip(), host, payload);
-            packet.ttl = hop_limit;
-            all.push((format!("icmp {kind} hop limit {hop_limit}"), packet));
-        }
-    }
-    let payload = Payload::Other { protocol: 132, bytes: vec![0; 16] };
-    all.push(("sctp".to_owned(), Packet::new(from.ip(), host, payload)));
-    all
-}
-
-/// As the simulator has it.
-fn simulated(packet: &Packet) -> simulator::Packet {
-    let payload = match &packet.payload {
-        Payload::Tcp(tcp) => simulator::Payload::Tcp {
-            source_port: tcp.source,
-            destination_port: tcp.destination,
-            flags: tcp.flags,
-        },
-        &Payload::Udp { source, destination, .. } => {
-            simulator::Payload::Udp { source_port: source, destination_port: destination }
-        }
-        Payload::Icmp { kind, .. } => simulator::Payload::Icmp { kind: *kind },
-        Payload::Other { protocol, .. } => simulator::Payload::Other(*protocol),
-    };
-    simulator::Packet {
-        interface: "client".to_owned(),
-        for_host: true,
-        fragment: false,
-        established: false,
-        related: false,
-        hop_limit: packet.ttl,
-        source: packet.ends.source(),
-        destination: packet.ends.destination(),
-        payload,
-    }
 }
 
 /// A table of somebody else, behind ours, sees exactly what the simulator lets pass.

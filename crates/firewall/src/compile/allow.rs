@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use portcullis_core::limits;
-use portcullis_core::policy::{Allowed, HostName, Network, disjoint};
+use portcullis_core::policy::{Allowed, HostName, Network, Policy, disjoint};
 
 use super::{ACCEPT, ADDRESS, Compiler, SADDR, element, fixed, rule};
 use crate::ruleset::{Element, Field, Kind, Rule, Ruleset, Set, Statement, Type, Value};
@@ -47,31 +47,33 @@ pub fn admit(ruleset: &mut Ruleset, hosts: &Hosts) {
     }
 }
 
+/// The networks in the allow-list, those of both families.
+pub(crate) fn networks(policy: &Policy) -> Vec<Network> {
+    disjoint(policy.gate.allow.iter().filter_map(|allowed| match allowed {
+        Allowed::Network(network) => Some(*network),
+        Allowed::Interface(_) | Allowed::Host(_) => None,
+    }))
+}
+
+/// The names of the interfaces in the allow-list.
+pub(crate) fn interfaces(policy: &Policy) -> BTreeSet<&str> {
+    let interfaces = policy.gate.allow.iter().filter_map(|allowed| match allowed {
+        Allowed::Interface(name) => Some(name.as_str()),
+        Allowed::Network(_) | Allowed::Host(_) => None,
+    });
+    interfaces.collect()
+}
+
 impl Compiler<'_> {
-    fn allowed_networks(&self) -> Vec<Network> {
-        disjoint(self.policy.gate.allow.iter().filter_map(|allowed| match allowed {
-            Allowed::Network(network) => Some(*network),
-            Allowed::Interface(_) | Allowed::Host(_) => None,
-        }))
-    }
-
-    fn allowed_interfaces(&self) -> BTreeSet<&str> {
-        let interfaces = self.policy.gate.allow.iter().filter_map(|allowed| match allowed {
-            Allowed::Interface(name) => Some(name.as_str()),
-            Allowed::Network(_) | Allowed::Host(_) => None,
-        });
-        interfaces.collect()
-    }
-
     pub(super) fn allow_sets(&self) -> Vec<Set> {
         let mut sets = Vec::new();
-        let interfaces = self.allowed_interfaces().into_iter();
+        let names = interfaces(self.policy).into_iter();
         let interfaces: Vec<_> =
-            interfaces.map(|name| element(vec![Value::Interface(name.to_owned())], None)).collect();
+            names.map(|name| element(vec![Value::Interface(name.to_owned())], None)).collect();
         if !interfaces.is_empty() {
             sets.push(fixed(INTERFACES, vec![Type::Ifname], None, interfaces));
         }
-        let networks = self.allowed_networks();
+        let networks = networks(self.policy);
         for (four, (name, address)) in
             [true, false].into_iter().zip(ALLOWED.into_iter().zip(ADDRESS))
         {
@@ -98,10 +100,10 @@ impl Compiler<'_> {
             rule([Statement::In { key: vec![key], set, member: true }, ACCEPT]).because("allowed")
         };
         let mut rules = Vec::new();
-        if !self.allowed_interfaces().is_empty() {
+        if !interfaces(self.policy).is_empty() {
             rules.push(is_in(Field::Iifname, INTERFACES));
         }
-        let networks = self.allowed_networks();
+        let networks = networks(self.policy);
         for (four, (name, saddr)) in [true, false].into_iter().zip(ALLOWED.into_iter().zip(SADDR)) {
             if networks.iter().any(|network| network.first().is_ipv4() == four) {
                 rules.push(is_in(saddr, name));

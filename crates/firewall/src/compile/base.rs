@@ -24,16 +24,33 @@ use crate::ruleset::{
 
 /// What says that something cannot be reached (RFC 792): destination unreachable, time exceeded,
 /// parameter problem. Without the first, no path MTU is ever found.
-const ICMP_ERRORS: [u8; 3] = [3, 11, 12];
-const ICMP_ECHO_REQUEST: u8 = 8;
+pub(crate) const ICMP_ERRORS: [u8; 3] = [3, 11, 12];
+pub(crate) const ICMP_ECHO_REQUEST: u8 = 8;
 /// The same of ICMPv6 (RFC 4443), with packet too big as an error of its own.
-const ICMPV6_ERRORS: [u8; 4] = [1, 2, 3, 4];
-const ICMPV6_ECHO_REQUEST: u8 = 128;
+pub(crate) const ICMPV6_ERRORS: [u8; 4] = [1, 2, 3, 4];
+pub(crate) const ICMPV6_ECHO_REQUEST: u8 = 128;
 /// Multicast listener discovery (RFC 2710, RFC 3810): without it switches stop passing on the
 /// multicasts that neighbour discovery is made of.
-const MULTICAST_LISTENERS: [u8; 4] = [130, 131, 132, 143];
+pub(crate) const MULTICAST_LISTENERS: [u8; 4] = [130, 131, 132, 143];
 /// Neighbour discovery (RFC 4861), which is only valid with a hop limit of 255.
-const NEIGHBOURS: [u8; 5] = [133, 134, 135, 136, 137];
+pub(crate) const NEIGHBOURS: [u8; 5] = [133, 134, 135, 136, 137];
+
+/// Echo requests that are answered.
+pub(crate) const PINGS: Limit = Limit {
+    rate: limits::PINGS_PER_SECOND,
+    per: Unit::Second,
+    burst: limits::PING_BURST,
+    over: false,
+};
+/// Refused packets that are logged.
+pub(crate) const LOGGED: Limit = Limit {
+    rate: limits::LOGGED_PER_SECOND,
+    per: Unit::Second,
+    burst: limits::LOG_BURST,
+    over: false,
+};
+/// What a line of the log begins with.
+pub(crate) const LOG_PREFIX: &str = "portcullis refused: ";
 
 impl Compiler<'_> {
     /// What becomes of a packet that is nobody's business: nothing, or it is refused.
@@ -122,12 +139,7 @@ impl Compiler<'_> {
 
     /// In the stance `closed`: what a network needs to live. The rest is refused.
     pub(super) fn rest(&self) -> Chain {
-        let ping = Statement::Limit(Limit {
-            rate: limits::PINGS_PER_SECOND,
-            per: Unit::Second,
-            burst: limits::PING_BURST,
-            over: false,
-        });
+        let ping = Statement::Limit(PINGS);
         let mut rules = Vec::new();
         rules.extend(ICMP_ERRORS.map(|kind| rule([Statement::IcmpType(kind), ACCEPT])));
         rules.push(rule([Statement::IcmpType(ICMP_ECHO_REQUEST), ping.clone(), ACCEPT]));
@@ -160,14 +172,7 @@ impl Compiler<'_> {
             rule([Statement::Counter]).because("refused"),
         ];
         if self.policy.gate.log_refused {
-            let limit = Limit {
-                rate: limits::LOGGED_PER_SECOND,
-                per: Unit::Second,
-                burst: limits::LOG_BURST,
-                over: false,
-            };
-            let log = Statement::Log("portcullis refused: ");
-            rules.push(rule([Statement::Limit(limit), log]));
+            rules.push(rule([Statement::Limit(LOGGED), Statement::Log(LOG_PREFIX)]));
         }
         let drop = || Statement::Verdict(Verdict::Drop);
         match self.policy.gate.refuse {

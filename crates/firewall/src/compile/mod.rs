@@ -18,9 +18,9 @@
 //! While the rules walk, the number at hand (a door, a state) is kept in the packet's priority. It
 //! means nothing to the receiving side of a host, unlike the packet's mark, which is never touched.
 
-mod allow;
+pub(crate) mod allow;
 mod ban;
-mod base;
+pub(crate) mod base;
 mod buckets;
 mod door;
 mod knock;

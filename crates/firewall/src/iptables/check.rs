@@ -9,7 +9,8 @@ use core::fmt;
 use portcullis_core::automaton::Automaton;
 use portcullis_core::limits;
 use portcullis_core::policy::{
-    DoorId, DoorName, Place, Policy, Protocol, Recogniser, Refuse, Severity,
+    Allowed, DoorId, DoorName, InterfaceName, Place, Policy, Protocol, Recogniser, Refuse,
+    Severity, Stance,
 };
 
 use super::compile::{grant_list, stage_count};
@@ -18,6 +19,9 @@ use super::{Family, Matcher};
 /// From so many lists on the cost of `recent` is worth a warning.
 const MANY_LISTS: usize = 32;
 
+/// From so many allowed networks on, too: they are compared one after the other.
+const MANY_NETWORKS: usize = 256;
+
 /// Where in a configuration something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Site {
@@ -25,6 +29,8 @@ pub enum Site {
     Backend,
     /// How guarded ports are refused; the choice of the back end where nothing is said.
     Refuse,
+    /// The allow-list as a whole.
+    Allow,
     /// Who recognises the knocks of a door.
     Recogniser(DoorId),
     /// A place that every policy has.
@@ -53,6 +59,8 @@ pub enum Problem {
     Evicts,
     Fills,
     ManyStages { count: usize },
+    ManyNetworks { count: usize },
+    NamesAllowed,
     LessExact,
 }
 
@@ -63,9 +71,22 @@ pub fn check(policy: &Policy, matcher: Matcher) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut report = |site, problem| findings.push(Finding { problem, site });
     for (index, name) in policy.gate.interfaces.iter().enumerate().take(limits::MAX_INTERFACES) {
-        if name.as_str().ends_with('+') || name.as_str().starts_with('!') {
+        if is_pattern(name) {
             report(Site::Policy(Place::Interface(index)), Problem::WildcardInterface);
         }
+    }
+    for (index, allowed) in policy.gate.allow.iter().enumerate().take(limits::MAX_ALLOWED) {
+        let problem = match allowed {
+            Allowed::Host(_) => Problem::NamesAllowed,
+            Allowed::Interface(name) if is_pattern(name) => Problem::WildcardInterface,
+            Allowed::Interface(_) | Allowed::Network(_) => continue,
+        };
+        report(Site::Policy(Place::Allow(index)), problem);
+    }
+    let networks = policy.gate.allow.iter().filter(|it| matches!(it, Allowed::Network(_)));
+    let count = networks.count();
+    if matcher == Matcher::Recent && count > MANY_NETWORKS {
+        report(Site::Allow, Problem::ManyNetworks { count });
     }
     let mut grants: BTreeMap<String, &DoorName> = BTreeMap::new();
     for (id, door) in policy.doors().take(limits::MAX_DOORS) {
@@ -102,7 +123,9 @@ pub fn check(policy: &Policy, matcher: Matcher) -> Vec<Finding> {
         }
     }
     let mut guards = policy.doors.iter().flat_map(|door| &door.guards);
-    if policy.gate.refuse == Refuse::LikeClosed && guards.any(|p| p.protocol == Protocol::Tcp) {
+    let refuses_tcp =
+        policy.gate.stance == Stance::Closed || guards.any(|port| port.protocol == Protocol::Tcp);
+    if policy.gate.refuse == Refuse::LikeClosed && refuses_tcp {
         report(Site::Refuse, Problem::LessExact);
     }
     report(
@@ -113,6 +136,11 @@ pub fn check(policy: &Policy, matcher: Matcher) -> Vec<Finding> {
         },
     );
     findings
+}
+
+/// Whether iptables takes this name for something else.
+fn is_pattern(name: &InterfaceName) -> bool {
+    name.as_str().ends_with('+') || name.as_str().starts_with('!')
 }
 
 const fn most_lists(matcher: Matcher) -> usize {
@@ -135,6 +163,8 @@ impl Problem {
             Self::Evicts => "recent-evicts",
             Self::Fills => "ipset-fills",
             Self::ManyStages { .. } => "recent-slow",
+            Self::ManyNetworks { .. } => "backend-many-networks",
+            Self::NamesAllowed => "backend-cannot",
             Self::LessExact => "backend-less-exact",
         }
     }
@@ -142,9 +172,11 @@ impl Problem {
     /// Whether it forbids the policy.
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::Evicts | Self::Fills | Self::ManyStages { .. } | Self::LessExact => {
-                Severity::Warning
-            }
+            Self::Evicts
+            | Self::Fills
+            | Self::ManyStages { .. }
+            | Self::ManyNetworks { .. }
+            | Self::LessExact => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -170,6 +202,10 @@ impl Problem {
             }
             Self::ManyStages { .. } => {
                 "`backend = \"nftables\"` costs the same for any number of doors".into()
+            }
+            Self::ManyNetworks { .. } => "`\"ipset\"` and `\"nftables\"` look up any number at once".into(),
+            Self::NamesAllowed => {
+                "write its addresses or its network, or `backend = \"nftables\"`".into()
             }
             Self::LessExact => {
                 "with `backend = \"nftables\"` the network stack itself answers; `refuse = \"drop\"` \
@@ -213,6 +249,12 @@ impl fmt::Display for Problem {
                 f,
                 "each packet that may be a knock or a wrong port is looked up in up to {count} lists \
                  of `recent`, which the kernel finds one after the other"
+            ),
+            Self::ManyNetworks { count } => {
+                write!(f, "each packet is compared with up to {count} allowed networks, one by one")
+            }
+            Self::NamesAllowed => f.write_str(
+                "a name in `allow` works with nftables alone: nothing would look it up again",
             ),
             Self::LessExact => f.write_str(
                 "iptables refuses less exactly than a closed port: its resets have type of service \

@@ -1,4 +1,5 @@
-//! Policy to chains, stance `guard`.
+//! Policy to chains: what guards ports and walks the automaton. What else the stance `closed` has is in
+//! `base`.
 //!
 //! Every state of the doors' automaton but the root is a list of source addresses. A packet that may
 //! be a knock is taken to the chain of the list that its source is in, which says what the knock
@@ -17,22 +18,30 @@ use core::time::Duration;
 
 use portcullis_core::automaton::{Automaton, Conflict, State, StateId};
 use portcullis_core::limits;
-use portcullis_core::policy::{Door, DoorId, DoorName, Policy, Port, Protocol, Recogniser, Refuse};
+use portcullis_core::policy::{
+    Door, DoorId, DoorName, Policy, Port, Protocol, Recogniser, Refuse, Stance,
+};
 
+use super::base::REST;
 use super::text::MAX_PORTS;
-use super::{Chain, Family, Filter, INPUT, Match, Matcher, PREFIX, Rule, Set, Target};
+use super::{Chain, Family, Filter, INPUT, Match, Matcher, PREFIX, Rule, Set, SetKind, Target};
 use crate::ruleset::Reject;
 
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
+pub(super) const FIN: u8 = 0x01;
+pub(super) const SYN: u8 = 0x02;
+pub(super) const RST: u8 = 0x04;
+pub(super) const ACK: u8 = 0x10;
 
 const GATE: &str = "portcullis-gate";
-const REFUSE: &str = "portcullis-refuse";
+pub(super) const REFUSE: &str = "portcullis-refuse";
+/// In the stance `closed`: counts knocks and wrong ports, and comes back.
+pub(super) const COUNT: &str = "portcullis-count";
 const KNOCK: &str = "portcullis-knock";
 const FIRST: &str = "portcullis-first";
 const FORGET: &str = "portcullis-forget";
+
+/// What the name of the set of allowed networks ends with, where those of stages have two numbers.
+const ALLOW: &str = "allow";
 
 /// Longest name of a set (`IPSET_MAXNAMELEN` of `linux/netfilter/ipset/ip_set.h`, less the NUL).
 const MAX_SET_NAME: usize = 31;
@@ -53,7 +62,10 @@ pub fn compile(
     let compiler = Compiler { policy, matcher, family, generation, automaton, listed };
     let mut chains = vec![compiler.input(), compiler.gate()];
     chains.extend(compiler.doors());
-    chains.push(compiler.refuse());
+    match policy.gate.stance {
+        Stance::Guard => chains.push(compiler.refuse()),
+        Stance::Closed => chains.extend(compiler.base()),
+    }
     if compiler.recognises() {
         chains.push(compiler.knock());
         chains.extend(compiler.stages());
@@ -88,6 +100,12 @@ pub fn grant_list(family: Family, door: &DoorName) -> String {
     format!("{prefix}{:014x}", hash >> 8)
 }
 
+/// The set of the networks that are allowed. It is another one after each change, and so is never half
+/// of what was allowed before and half of what is allowed now.
+pub(super) fn allow_list(family: Family, generation: Generation) -> String {
+    format!("{PREFIX}{}_{}_{ALLOW}", digit(family), generation.0)
+}
+
 /// How many lists of stages the doors need, per family.
 pub(super) fn stage_count(automaton: &Automaton) -> usize {
     listed(automaton).len()
@@ -112,13 +130,17 @@ const fn digit(family: Family) -> char {
 pub struct Generation(u8);
 
 impl Generation {
-    /// Of a list's name, if it is that of a stage.
+    /// Of a list's name, if it is that of a stage or of those who are allowed.
     pub fn of(list: &str) -> Option<Self> {
         let mut parts = list.strip_prefix(PREFIX)?.get(1..)?.strip_prefix('_')?.split('_');
-        let generation = parts.next()?.parse().ok()?;
-        let numbers = parts.filter(|part| part.parse::<u32>().is_ok()).count();
-        (numbers == 2 && list.split('_').count() == 4 && generation < 10)
-            .then_some(Self(generation))
+        let generation = parts.next()?.parse().ok().filter(|&generation| generation < 10)?;
+        let number = |part: &str| part.parse::<u32>().is_ok();
+        let known = match (parts.next()?, parts.next()) {
+            (ALLOW, None) => true,
+            (door, Some(stage)) => number(door) && number(stage),
+            _ => false,
+        };
+        (known && parts.next().is_none()).then_some(Self(generation))
     }
 
     /// One that differs from the newest of these, and from all if there are fewer than ten.
@@ -129,18 +151,18 @@ impl Generation {
     }
 }
 
-struct Compiler<'a> {
-    policy: &'a Policy,
-    matcher: Matcher,
-    family: Family,
-    generation: Generation,
+pub(super) struct Compiler<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) matcher: Matcher,
+    pub(super) family: Family,
+    pub(super) generation: Generation,
     automaton: Automaton,
     /// The states that have a list.
     listed: BTreeSet<StateId>,
 }
 
 impl Compiler<'_> {
-    fn recognises(&self) -> bool {
+    pub(super) fn recognises(&self) -> bool {
         self.automaton.states().next().is_some()
     }
 
@@ -163,18 +185,21 @@ impl Compiler<'_> {
     fn sets(&self) -> Vec<Set> {
         let stage = |(_, _, name)| {
             let size = limits::MAX_IPSET_ATTEMPTS;
-            Set { name, size, default_timeout: 5, grants: false }
+            Set { name, size, kind: SetKind::Sources { default_timeout: 5 } }
         };
         let grants = self.policy.doors.iter().map(|door| {
             let size = limits::MAX_GRANTS;
-            Set { name: self.grants(door), size, default_timeout: 30, grants: true }
+            Set { name: self.grants(door), size, kind: SetKind::Sources { default_timeout: 30 } }
         });
-        grants.chain(self.lists().map(stage)).collect()
+        self.allow_set().into_iter().chain(grants).chain(self.lists().map(stage)).collect()
     }
 
     fn input(&self) -> Chain {
-        let mut rules =
-            vec![rule([Match::Established], Target::Return).because("connections already made")];
+        let part = match self.policy.gate.stance {
+            Stance::Guard => Match::Established,
+            Stance::Closed => Match::EstablishedOrRelated,
+        };
+        let mut rules = vec![rule([part], Target::Return).because("connections already made")];
         if self.policy.gate.interfaces.is_empty() {
             rules.push(rule([Match::Interface("lo".to_owned())], Target::Return));
             rules.push(rule([], goto(GATE)));
@@ -189,11 +214,11 @@ impl Compiler<'_> {
 
     /// What comes in where the gate stands.
     fn gate(&self) -> Chain {
-        let mut rules = Vec::new();
+        let mut rules = self.allow();
         if self.family == Family::V6 {
             // A first fragment that breaks off inside its TCP header (RFC 8200, section 4.5), and yet
-            // shows a port. The network stack refuses it.
-            rules.push(rule([Match::FragmentHeader], Target::Return));
+            // shows a port. The network stack refuses it. To look for a port in it drops it.
+            rules.push(rule([Match::FragmentHeader], self.broken()));
         }
         rules.extend(to_ports(&self.policy.gate.public, &Target::Return));
         for (id, door) in self.policy.doors() {
@@ -202,20 +227,32 @@ impl Compiler<'_> {
         }
         if self.recognises() {
             let flags = Match::TcpFlags { is: false, mask: FIN | SYN | RST | ACK, value: SYN };
-            rules.push(rule([Match::NotForHost], Target::Return));
+            rules.push(rule([Match::NotForHost], self.otherwise()));
             rules.push(
-                rule([Match::Protocol(Protocol::Tcp), flags], Target::Return)
+                rule([Match::Protocol(Protocol::Tcp), flags], self.otherwise())
                     .because("only a bare SYN is a knock"),
             );
-            let knocks: BTreeSet<Port> =
-                self.automaton.states().map(|(_, state)| state.entered_by).collect();
-            rules.extend(to_ports(&Vec::from_iter(knocks), &goto(KNOCK)));
-            for protocol in [Protocol::Tcp, Protocol::Udp] {
-                let forget = rule([Match::Protocol(protocol)], goto(FORGET));
-                rules.push(forget.because("a wrong port ends the attempt"));
+            match self.policy.gate.stance {
+                Stance::Guard => rules.extend(self.count()),
+                Stance::Closed => rules.push(rule([], Target::Call(COUNT.to_owned()))),
             }
         }
+        if self.policy.gate.stance == Stance::Closed {
+            rules.push(rule([], goto(REST)));
+        }
         chain(GATE, rules)
+    }
+
+    /// A knock, or a wrong port.
+    pub(super) fn count(&self) -> Vec<Rule> {
+        let knocks: BTreeSet<Port> =
+            self.automaton.states().map(|(_, state)| state.entered_by).collect();
+        let mut rules = to_ports(&Vec::from_iter(knocks), &goto(KNOCK));
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let forget = rule([Match::Protocol(protocol)], goto(FORGET));
+            rules.push(forget.because("a wrong port ends the attempt"));
+        }
+        rules
     }
 
     /// For packets to the guarded ports of a door.
@@ -229,6 +266,7 @@ impl Compiler<'_> {
         doors.collect()
     }
 
+    /// In the stance `guard`: refuses who has no grant.
     fn refuse(&self) -> Chain {
         let tcp = || Match::Protocol(Protocol::Tcp);
         let rules = match self.policy.gate.refuse {
@@ -331,7 +369,7 @@ impl Compiler<'_> {
 }
 
 impl Rule {
-    fn because(mut self, comment: &str) -> Self {
+    pub(super) fn because(mut self, comment: &str) -> Self {
         self.comment = Some(comment.to_owned());
         self
     }
@@ -342,15 +380,15 @@ fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(1)
 }
 
-fn rule<const N: usize>(matches: [Match; N], target: Target) -> Rule {
+pub(super) fn rule<const N: usize>(matches: [Match; N], target: Target) -> Rule {
     Rule { matches: matches.into(), target: Some(target), comment: None }
 }
 
-fn chain(name: &str, rules: Vec<Rule>) -> Chain {
+pub(super) fn chain(name: &str, rules: Vec<Rule>) -> Chain {
     Chain { name: name.to_owned(), rules }
 }
 
-fn goto(chain: &str) -> Target {
+pub(super) fn goto(chain: &str) -> Target {
     Target::Goto(chain.to_owned())
 }
 

@@ -11,10 +11,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use portcullis_core::policy::Protocol;
+use portcullis_core::policy::{Network, Protocol};
 
 use crate::ruleset::Reject;
 
+mod base;
 pub mod check;
 pub mod compile;
 pub mod simulator;
@@ -72,17 +73,28 @@ impl Filter {
     }
 }
 
-/// A set of source addresses, each with the time when it goes.
+/// A set of source addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
     /// Its name: at most 31 bytes.
     pub name: String,
-    /// How many addresses it takes.
+    /// How many addresses or networks it takes.
     pub size: u32,
-    /// Seconds that an address stays which somebody adds by hand. Our rules say the time themselves.
-    pub default_timeout: u32,
-    /// Whether it holds grants, which outlive a change of the configuration.
-    pub grants: bool,
+    /// What is in it.
+    pub kind: SetKind,
+}
+
+/// What a set holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SetKind {
+    /// Addresses, each with the time when it goes.
+    Sources {
+        /// Seconds that an address stays which somebody adds by hand. Our rules say the time
+        /// themselves.
+        default_timeout: u32,
+    },
+    /// Always these networks, none of which has a prefix of 0, which sets cannot hold.
+    Networks(Vec<Network>),
 }
 
 /// A chain of our own.
@@ -110,14 +122,31 @@ pub struct Rule {
 pub enum Match {
     /// `-i NAME`
     Interface(String),
+    /// `-s NETWORK`: of the family of the filter.
+    From(Network),
     /// `-m conntrack --ctstate ESTABLISHED`
     Established,
+    /// `-m conntrack --ctstate RELATED,ESTABLISHED`
+    EstablishedOrRelated,
     /// `-m pkttype ! --pkt-type unicast`: not sent to this host alone.
     NotForHost,
     /// `-m ipv6header --soft --header frag`: a fragment that was not reassembled. In IPv6 only.
     FragmentHeader,
     /// `-p tcp`
     Protocol(Protocol),
+    /// `--sport N`. A [`Match::Protocol`] comes before it.
+    SourcePort(u16),
+    /// `-p icmp -m icmp --icmp-type N`, or `-p ipv6-icmp -m icmp6 --icmpv6-type N`.
+    IcmpType(u8),
+    /// `-m hl --hl-eq 255`: it comes from the link itself. In IPv6 only.
+    HopLimit255,
+    /// `-m limit --limit N/second --limit-burst N`: so many packets come by here, and no more.
+    Limit {
+        /// So many a second.
+        per_second: u32,
+        /// So many at once after a while without any.
+        burst: u32,
+    },
     /// `--dport N`, or `-m multiport --dports` for several, at most [`text::MAX_PORTS`]. A
     /// [`Match::Protocol`] comes before it.
     Ports(Vec<u16>),
@@ -150,7 +179,7 @@ pub enum Match {
 impl Match {
     /// Whether looking changes something.
     pub const fn has_side_effect(&self) -> bool {
-        matches!(self, Self::RecentSet(_) | Self::RecentRemove(_))
+        matches!(self, Self::RecentSet(_) | Self::RecentRemove(_) | Self::Limit { .. })
     }
 }
 
@@ -160,6 +189,8 @@ pub enum Target {
     /// `-j RETURN`: back to the chain that jumped here; in the end to `INPUT`, whose other rules
     /// decide.
     Return,
+    /// `-j LOG --log-prefix PREFIX`; goes on with the next rule.
+    Log(&'static str),
     /// `-j DROP`
     Drop,
     /// `-j REJECT`

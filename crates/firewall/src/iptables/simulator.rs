@@ -8,11 +8,12 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use portcullis_core::policy::Network;
 use portcullis_core::time::Instant;
 
-use super::{Chain, Family, Filter, INPUT, Match, Rule, Target};
-use crate::ruleset::Reject;
-use crate::simulator::{Fate, Packet, Payload};
+use super::{Chain, Family, Filter, INPUT, Match, Rule, SetKind, Target};
+use crate::ruleset::{Limit, Reject, Unit};
+use crate::simulator::{Bucket, Fate, Packet, Payload};
 
 /// Addresses in one list of `recent`, if the kernel was not told otherwise when it started
 /// (`ip_list_tot` of `net/netfilter/xt_recent.c`).
@@ -29,6 +30,10 @@ pub struct Simulator<'a> {
     recent: BTreeMap<String, Vec<(IpAddr, Instant)>>,
     /// By name: source addresses with their last moment.
     sets: BTreeMap<String, BTreeMap<IpAddr, Instant>>,
+    /// By name.
+    networks: BTreeMap<&'a str, &'a [Network]>,
+    /// What is left of the limits, by family, chain and number of the rule.
+    limits: BTreeMap<(Family, &'a str, usize), Bucket>,
 }
 
 /// A rule that a packet met.
@@ -63,9 +68,18 @@ enum End {
 impl<'a> Simulator<'a> {
     /// Filters just loaded.
     pub fn new(filters: &'a [Filter]) -> Self {
-        let sets = filters.iter().flat_map(|filter| &filter.sets);
-        let sets = sets.map(|set| (set.name.clone(), BTreeMap::new())).collect();
-        Self { filters, recent: BTreeMap::new(), sets }
+        let (mut sets, mut networks) = (BTreeMap::new(), BTreeMap::new());
+        for set in filters.iter().flat_map(|filter| &filter.sets) {
+            match &set.kind {
+                SetKind::Sources { .. } => {
+                    sets.insert(set.name.clone(), BTreeMap::new());
+                }
+                SetKind::Networks(these) => {
+                    networks.insert(set.name.as_str(), these.as_slice());
+                }
+            }
+        }
+        Self { filters, recent: BTreeMap::new(), sets, networks, limits: BTreeMap::new() }
     }
 
     /// Whether this address is in a set, or came into a list of `recent` at most so long ago.
@@ -106,11 +120,13 @@ impl<'a> Simulator<'a> {
         }
         let deeper = depth.saturating_add(1);
         for (index, rule) in chain.rules.iter().enumerate() {
-            let matched = rule.matches.iter().all(|condition| self.is(condition, packet, now));
+            let at = (filter.family, chain.name.as_str(), index);
+            let matched = rule.matches.iter().all(|condition| self.is(condition, packet, now, at));
             steps.push(Step { chain: &chain.name, index, rule, matched });
             let Some(target) = rule.target.as_ref().filter(|_| matched) else { continue };
             match target {
                 Target::Return => return End::Return,
+                Target::Log(_) => {}
                 Target::Drop => return End::Fate(Fate::Dropped),
                 Target::Reject(Reject::TcpReset) if !is_tcp(packet) => {}
                 Target::Reject(how) => return End::Fate(Fate::Refused(*how)),
@@ -146,11 +162,32 @@ impl<'a> Simulator<'a> {
     }
 
     /// Whether a match says yes; changes what it changes.
-    fn is(&mut self, condition: &Match, packet: &Packet, now: Instant) -> bool {
+    fn is(
+        &mut self,
+        condition: &Match,
+        packet: &Packet,
+        now: Instant,
+        at: (Family, &'a str, usize),
+    ) -> bool {
         let source = packet.source;
         match condition {
             Match::Interface(name) => packet.interface == *name,
+            Match::From(network) => network.contains(source),
             Match::Established => packet.established,
+            Match::EstablishedOrRelated => packet.established || packet.related,
+            Match::HopLimit255 => packet.hop_limit == u8::MAX,
+            Match::IcmpType(kind) => packet.payload == Payload::Icmp { kind: *kind },
+            Match::SourcePort(port) => match packet.payload {
+                Payload::Tcp { source_port, .. } | Payload::Udp { source_port, .. } => {
+                    source_port == *port
+                }
+                Payload::Icmp { .. } | Payload::Other(_) => false,
+            },
+            Match::Limit { per_second, burst } => {
+                let (rate, burst) = (*per_second, *burst);
+                let limit = Limit { rate, per: Unit::Second, burst, over: false };
+                self.limits.entry(at).or_insert(Bucket::full(limit, now)).take(limit, now)
+            }
             Match::NotForHost => !packet.for_host,
             Match::FragmentHeader => packet.fragment,
             Match::Protocol(protocol) => match packet.payload {
@@ -188,6 +225,9 @@ impl<'a> Simulator<'a> {
                 list.len() < known
             }
             Match::InSet(set) => {
+                if let Some(networks) = self.networks.get(set.as_str()) {
+                    return networks.iter().any(|network| network.contains(source));
+                }
                 let set = self.sets.get(set);
                 set.and_then(|set| set.get(&source)).is_some_and(|&last| now <= last)
             }

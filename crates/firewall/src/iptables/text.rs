@@ -7,12 +7,13 @@
 //! it loaded twice with [`Jump::Insert`], every packet would only walk through the gate twice: a
 //! knock is a repeat the second time, a wrong port wrong again.
 
+use alloc::format;
 use alloc::string::String;
 use core::fmt::{self, Write as _};
 
 use portcullis_core::policy::Protocol;
 
-use super::{Family, Filter, INPUT, Match, PREFIX, Rule, Set, Target};
+use super::{Family, Filter, INPUT, Match, PREFIX, Rule, Set, SetKind, Target};
 use crate::ruleset::Reject;
 
 /// Most ports of one rule (`XT_MULTI_PORTS` of `linux/netfilter/xt_multiport.h`).
@@ -89,6 +90,7 @@ impl Filter {
         match &rule.target {
             None => {}
             Some(Target::Return) => out.push_str(" -j RETURN"),
+            Some(Target::Log(prefix)) => write!(out, " -j LOG --log-prefix \"{prefix}\"")?,
             Some(Target::Drop) => out.push_str(" -j DROP"),
             Some(Target::Reject(how)) => {
                 write!(out, " -j REJECT --reject-with {}", reject(self.family, *how))?;
@@ -106,6 +108,19 @@ impl Filter {
     fn condition(&self, out: &mut String, condition: &Match) -> fmt::Result {
         match condition {
             Match::Interface(name) => write!(out, " -i {name}"),
+            Match::From(network) => write!(out, " -s {network}"),
+            Match::EstablishedOrRelated => {
+                write!(out, " -m conntrack --ctstate RELATED,ESTABLISHED")
+            }
+            Match::SourcePort(port) => write!(out, " --sport {port}"),
+            Match::IcmpType(kind) => match self.family {
+                Family::V4 => write!(out, " -p icmp -m icmp --icmp-type {kind}"),
+                Family::V6 => write!(out, " -p ipv6-icmp -m icmp6 --icmpv6-type {kind}"),
+            },
+            Match::HopLimit255 => write!(out, " -m hl --hl-eq 255"),
+            Match::Limit { per_second, burst } => {
+                write!(out, " -m limit --limit {per_second}/second --limit-burst {burst}")
+            }
             Match::Established => write!(out, " -m conntrack --ctstate ESTABLISHED"),
             Match::NotForHost => write!(out, " -m pkttype ! --pkt-type unicast"),
             Match::FragmentHeader => write!(out, " -m ipv6header --soft --header frag"),
@@ -155,19 +170,30 @@ pub fn removal(chains: &[String], jumps: usize) -> String {
     out
 }
 
-/// The text that makes these sets, for `ipset restore`. A set that is there stays as it is.
+/// The text that makes these sets, for `ipset restore`. A set of sources that is there stays as it is;
+/// one of networks is filled anew.
 pub fn sets<'a>(family: Family, sets: impl Iterator<Item = &'a Set>) -> String {
     let family = match family {
         Family::V4 => "inet",
         Family::V6 => "inet6",
     };
     let mut out = String::new();
-    for Set { name, size, default_timeout, .. } in sets {
-        let _ = writeln!(
-            out,
-            "create {name} hash:ip family {family} hashsize 64 maxelem {size} \
-             timeout {default_timeout} -exist"
-        );
+    for Set { name, size, kind } in sets {
+        let common = format!("family {family} hashsize 64 maxelem {size}");
+        match kind {
+            SetKind::Sources { default_timeout } => {
+                let _ = writeln!(
+                    out,
+                    "create {name} hash:ip {common} timeout {default_timeout} -exist"
+                );
+            }
+            SetKind::Networks(networks) => {
+                let _ = writeln!(out, "create {name} hash:net {common} -exist\nflush {name}");
+                for network in networks {
+                    let _ = writeln!(out, "add {name} {network}");
+                }
+            }
+        }
     }
     out
 }

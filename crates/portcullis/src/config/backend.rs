@@ -1,6 +1,6 @@
 //! Which back end a configuration is for.
 
-use portcullis_core::policy::{Recogniser, Stance};
+use portcullis_core::policy::Recogniser;
 use portcullis_firewall::iptables::Matcher;
 use portcullis_firewall::iptables::check::{self, Site};
 
@@ -49,18 +49,15 @@ pub fn settle(meaning: &mut Meaning, found: &mut Vec<Diagnostic>) {
             door.recogniser = Recogniser::Kernel;
         }
     }
-    let gate = &meaning.policy.gate;
-    let only_nftables = [
-        ("stance = \"closed\"", gate.stance == Stance::Closed, &meaning.stance),
-        ("allow", !gate.allow.is_empty(), &meaning.allow.key),
-        ("log_refused", gate.log_refused, &meaning.log_refused),
-        ("ban", gate.ban.is_some(), &meaning.ban),
-    ];
-    for (what, _, span) in only_nftables.into_iter().filter(|(_, wanted, _)| *wanted) {
-        let message = format!("`{what}` works with nftables alone");
+    if meaning.policy.gate.ban.is_some() {
+        let span = meaning.ban.clone().unwrap_or(0..0);
         found.push(
-            error("backend-cannot", span.clone().unwrap_or(0..0), message)
-                .hint("write `backend = \"nftables\"`, or take it out"),
+            error(
+                "backend-cannot",
+                span,
+                "`ban` works with nftables alone, which counts strikes".to_owned(),
+            )
+            .hint("write `backend = \"nftables\"`, or take it out"),
         );
     }
     for finding in check::check(&meaning.policy, matcher) {
@@ -79,6 +76,7 @@ pub fn settle(meaning: &mut Meaning, found: &mut Vec<Diagnostic>) {
 fn span(meaning: &Meaning, site: Site) -> Option<Span> {
     match site {
         Site::Backend => meaning.backend_span.clone(),
+        Site::Allow => meaning.allow.key.clone(),
         Site::Refuse => meaning.refuse_span.as_ref().or(meaning.backend_span.as_ref()).cloned(),
         Site::Recogniser(id) => {
             let door = meaning.doors.get(id.index())?;

@@ -3,14 +3,16 @@
 //! Seed 001 is the article on iplock: three knocks in the shape of the `recent` wiki, every `--set`
 //! before its `--dport`. Seed 000 is the article on `recent` with a base firewall around it.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
 
+use portcullis::lab::Family as Side;
 use portcullis::lab::packet::{ACK, Packet};
 use portcullis_firewall::iptables::Family;
 
 use crate::loading::Place;
 use crate::tools::{Tools, Variant};
-use crate::world::FAMILIES;
+use crate::world::{FAMILIES, PATIENCE};
 
 /// As printed: matches are looked at from left to right, so `--set` is done for any TCP packet.
 const SEED_001: &str = "\
@@ -26,14 +28,14 @@ const SEED_001: &str = "\
 COMMIT
 ";
 
-/// As printed for the command line; its saved file has no `*filter` and no `COMMIT`.
+/// The saved file as printed: one copy of the article lacks the `*filter` and `COMMIT` around it.
 const SEED_000: &str = "\
--A INPUT -i lo -j ACCEPT
+:OUTPUT ACCEPT [31:2964]
+-A INPUT -p tcp -m state --state RELATED,ESTABLISHED -j ACCEPT
 -A INPUT -p icmp -j ACCEPT
--A INPUT -m state --state ESTABLISHED,RELATED -j ACCEPT
--A INPUT -p tcp --dport 1000 -m recent --set --name SSH
--A INPUT -p tcp --dport 22 -m recent --rcheck --seconds 15 --name SSH -j ACCEPT
--A INPUT -j REJECT --reject-with icmp-host-prohibited
+-A INPUT -p tcp -m tcp --dport 1000 -m recent --set --name KNOCKING --rsource
+-A INPUT -p tcp -m tcp --dport 22 -m recent --rcheck --seconds 15 --name KNOCKING --rsource -j ACCEPT
+-A INPUT -j REJECT --reject-with icmp-port-unreachable
 ";
 
 fn syns(place: &Place, from: IpAddr, ports: impl IntoIterator<Item = u16>) {
@@ -92,21 +94,49 @@ pub fn seed_000(variant: Variant) {
     assert!(!place.is_open(v4(&place, 1)));
     segment(&place, v4(&place, 1), 1_000, Some(ACK));
     assert!(place.is_open(v4(&place, 1)));
+    // Nobody has said anything of IPv6, so all of the base firewall is missing there.
     assert!(place.is_open(v6(&place, 0)));
+    // It refuses the host's own business: what it sends to itself, and the answers to its datagrams.
+    assert!(!reaches_itself(&place, Side::V4));
+    assert!(!is_answered(&place, Side::V4));
+}
+
+/// Whether the host can connect to its own service.
+fn reaches_itself(place: &Place, side: Side) -> bool {
+    let to = SocketAddr::new(place.client.host(side), 22);
+    TcpStream::connect_timeout(&to, PATIENCE).is_ok()
+}
+
+/// Whether a datagram of the host, such as a question to a name server, is answered.
+fn is_answered(place: &Place, side: Side) -> bool {
+    let (host, server) = (place.client.host(side), place.client.address(side, 3));
+    let socket = UdpSocket::bind((host, 0)).unwrap();
+    let server = SocketAddr::new(server, 53);
+    socket.send_to(b"who", server).unwrap();
+    let answer = Packet::udp(server, socket.local_addr().unwrap(), b"me");
+    place.wire.send(&answer).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    socket.recv(&mut [0; 8]).is_ok()
 }
 
 /// The same packets, and some that try harder, against ours, in every way of loading it.
 pub fn ours(variant: Variant) {
-    for backend in ["nftables", "iptables", "ipset"] {
+    let ways = ["nftables", "iptables", "ipset"].into_iter();
+    for (backend, stance) in ways.flat_map(|way| ["guard", "closed"].map(|stance| (way, stance))) {
         let place = Place::new(variant);
         place.apply(&format!(
-            "[gate]\nbackend = \"{backend}\"\n[door.ssh]\nguards = [\"tcp/22\"]\n\
+            "[gate]\nbackend = \"{backend}\"\nstance = \"{stance}\"\nrefuse = \"like-closed\"\n\
+             [door.ssh]\nguards = [\"tcp/22\"]\n\
              sequence = [\"tcp/100\", \"tcp/300\", \"tcp/200\"]\nstep_timeout = \"60s\"\n\
              recogniser = \"kernel\"\n"
         ));
         let shut = |from, why: &str| {
-            assert!(!place.is_open(from), "{backend} on {variant} for {from}: {why}");
+            assert!(!place.is_open(from), "{backend} {stance} on {variant} for {from}: {why}");
         };
+        for side in FAMILIES {
+            assert!(reaches_itself(&place, side), "{backend} {stance} on {variant}");
+            assert!(is_answered(&place, side), "{backend} {stance} on {variant}");
+        }
         for (first, second) in place.addresses(0).into_iter().zip(place.addresses(1)) {
             shut(first, "no knock");
             syns(&place, first, [22, 22, 22, 22]);
@@ -139,7 +169,10 @@ pub fn ours(variant: Variant) {
                 shut(first, "a fragment that breaks off inside its TCP header");
             }
             syns(&place, first, [100, 300, 200]);
-            assert!(place.is_open(first), "{backend} on {variant}: the right knock, {first}");
+            assert!(
+                place.is_open(first),
+                "{backend} {stance} on {variant}: the right knock, {first}"
+            );
             shut(second, "somebody else's knock");
         }
         // The file that is printed is one that the programs take.

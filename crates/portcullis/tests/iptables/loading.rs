@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -278,6 +279,21 @@ pub fn other_commands(variant: Variant) {
             "refused",
         ];
         assert_eq!(said, expected);
+        crate::world::write_config(
+            Path::new(file),
+            &text.replace("[gate]", "[gate]\nstance = \"closed\"\nallow = [\"198.51.100.0/24\"]"),
+        );
+        let closed = |packets: &[&str], from: &str| {
+            let arguments = [&["explain", "--from", from, file][..], packets].concat();
+            let said = tools.must(crate::world::PROGRAM, &arguments, "");
+            let said = said.lines().filter_map(|line| line.trim().strip_prefix("=> "));
+            said.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (dropped, lost) = ("dropped without an answer", "a wrong port: the attempt is lost");
+        let packets = ["tcp/1009", "tcp/9", "icmp", "tcp/22", "tcp/22:ack"];
+        let expected = [expected[0], dropped, lost, dropped, on, dropped, on];
+        assert_eq!(closed(&packets, "203.0.113.7"), expected);
+        assert_eq!(closed(&packets, "198.51.100.7"), [on; 5]);
         let nftables = text.replace(word(matcher), "nftables");
         place.apply(&nftables);
         place.apply(&text);
@@ -297,7 +313,9 @@ pub fn both_or_none(variant: Variant) {
     for matcher in crate::tools::MATCHERS {
         let place = Place::new(variant);
         let tools = &place.tools;
-        let text = config(word(matcher), "30s", "");
+        let closed =
+            "[gate]\nstance = \"closed\"\nlog_refused = true\nallow = [\"203.0.113.0/24\"]";
+        let text = config(word(matcher), "30s", "").replace("[gate]", closed);
         let sets = || tools.must("ipset", &["list", "-name"], "");
         let saved = || (Family::BOTH.map(|family| tools.saved(family)), sets());
         for loaded_before in [false, true] {

@@ -8,6 +8,7 @@
 )]
 
 mod articles;
+mod closed;
 mod loading;
 mod random;
 mod tools;
@@ -17,6 +18,7 @@ mod world;
 
 use std::process::ExitCode;
 
+use random::Way;
 use tools::{VARIANTS, ways};
 
 fn main() -> ExitCode {
@@ -28,7 +30,13 @@ fn main() -> ExitCode {
         for (variant, matcher) in ways() {
             let name = |what: &str| format!("{what}_{variant}_{matcher:?}");
             all.push(world::trial(name("the_kernel_means_what_the_simulator_means"), move || {
-                random::run(variant, matcher);
+                random::run(Way::Iptables(variant, matcher));
+            }));
+            all.push(world::trial(name("closed_lets_in_what_is_said"), move || {
+                closed::kinds(variant, matcher);
+            }));
+            all.push(world::trial(name("closed_is_a_base_firewall"), move || {
+                closed::base(variant, matcher);
             }));
             all.push(world::trial(name("a_door_opens_and_closes"), move || {
                 loading::door(variant, matcher);
@@ -49,9 +57,15 @@ fn main() -> ExitCode {
                 loading::again(variant, matcher);
             }));
         }
+        all.push(world::trial("the_kernel_means_what_the_simulator_means_nftables", || {
+            random::run(Way::Nftables);
+        }));
         for variant in VARIANTS {
             all.push(world::trial(format!("both_families_or_none_{variant}"), move || {
                 loading::both_or_none(variant);
+            }));
+            all.push(world::trial(format!("nobody_locks_themselves_out_{variant}"), move || {
+                closed::lockout(variant);
             }));
             all.push(world::trial(format!("one_gate_and_no_daemon_{variant}"), move || {
                 loading::other_commands(variant);

@@ -1,85 +1,186 @@
-//! Random policies and random packets: after each script the kernel's lists hold whom the
-//! simulator's hold.
+//! Random policies and random packets: what the kernel lets pass, how it answers the rest and whom its
+//! lists hold is what the simulators say, whichever rules are loaded.
 
-use std::net::IpAddr;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
-use portcullis::lab::packet::Packet;
-use portcullis::lab::{Family as Side, Lab};
-use portcullis_core::engine::Direction;
-use portcullis_core::policy::{Policy, Recogniser, Severity};
+use portcullis::lab::answer::Meaning;
+use portcullis::lab::packet::{Packet, SYN};
+use portcullis::lab::wire::Wire;
+use portcullis::lab::{Family as Side, Lab, Peer};
+use portcullis::netlink::nftables::Gate;
+use portcullis_core::policy::{Policy, Protocol, Recogniser, Severity, Stance};
 use portcullis_core::time::Instant as Moment;
+use portcullis_firewall::compile::compile as compile_nftables;
 use portcullis_firewall::iptables::compile::{Generation, compile};
 use portcullis_firewall::iptables::simulator::Simulator;
 use portcullis_firewall::iptables::text::{removal, sets};
 use portcullis_firewall::iptables::{Family, Filter, Matcher};
-use portcullis_firewall::simulator::{Packet as Seen, Payload};
+use portcullis_firewall::ruleset::Reject;
+use portcullis_firewall::simulator::{Fate, Packet as Seen, Payload, Simulator as Nftables};
 use portcullis_testkit::script::{Event, SOURCES, What};
 use portcullis_testkit::{frames, policies, script};
 use proptest::strategy::{Just, Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use crate::tools::{Tools, Variant};
+use crate::tools::{Tools, Variant, Witness};
 use crate::world::PATIENCE;
 
 const POLICIES: usize = 40;
 
-pub fn run(variant: Variant, matcher: Matcher) {
+/// Packets of one source that may change its state: the kernel's maps of nftables take no more changes
+/// of one element than 16 at once.
+const CHANGES: usize = 12;
+
+/// The first source port. The types of ICMP messages, which the witness sees in its place, are not
+/// among those that follow.
+const FIRST_PORT: u16 = 10_000;
+
+/// In whose rules the policies are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Nftables,
+    Iptables(Variant, Matcher),
+}
+
+/// What the kernel did with a packet, as far as others can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    passed: bool,
+    answer: Option<Meaning>,
+}
+
+pub fn run(way: Way) {
+    let variant = if let Way::Iptables(variant, _) = way { variant } else { Variant::Nft };
     let tools = Tools::new(variant);
     let mut lab = Lab::new().unwrap();
+    // Every refusal is answered, not only the first ones.
+    for (name, value) in [
+        ("ipv4/icmp_ratelimit", "0"),
+        ("ipv6/icmp/ratelimit", "0"),
+        ("ipv4/icmp_msgs_per_sec", "1000000"),
+        ("ipv4/icmp_msgs_burst", "1000000"),
+    ] {
+        fs::write(format!("/proc/sys/net/{name}"), value).unwrap();
+    }
     let client = lab.peer(policies::INTERFACE, 1).unwrap();
     let wire = client.wire().unwrap();
+    let mut gate = Gate::open().unwrap();
+    let witness = Witness::new(&tools);
     let mut runner = TestRunner::deterministic();
-    let cases = policies::policy().prop_flat_map(|policy| {
+    let cases = policies::policy().prop_flat_map(policies::dressed).prop_flat_map(|policy| {
         let script = script::script(&policy);
         (Just(policy), script)
     });
     let (mut packets, mut opened, mut tried) = (0, 0, 0);
+    let mut fates: BTreeMap<String, usize> = BTreeMap::new();
     while tried < POLICIES {
-        let (policy, script) = cases.new_tree(&mut runner).unwrap().current();
+        let (policy, mut script) = cases.new_tree(&mut runner).unwrap().current();
         let Some(policy) = suitable(policy) else { continue };
         tried += 1;
+        let ruleset = compile_nftables(&policy).unwrap();
+        let mut nftables = Nftables::new(&ruleset);
+        let matcher = if let Way::Iptables(_, matcher) = way { matcher } else { Matcher::Ipset };
         let filters = Family::BOTH
             .map(|family| compile(&policy, matcher, family, Generation::default()).unwrap());
-        for filter in &filters {
-            let sets = sets(filter.family, filter.sets.iter());
-            tools.must("ipset", &["restore"], &sets);
-            tools.restore(filter.family, &filter.to_string());
+        let mut iptables = Simulator::new(&filters);
+        match way {
+            Way::Nftables => {
+                gate.load(&ruleset).unwrap();
+            }
+            Way::Iptables(..) => load(&tools, &filters),
         }
-        let mut simulator = Simulator::new(&filters);
+        // What is sent to everyone is no wrong port in the middle of a knock.
+        for (door, source) in policy.doors.iter().zip([1, 2]) {
+            let noisy = |&port| [What::New(port), What::Broadcast(policies::KNOCKS[0])];
+            let noisy = door.sequence.iter().flat_map(noisy);
+            script.extend(noisy.map(|what| Event { after: Duration::ZERO, source, what }));
+        }
+        // At last all of them ask to be let in.
+        let guards = || policy.doors.iter().flat_map(|door| &door.guards);
+        script.extend((0..SOURCES.len()).flat_map(|source| {
+            guards().map(move |&port| Event {
+                after: Duration::ZERO,
+                source,
+                what: What::New(port),
+            })
+        }));
+        let mut changes = [0; SOURCES.len()];
+        let mut expected = Vec::new();
         let now = Moment::from_millis(1_000);
-        for event in &script {
-            if matches!(event.what, What::Answer(_) | What::Broadcast(_)) {
+        for (event, port) in script.iter().zip(FIRST_PORT..) {
+            let changing = matches!(event.what, What::New(port) if !guards().any(|&g| g == port))
+                || event.what == What::Zero;
+            let changed = &mut changes[event.source];
+            *changed += usize::from(changing);
+            let too_often = way == Way::Nftables && changing && *changed > CHANGES;
+            if too_often || matches!(event.what, What::Answer(_)) {
                 continue;
             }
             packets += 1;
-            for (direction, bytes) in frames::frames(event) {
-                assert_eq!(direction, Direction::ToHost);
-                wire.send_ip(&bytes).unwrap();
+            send(&client, &wire, event, port);
+            if matches!(event.what, What::Fragment(_)) {
+                // The rest of it never comes, and so it does not get as far as the rules.
+                continue;
             }
-            simulator.receive(&seen(event), now);
+            let seen = seen(event, port);
+            let (theirs, ours) =
+                (nftables.receive(&seen, now).fate, iptables.receive(&seen, now).fate);
+            let fate = if way == Way::Nftables { theirs } else { ours };
+            if way != Way::Nftables {
+                assert_eq!(as_iptables(theirs), ours, "{event:?} of {policy:?}");
+            }
+            *fates.entry(format!("{:?} {fate:?}", policy.gate.stance)).or_default() += 1;
+            expected.push((event, port, fate));
         }
-        // An echo reply comes after everything before it has been through the rules.
-        let ping = Packet::ping(client.address(Side::V4, 0), client.host(Side::V4), 99);
-        assert!(wire.probe(&ping, PATIENCE).unwrap().is_some());
+        let answers = answers(&client, &wire);
+        let passed = witness.seen();
+        for (event, port, fate) in expected {
+            let key = if event.what == What::Icmp { echo(event) } else { port };
+            let told = Told {
+                passed: passed.contains(&(event.source(), key)),
+                answer: answers.get(&(event.source(), port)).copied(),
+            };
+            let should = should(event, fate, told);
+            assert_eq!(told, should, "{way:?} {event:?} from {port}: {fate:?} in {policy:?}");
+        }
+        if way == Way::Nftables {
+            opened += gate.grants().unwrap().len();
+            gate.remove().unwrap();
+            continue;
+        }
         for (list, found) in tools.lists(&filters) {
-            let expected = SOURCES.iter().map(|source| source.parse::<IpAddr>().unwrap());
-            let expected = expected
-                .filter(|&source| simulator.has(&list, source, Duration::from_secs(1), now))
+            let sources = SOURCES.iter().map(|source| source.parse::<IpAddr>().unwrap());
+            let expected = sources
+                .filter(|&source| iptables.has(&list, source, Duration::from_secs(1), now))
                 .collect();
             assert_eq!(found, expected, "{list}: {script:?} of {policy:?}");
             opened += if list.contains("_open_") { found.len() } else { 0 };
         }
         take_away(&tools, &filters);
     }
-    eprintln!("{variant} {matcher:?}: {POLICIES} policies, {packets} packets, {opened} grants");
+    eprintln!("{way:?}: {POLICIES} policies, {packets} packets, {opened} grants, {fates:?}");
     assert!(opened > POLICIES / 4);
+    // Of each kind there must have been some, or nothing was compared.
+    for stance in [Stance::Guard, Stance::Closed] {
+        let refused = |how| format!("Refused({how:?})");
+        let reset = match way {
+            Way::Nftables => "AnsweredAsClosed".to_owned(),
+            Way::Iptables(..) => refused(Reject::TcpReset),
+        };
+        let unreachable = [Reject::PortUnreachable, Reject::AdminProhibited].map(refused);
+        for fate in ["Passed".to_owned(), "Dropped".to_owned(), reset].iter().chain(&unreachable) {
+            let count = fates.get(&format!("{stance:?} {fate}"));
+            assert!(count.is_some(), "{stance:?} {fate}");
+        }
+    }
 }
 
 /// Longer times, so that a slow machine changes nothing; and what this back end can do.
 fn suitable(mut policy: Policy) -> Option<Policy> {
-    // The other stance is for nftables alone.
-    policy.gate.stance = portcullis_core::policy::Stance::Guard;
+    policy.gate.ban = None;
     for door in &mut policy.doors {
         door.recogniser = Recogniser::Kernel;
         door.tolerate = 0;
@@ -90,6 +191,14 @@ fn suitable(mut policy: Policy) -> Option<Policy> {
     findings.iter().all(|f| f.problem.severity() != Severity::Error).then_some(policy)
 }
 
+fn load(tools: &Tools, filters: &[Filter]) {
+    for filter in filters {
+        let sets = sets(filter.family, filter.sets.iter());
+        tools.must("ipset", &["restore"], &sets);
+        tools.restore(filter.family, &filter.to_string());
+    }
+}
+
 fn take_away(tools: &Tools, filters: &[Filter]) {
     for filter in filters {
         let chains: Vec<_> = filter.chains.iter().map(|chain| chain.name.clone()).collect();
@@ -98,21 +207,98 @@ fn take_away(tools: &Tools, filters: &[Filter]) {
     tools.must("ipset", &["destroy"], "");
 }
 
-fn seen(event: &Event) -> Seen {
-    let tcp = |destination_port, flags| Payload::Tcp { source_port: 1, destination_port, flags };
-    let udp = |destination_port| Payload::Udp { source_port: 1, destination_port };
+/// Each packet from a source port of its own, by which it is known again.
+fn send(client: &Peer, wire: &Wire, event: &Event, port: u16) {
+    let from = SocketAddr::new(event.source(), port);
+    let host = client.host(if from.is_ipv4() { Side::V4 } else { Side::V6 });
+    let to = |number| SocketAddr::new(host, number);
+    let packet = match event.what {
+        What::New(knock) if knock.protocol == Protocol::Tcp => {
+            Packet::tcp(from, to(knock.number.get()), SYN)
+        }
+        What::New(knock) => Packet::udp(from, to(knock.number.get()), &[0]),
+        What::Zero => Packet::tcp(from, to(0), SYN),
+        What::Segment(number, flags) => Packet::tcp(from, to(number), flags),
+        What::Icmp => Packet::ping(from.ip(), host, port),
+        What::Broadcast(number) => {
+            let kind = if from.is_ipv4() { [0x08, 0x00] } else { [0x86, 0xdd] };
+            let packet = Packet::udp(from, to(number), &[0]).to_bytes();
+            let frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 9], &kind, &packet].concat();
+            return wire.send_frame(&frame).unwrap();
+        }
+        What::Fragment(_) | What::Answer(_) => {
+            for (_, bytes) in frames::frames(event) {
+                wire.send_ip(&bytes).unwrap();
+            }
+            return;
+        }
+    };
+    wire.send(&packet).unwrap();
+}
+
+/// What has come back, by whom it is for and the source port that it is about.
+fn answers(client: &Peer, wire: &Wire) -> BTreeMap<(IpAddr, u16), Meaning> {
+    // An echo reply comes after everything before it has been through the rules.
+    let ping = Packet::ping(client.address(Side::V4, 0), client.host(Side::V4), 9_999);
+    wire.send(&ping).unwrap();
+    let mut answers = BTreeMap::new();
+    loop {
+        let seen = wire.receive(Instant::now() + PATIENCE).unwrap().unwrap();
+        if seen.answers(&ping) {
+            return answers;
+        }
+        for port in FIRST_PORT..FIRST_PORT + 1_000 {
+            if seen.about(port).is_some() {
+                answers.insert((seen.destination, port), seen.meaning());
+            }
+        }
+    }
+}
+
+/// What the witness takes for the source port of an echo request: its type and code.
+fn echo(event: &Event) -> u16 {
+    if event.source().is_ipv4() { 8 << 8 } else { 128 << 8 }
+}
+
+/// What others can tell of a packet that met this fate; what they cannot is as it was told.
+fn should(event: &Event, fate: Fate, told: Told) -> Told {
+    let four = event.source().is_ipv4();
+    let answer = match fate {
+        // Whoever listens answers, or nobody does.
+        Fate::Passed => return Told { passed: true, ..told },
+        Fate::AnsweredAsClosed => return Told { passed: true, answer: Some(Meaning::Reset) },
+        Fate::Refused(Reject::TcpReset) => Some(Meaning::Reset),
+        Fate::Refused(Reject::PortUnreachable) if four => Some(Meaning::Unreachable(3, 3)),
+        Fate::Refused(Reject::PortUnreachable) => Some(Meaning::Unreachable(1, 4)),
+        Fate::Refused(Reject::AdminProhibited) if four => Some(Meaning::Unreachable(3, 13)),
+        Fate::Refused(Reject::AdminProhibited) => Some(Meaning::Unreachable(1, 1)),
+        Fate::Dropped => None,
+    };
+    Told { passed: false, answer }
+}
+
+/// What the firewall answers in the place of the network stack.
+pub fn as_iptables(fate: Fate) -> Fate {
+    match fate {
+        Fate::AnsweredAsClosed => Fate::Refused(Reject::TcpReset),
+        fate => fate,
+    }
+}
+
+fn seen(event: &Event, source_port: u16) -> Seen {
+    let tcp = |destination_port, flags| Payload::Tcp { source_port, destination_port, flags };
+    let udp = |destination_port| Payload::Udp { source_port, destination_port };
     let payload = match event.what {
-        What::New(port) if port.protocol.number() == 6 => tcp(port.number.get(), 0x02),
+        What::New(port) if port.protocol == Protocol::Tcp => tcp(port.number.get(), SYN),
         What::New(port) => udp(port.number.get()),
-        What::Zero => tcp(0, 0x02),
+        What::Zero => tcp(0, SYN),
         What::Segment(number, flags) => tcp(number, flags),
-        What::Broadcast(number) | What::Answer(number) => udp(number),
-        // A fragment of which the rest never comes does not get as far as the rules.
-        What::Icmp | What::Fragment(_) => Payload::Other(1),
+        What::Broadcast(number) | What::Answer(number) | What::Fragment(number) => udp(number),
+        What::Icmp => Payload::Icmp { kind: (echo(event) >> 8) as u8 },
     };
     Seen {
         interface: policies::INTERFACE.to_owned(),
-        for_host: true,
+        for_host: !matches!(event.what, What::Broadcast(_)),
         fragment: false,
         established: false,
         related: false,

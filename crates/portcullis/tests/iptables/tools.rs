@@ -47,7 +47,7 @@ pub fn word(matcher: Matcher) -> &'static str {
 
 /// Whether the programs are there.
 pub fn are_there() -> bool {
-    ["xtables-nft-multi", "xtables-legacy-multi", "ipset"].iter().all(|name| have(name))
+    ["xtables-nft-multi", "xtables-legacy-multi", "ipset", "nft"].iter().all(|name| have(name))
 }
 
 /// A folder in which `iptables` and its relatives are those of one variant.
@@ -163,9 +163,14 @@ impl Tools {
             }
             return lists;
         }
-        for line in self.must("ipset", &["save"], "").lines() {
+        let saved = self.must("ipset", &["save"], "");
+        let mut networks = BTreeSet::new();
+        for line in saved.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
+                // Nobody comes into the set of those who are allowed.
+                ["create", name, "hash:net", ..] => drop(networks.insert(name)),
+                ["add", name, ..] if networks.contains(name) => {}
                 ["create", name, ..] => drop(lists.entry(name.to_owned()).or_default()),
                 ["add", name, address, ..] => {
                     lists.entry(name.to_owned()).or_default().insert(address.parse().unwrap());
@@ -174,5 +179,39 @@ impl Tools {
             }
         }
         lists
+    }
+}
+
+/// A table of somebody else, behind all rules that are tested: who sees what these let pass.
+pub struct Witness<'a>(&'a Tools);
+
+const NFT: &str = "/usr/sbin/nft";
+
+impl<'a> Witness<'a> {
+    pub fn new(tools: &'a Tools) -> Self {
+        let table = "table inet witness {
+            set seen4 { type ipv4_addr . inet_service; size 65535; flags dynamic; }
+            set seen6 { type ipv6_addr . inet_service; size 65535; flags dynamic; }
+            chain input {
+                type filter hook input priority 50;
+                add @seen4 { ip saddr . th sport }
+                add @seen6 { ip6 saddr . th sport }
+            }
+        }";
+        tools.must(NFT, &["-f", "-"], table);
+        Self(tools)
+    }
+
+    /// The sources and source ports that it has seen since it was last asked.
+    pub fn seen(&self) -> BTreeSet<(IpAddr, u16)> {
+        let listed = self.0.must(NFT, &["list", "table", "inet", "witness"], "");
+        // Not in the same transaction: nft would list the sets as they are to be.
+        let flush = "flush set inet witness seen4\nflush set inet witness seen6\n";
+        self.0.must(NFT, &["-f", "-"], flush);
+        let pairs = listed.split([',', '{', '}', '\n']).filter_map(|words| {
+            let (address, port) = words.trim().split_once(" . ")?;
+            Some((address.parse().ok()?, port.parse().ok()?))
+        });
+        pairs.collect()
     }
 }

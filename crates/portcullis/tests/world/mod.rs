@@ -19,12 +19,13 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use portcullis::lab::packet::Packet;
+use portcullis::lab::packet::{ACK, FIN, Packet, Payload, RST, SYN};
 use portcullis::lab::program::Program;
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{self, Family, Lab, Peer, wait_until};
 use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::{Port, Protocol};
+use portcullis_firewall::simulator;
 use tempfile::TempDir;
 
 /// The program under test.
@@ -191,6 +192,60 @@ pub fn knock_packet(from: IpAddr, to: IpAddr, port: Port) -> Packet {
     match port.protocol {
         Protocol::Tcp => Packet::syn(from, to),
         Protocol::Udp => Packet::udp(from, to, &[0]),
+    }
+}
+
+/// Packets of every kind that the rules tell apart; the source of each is filled in later.
+pub fn all_kinds(family: Family, host: IpAddr) -> Vec<(String, Packet)> {
+    let (from, to) =
+        (SocketAddr::new(made_up(family, 1), 40_000), |port| SocketAddr::new(host, port));
+    let mut all = Vec::new();
+    for port in [22, 2222, 80, 53, 1009, 8080, 68, 546] {
+        for flags in [SYN, ACK, FIN | ACK, RST, SYN | ACK, SYN | RST, SYN | FIN, 0] {
+            all.push((format!("tcp/{port} {flags:#x}"), Packet::tcp(from, to(port), flags)));
+        }
+        for source in [40_000, 67, 547] {
+            let from = SocketAddr::new(from.ip(), source);
+            all.push((format!("udp/{port} from {source}"), Packet::udp(from, to(port), b"x")));
+        }
+    }
+    for kind in (0..=18).chain(126..=148) {
+        for hop_limit in [64, 255] {
+            let payload = Payload::Icmp { kind, code: 0, rest: [0, 9, 0, 9], data: vec![0; 24] };
+            let mut packet = Packet::new(from.ip(), host, payload);
+            packet.ttl = hop_limit;
+            all.push((format!("icmp {kind} hop limit {hop_limit}"), packet));
+        }
+    }
+    let payload = Payload::Other { protocol: 132, bytes: vec![0; 16] };
+    all.push(("sctp".to_owned(), Packet::new(from.ip(), host, payload)));
+    all
+}
+
+/// As the simulator has it.
+pub fn simulated(packet: &Packet) -> simulator::Packet {
+    let payload = match &packet.payload {
+        Payload::Tcp(tcp) => simulator::Payload::Tcp {
+            source_port: tcp.source,
+            destination_port: tcp.destination,
+            flags: tcp.flags,
+        },
+        &Payload::Udp { source, destination, .. } => {
+            simulator::Payload::Udp { source_port: source, destination_port: destination }
+        }
+        Payload::Icmp { kind, .. } => simulator::Payload::Icmp { kind: *kind },
+        Payload::Other { protocol, .. } => simulator::Payload::Other(*protocol),
+    };
+    simulator::Packet {
+        interface: "client".to_owned(),
+        for_host: true,
+        fragment: false,
+        established: false,
+        related: false,
+        hop_limit: packet.ttl,
+        source: packet.ends.source(),
+        destination: packet.ends.destination(),
+        payload,
     }
 }
 
