@@ -97,7 +97,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         why: "A list of `recent` holds 100 addresses (`ip_list_tot`) and forgets the oldest. That many packets from \
               forged sources to the first knock port push out everybody who is in the middle of a knock. It \
               opens nothing.",
-        remedy: "Write `backend = \"nftables\"`: its daemon beside the kernel stands a flood. `\"ipset\"` has room \
+        remedy: "Write `backend = \"nftables\"`: there a flood locks nobody out. `\"ipset\"` has room \
                  for 65,536.",
         example: Text(
             "[gate]\nbackend = \"iptables\"\n\n[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \
@@ -109,7 +109,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "65,536 forged sources keep everybody from knocking",
         why: "A set of ipset does not evict. When forged first knocks have filled the set of a stage, nobody else \
               can knock until their time is up. It opens nothing.",
-        remedy: "Write `backend = \"nftables\"`: its daemon beside the kernel stands such a flood.",
+        remedy: "Write `backend = \"nftables\"`: there a flood locks nobody out.",
         example: Text(
             "[gate]\nbackend = \"ipset\"\n\n[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \
              \"udp/29117\", \"tcp/1123\"]",
@@ -126,5 +126,15 @@ pub(super) const ENTRIES: &[Entry] = &[
             "[gate]\nbackend = \"iptables\"\n\n[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \
              \"udp/29117\", \"tcp/1123\"]",
         ),
+    },
+    Entry {
+        code: "backend-many-networks",
+        title: "Packets are compared with many allowed networks",
+        why: "With `recent` each allowed network is a rule of its own, and a packet meets one after the other.",
+        remedy: "Write `backend = \"ipset\"` or `\"nftables\"`, which look up any number at once.",
+        example: Made("in 257 addresses to allow with `backend = \"iptables\"`", || {
+            let allow: Vec<_> = (0..257).map(|n| format!("\"2001:db8::{n:x}\"")).collect();
+            format!("[gate]\nbackend = \"iptables\"\nallow = [{}]", allow.join(", "))
+        }),
     },
 ];

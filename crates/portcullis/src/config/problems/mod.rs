@@ -60,7 +60,7 @@ pub const CHAPTERS: [Chapter; 5] = [
 ];
 
 /// The codes of what does not forbid a configuration. All others are errors.
-const WARNINGS: [&str; 20] = [
+const WARNINGS: [&str; 21] = [
     "placeholder-inside",
     "nobody-gets-in",
     "refusal-stands-out",
@@ -76,6 +76,7 @@ const WARNINGS: [&str; 20] = [
     "recent-evicts",
     "ipset-fills",
     "backend-less-exact",
+    "backend-many-networks",
     "file-mode",
     "file-owner",
     "knock-answered",
