@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     apply, boot, check, compile, confirm, demo, doors, explain, grant, grants, import, knock,
-    remove, revoke, rollback, run, status,
+    remove, replay, revoke, rollback, run, status,
 };
 use crate::exit::Exit;
 
@@ -53,6 +53,8 @@ enum Command {
     Knock(knock::Args),
     /// Say what the gate does with packets: which rule sees each, which stage follows, what opens
     Explain(explain::Args),
+    /// Say what the doors would have made of the packets in a capture
+    Replay(replay::Args),
     /// Show the whole story with real packets, in a private network; needs no root
     Demo(demo::Args),
     /// One of the daemon's processes; started by `run`
@@ -91,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Knock(args) => knock::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::RunProcess(args) => run::process(&args),
         Command::RollbackTimer(args) => rollback::timer(&args),

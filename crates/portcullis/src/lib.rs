@@ -13,6 +13,7 @@
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`netlink`] | the kernel, spoken to directly: nf_tables and rtnetlink |
+//! | [`replay`](mod@replay) | what the doors would have made of a capture |
 //! | [`runner`] | start and stop commands: one scheduler, and the pending stops on disk |
 //! | [`sys`] | all the `unsafe` there is |
 //! | [`exit`] | exit codes and failures, decided in one place |
@@ -32,5 +33,6 @@ pub mod knockd;
 pub mod lab;
 pub mod netlink;
 mod proc;
+pub mod replay;
 pub mod runner;
 pub mod sys;

@@ -17,6 +17,7 @@ pub mod import;
 pub mod knock;
 mod live;
 pub mod remove;
+pub mod replay;
 pub mod revoke;
 pub mod rollback;
 pub mod run;
