@@ -20,8 +20,8 @@ pub struct Clock {
     /// The latest time since the clock was set last.
     latest: Option<u64>,
     now: u64,
-    /// The time and the moment from which the clock went back.
-    before: Option<(u64, u64)>,
+    /// The time and the moment from which the clock went back, and the time to which.
+    before: Option<(u64, u64, u64)>,
     /// What was odd.
     pub oddities: Oddities,
 }
@@ -64,10 +64,10 @@ impl Clock {
     fn go_on(&mut self, time: u64, latest: u64) {
         let step = time.saturating_sub(latest);
         self.latest = Some(time);
-        if let Some((high, moment)) = self.before.filter(|(high, _)| time >= *high) {
+        if let Some((high, moment, low)) = self.before.filter(|(high, ..)| time >= *high) {
             self.before = None;
             // Back where it was at a single step: what went before was a frame or two from elsewhere.
-            if step > high.saturating_sub(latest) / 2 && high > latest {
+            if step > high.saturating_sub(low) / 2 {
                 self.now = self.now.max(moment.saturating_add(time.saturating_sub(high)));
                 return;
             }
@@ -90,7 +90,7 @@ impl Clock {
         }
         odd.back = odd.back.saturating_add(1);
         odd.back_by = odd.back_by.max(by);
-        self.before = Some((latest, self.now));
+        self.before = Some((latest, self.now, time));
         self.latest = Some(time);
     }
 }

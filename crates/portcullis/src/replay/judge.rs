@@ -172,8 +172,8 @@ impl Judge {
 /// Of two meanings, the one that says more.
 const fn weight(meaning: &Meaning) -> u16 {
     match meaning {
-        Meaning::Opened { .. } => 1_000,
-        Meaning::Knock { stage, .. } => 500 + *stage as u16,
+        Meaning::Opened { .. } => 2_000,
+        Meaning::Knock { stage, anew, .. } => 500 + 2 * *stage as u16 + *anew as u16,
         Meaning::Disordered { .. } | Meaning::Late { .. } => 400,
         Meaning::Repeated { stage, .. } => 300 + *stage as u16,
         Meaning::Lost { .. } => 200,

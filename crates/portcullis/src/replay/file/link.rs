@@ -119,7 +119,7 @@ impl Places {
 pub enum Scale {
     /// Times this.
     Times(u64),
-    /// Divided by this.
+    /// Divided by this; by 0 it is nothing.
     By(u64),
     /// Units of 2 to the power of minus this, in seconds.
     Binary(u8),
@@ -137,8 +137,8 @@ impl Scale {
         match 10u64.checked_pow(resolution.abs_diff(9) as u32) {
             Some(power) if resolution <= 9 => Self::Times(power),
             Some(power) => Self::By(power),
-            // So fine that 64 bits of it are not a moment.
-            None => Self::By(u64::MAX),
+            // So fine that 64 bits of it are less than two nanoseconds.
+            None => Self::By(0),
         }
     }
 
@@ -221,7 +221,7 @@ mod tests {
             (9, 3, 3),
             (12, 3_999, 3),
             (30, u64::MAX, 0),
-            (127, u64::MAX, 1),
+            (127, u64::MAX, 0),
             (0x80, 3, 3_000_000_000),
             (0x81, 3, 1_500_000_000),
             (0x80 | 32, 1 << 31, 500_000_000),

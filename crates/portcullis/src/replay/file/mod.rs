@@ -177,13 +177,11 @@ impl<'s> Capture<'s> {
             }
             window = Window::new(Box::new(MultiGzDecoder::new(window.into_read())));
         }
-        let magic = window.peek(4)?;
-        if magic.is_empty() {
-            return Err(NoCapture::Empty);
-        }
-        let magic: [u8; 4] = match magic.try_into() {
-            Ok(magic) => magic,
-            Err(_) => return Err(NoCapture::Short),
+        let first = window.peek(4)?;
+        let (empty, magic) = (first.is_empty(), first.first_chunk::<4>().copied());
+        let Some(magic) = magic else {
+            let empty = empty && !window.is_cut();
+            return Err(if empty { NoCapture::Empty } else { NoCapture::Short });
         };
         let format = match magic {
             pcapng::SECTION => Format::Pcapng(pcapng::Pcapng::open(&mut window, interfaces)?),

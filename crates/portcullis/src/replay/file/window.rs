@@ -28,12 +28,19 @@ pub struct Window<'s> {
     buffer: Vec<u8>,
     filled: Range<usize>,
     passed: u64,
+    /// It has broken off.
+    cut: bool,
 }
 
 impl<'s> Window<'s> {
     /// At the beginning of `source`.
     pub fn new(source: Box<dyn Read + 's>) -> Self {
-        Self { source, buffer: vec![0; SIZE], filled: 0..0, passed: 0 }
+        Self { source, buffer: vec![0; SIZE], filled: 0..0, passed: 0, cut: false }
+    }
+
+    /// Whether the stream is known to have broken off.
+    pub const fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// How many bytes have been taken or skipped.
@@ -116,12 +123,15 @@ impl<'s> Window<'s> {
         while self.filled.len() < length {
             let room = self.buffer.get_mut(self.filled.end..).unwrap_or_default();
             match self.source.read(room) {
-                Ok(0) if self.filled.is_empty() => return Err(Short::End),
+                Ok(0) if self.filled.is_empty() && !self.cut => return Err(Short::End),
                 Ok(0) => return Err(Short::Cut),
                 Ok(got) => self.filled.end = self.filled.end.saturating_add(got),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // What a compressed stream says when it breaks off.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(Short::Cut),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.cut = true;
+                    return Err(Short::Cut);
+                }
                 Err(error) => return Err(Short::Failed(error)),
             }
         }
