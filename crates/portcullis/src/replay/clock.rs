@@ -62,14 +62,13 @@ impl Clock {
     }
 
     fn go_on(&mut self, time: u64, latest: u64) {
-        let step = time.saturating_sub(latest);
+        let mut step = time.saturating_sub(latest);
         self.latest = Some(time);
         if let Some((high, moment, low)) = self.before.filter(|(high, ..)| time >= *high) {
             self.before = None;
             // Back where it was at a single step: what went before was a frame or two from elsewhere.
             if step > high.saturating_sub(low) / 2 {
-                self.now = self.now.max(moment.saturating_add(time.saturating_sub(high)));
-                return;
+                step = moment.saturating_add(time.saturating_sub(high)).saturating_sub(self.now);
             }
         }
         let by = Duration::from_nanos(step);
