@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     apply, boot, check, compile, confirm, demo, doors, explain, grant, grants, import, knock,
-    remove, replay, revoke, rollback, run, status,
+    remove, replay, revoke, rollback, run, status, trace,
 };
 use crate::exit::Exit;
 
@@ -55,6 +55,8 @@ enum Command {
     Explain(explain::Args),
     /// Say what the doors would have made of the packets in a capture
     Replay(replay::Args),
+    /// Follow knocks as they arrive, and say why a door does not open
+    Trace(trace::Args),
     /// Show the whole story with real packets, in a private network; needs no root
     Demo(demo::Args),
     /// One of the daemon's processes; started by `run`
@@ -94,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Knock(args) => knock::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::RunProcess(args) => run::process(&args),
         Command::RollbackTimer(args) => rollback::timer(&args),

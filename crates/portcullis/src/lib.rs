@@ -16,6 +16,7 @@
 //! | [`replay`](mod@replay) | what the doors would have made of a capture |
 //! | [`runner`] | start and stop commands: one scheduler, and the pending stops on disk |
 //! | [`sys`] | all the `unsafe` there is |
+//! | [`trace`](mod@trace) | what packets mean to the doors as they arrive, and why one does not open |
 //! | [`exit`] | exit codes and failures, decided in one place |
 #![deny(unsafe_code)]
 
@@ -36,3 +37,4 @@ mod proc;
 pub mod replay;
 pub mod runner;
 pub mod sys;
+pub mod trace;

@@ -23,3 +23,4 @@ pub mod rollback;
 pub mod run;
 mod state_dir;
 pub mod status;
+pub mod trace;
