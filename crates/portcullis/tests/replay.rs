@@ -50,16 +50,17 @@ fn main() -> ExitCode {
     world::main(|| {
         let mut trials = Vec::new();
         for stance in ["guard", "closed"] {
-            trials.push(world::trial(format!("bans_are_those_of_the_kernel_{stance}"), move || {
-                bans(stance);
-            }));
+            trials.push(world::trial(
+                format!("bans_are_those_of_the_kernel_{stance}"),
+                move || {
+                    bans(stance);
+                },
+            ));
         }
         trials.push(world::trial("every_kind_of_file_says_the_same", every_kind));
         trials.push(world::trial("what_cannot_be_read_is_said", unreadable));
         trials.push(world::trial("what_a_person_reads", text));
-        trials.push(
-            world::trial("five_million_packets", five_million).with_ignored_flag(true),
-        );
+        trials.push(world::trial("five_million_packets", five_million).with_ignored_flag(true));
         trials
     })
 }
@@ -69,7 +70,8 @@ fn texts(value: &Value) -> Vec<String> {
 }
 
 fn bans(stance: &str) {
-    let mut world = World::new(By::Kernel, &CONFIG.replace("STANCE", stance).replace("STRIKES", "5"));
+    let mut world =
+        World::new(By::Kernel, &CONFIG.replace("STANCE", stance).replace("STRIKES", "5"));
     let Some(recorder) = Recorder::start() else { return };
     let [four, below, lost, opens, allowed, six, near]: [IpAddr; 7] = [
         "100.64.1.1",
@@ -115,7 +117,8 @@ fn bans(stance: &str) {
 /// Two doors opened, over both families, and a wrong order: as tcpdump writes it, and in all other
 /// shapes.
 fn every_kind() {
-    let mut world = World::new(By::Daemon, &CONFIG.replace("STANCE", "guard").replace("STRIKES", "5"));
+    let mut world =
+        World::new(By::Daemon, &CONFIG.replace("STANCE", "guard").replace("STRIKES", "5"));
     let Some(recorder) = Recorder::start() else { return };
     let mut opened = BTreeSet::new();
     for family in FAMILIES {
@@ -290,8 +293,14 @@ fn unreadable() {
     // Cut off in the middle of the fifth packet: what went before is told.
     let (code, out, error) = run(folder.path(), &whole[..24 + 4 * 56 + 30], &["--json"]);
     let report: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, report["complete"].as_bool(), report["opened"].as_u64()), (3, Some(false), Some(1)));
-    assert!(error.contains("`a.pcap` was not read to its end: it is cut off in the middle"), "{error}");
+    assert_eq!(
+        (code, report["complete"].as_bool(), report["opened"].as_u64()),
+        (3, Some(false), Some(1))
+    );
+    assert!(
+        error.contains("`a.pcap` was not read to its end: it is cut off in the middle"),
+        "{error}"
+    );
     let mut damaged = whole.clone();
     damaged[24 + 3 * 56..].fill(0xff);
     let (code, out, error) = run(folder.path(), &damaged, &[]);
@@ -301,7 +310,10 @@ fn unreadable() {
     wifi[20] = 105;
     let (code, _, error) = run(folder.path(), &wifi, &[]);
     assert_eq!(code, 0);
-    assert!(error.contains("6 packets are left out: Wi-Fi in monitor mode (link type 105)"), "{error}");
+    assert!(
+        error.contains("6 packets are left out: Wi-Fi in monitor mode (link type 105)"),
+        "{error}"
+    );
     let mut odd = knocks(9_000, "192.0.2.7", &RIGHT);
     odd.extend(knocks(0, "192.0.2.8", &["tcp/1009"]));
     odd.extend(knocks(200_000_000, "192.0.2.8", &["tcp/4001"]));
@@ -353,7 +365,10 @@ WHEN                      ADDRESS    PORT    WHY
 2023-11-14 22:13:20.700Z  192.0.2.8  tcp/9   a wrong port in an attempt
 ";
     assert_eq!((code, out.as_str()), (0, expected));
-    assert_eq!(error, "note: the host's addresses were found in the capture; --host says otherwise\n");
+    assert_eq!(
+        error,
+        "note: the host's addresses were found in the capture; --host says otherwise\n"
+    );
     let (_, out, _) = run(folder.path(), &pcap(&knocks(0, "192.0.2.7", &["tcp/9"])), &[]);
     assert!(out.ends_with("\nno door would have opened\n"), "{out}");
 }
@@ -400,7 +415,8 @@ fn five_million() {
         let mut command = Command::new(PROGRAM);
         command.arg("replay").arg(&path).arg(folder.path().join("portcullis.toml")).arg("--json");
         let start = Instant::now();
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut child = child.unwrap();
         let mut out = String::new();
         let mut peak = String::new();

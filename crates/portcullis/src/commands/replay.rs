@@ -70,8 +70,8 @@ pub fn run(args: &Args) -> Outcome {
     let (source, size) =
         open(&args.capture).map_err(|error| no_capture(NoCapture::Failed(error)))?;
     let (source, read) = Counted::new(source);
-    let mut capture = Capture::open(Box::new(source), places(&policy, args.any_interface))
-        .map_err(no_capture)?;
+    let mut capture =
+        Capture::open(Box::new(source), places(&policy, args.any_interface)).map_err(no_capture)?;
     let mut progress = Progress::new(read, size);
     replay.feed(&mut capture, |frames| progress.frames(frames));
     progress.finish();
@@ -88,8 +88,10 @@ pub fn run(args: &Args) -> Outcome {
     }
     match &report.damage {
         None => Ok(Exit::Done),
-        Some(damage) => Err(Failure::could_not(format!("`{name}` was not read to its end: {damage}"))
-            .hint("what could be read before that has been replayed")),
+        Some(damage) => {
+            Err(Failure::could_not(format!("`{name}` was not read to its end: {damage}"))
+                .hint("what could be read before that has been replayed"))
+        }
     }
 }
 

@@ -252,6 +252,7 @@ impl<'p> Watch<'p> {
             }));
         }
         let (seconds, millis) = (after.as_secs(), after.subsec_millis());
+        let port = port.to_string();
         print(&format!("{seconds:>5}.{millis:03} s  {source}  {port:<9}  {text}\n"))
     }
 
@@ -273,7 +274,9 @@ impl<'p> Watch<'p> {
                     "text": text,
                 }))?;
             }
-            line(&json!({ "event": "end", "opened": evidence.opened, "packets": evidence.arrived }))?;
+            line(
+                &json!({ "event": "end", "opened": evidence.opened, "packets": evidence.arrived }),
+            )?;
         } else {
             let texts: Vec<String> =
                 found.iter().map(|finding| format!("* {}\n", finding.text)).collect();

@@ -212,9 +212,8 @@ impl Walker {
             Verdict::Forgiven(door) => Meaning::Forgiven { door },
             Verdict::Stage { door, stage } => {
                 let before = self.remember(source, Attempt { door, stage, at: now });
-                let anew = before.is_some_and(|before| {
-                    stage <= before.stage && before.is_going_on(policy, now)
-                });
+                let anew = before
+                    .is_some_and(|before| stage <= before.stage && before.is_going_on(policy, now));
                 Meaning::Knock { door, stage, anew }
             }
             Verdict::Opened { door, stage } => {
@@ -242,9 +241,9 @@ impl Walker {
 impl Attempt {
     /// Whether more knocks were to come, and in time.
     fn is_going_on(&self, policy: &Policy, now: Instant) -> bool {
-        policy.door(self.door).is_some_and(|door| {
-            self.next(door).is_some() && now.since(self.at) < door.step_timeout
-        })
+        policy
+            .door(self.door)
+            .is_some_and(|door| self.next(door).is_some() && now.since(self.at) < door.step_timeout)
     }
 
     fn next(&self, door: &Door) -> Option<Port> {
@@ -318,7 +317,8 @@ mod tests {
     }
 
     fn meanings(ports: &[(u64, u16)]) -> Vec<Meaning> {
-        let of = |recogniser| judge(recogniser, ports).iter().map(|judged| judged.meaning).collect();
+        let of =
+            |recogniser| judge(recogniser, ports).iter().map(|judged| judged.meaning).collect();
         let all: Vec<Meaning> = of("");
         // Whoever may open it, the packets mean the same.
         for recogniser in ["recogniser = \"kernel\"", "recogniser = \"daemon\""] {

@@ -205,9 +205,8 @@ impl<'p> Replay<'p> {
         let (source, now) = (packet.source, *now);
         count(&mut self.report.judged);
         let list = &self.allowed;
-        let allowed = || {
-            *place == Place::Allowed || list.iter().any(|network| network.contains(source))
-        };
+        let allowed =
+            || *place == Place::Allowed || list.iter().any(|network| network.contains(source));
         let Judged { meaning, also, lost } = self.judge.packet(packet, direction, allowed, now);
         let sources = &mut self.sources;
         match meaning {

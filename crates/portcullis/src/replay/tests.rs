@@ -98,9 +98,8 @@ fn a_right_knock_opens_and_a_wrong_one_is_a_strike() {
         .iter()
         .map(|s| (s.at / MILLI, s.source.to_string(), s.port.unwrap(), s.bans))
         .collect();
-    let strike = |at, source: &str, port: &str, bans| {
-        (at, source.to_owned(), port.parse().unwrap(), bans)
-    };
+    let strike =
+        |at, source: &str, port: &str, bans| (at, source.to_owned(), port.parse().unwrap(), bans);
     let expected = [
         strike(2_000, "192.0.2.8", "tcp/22", false),
         strike(2_200, "192.0.2.8", "tcp/9", false),
@@ -259,7 +258,8 @@ fn each_recogniser_knows_its_own_doors() {
         let report = replay_with(doors, Settings::default(), &knocks(0, CLIENT, ports));
         report.openings.iter().map(|opening| opening.door.0).collect::<Vec<_>>()
     };
-    let (kernel, daemon) = (["tcp/7431", "tcp/29117", "tcp/1123"], ["tcp/1009", "tcp/4001", "tcp/2003"]);
+    let (kernel, daemon) =
+        (["tcp/7431", "tcp/29117", "tcp/1123"], ["tcp/1009", "tcp/4001", "tcp/2003"]);
     assert_eq!(of(&kernel), [0]);
     assert_eq!(of(&daemon), [1]);
     assert_eq!(of(&[kernel, daemon].concat()), [0, 1]);

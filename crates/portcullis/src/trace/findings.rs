@@ -106,7 +106,8 @@ impl At<'_> {
             return;
         }
         let missing = self.missing(source);
-        if missing.len() == self.door.sequence.len() && self.of(source).all(|hit| !self.is_near(hit))
+        if missing.len() == self.door.sequence.len()
+            && self.of(source).all(|hit| !self.is_near(hit))
         {
             if chosen {
                 let (kind, text) = self.nothing_from(source);
@@ -129,7 +130,10 @@ impl At<'_> {
             match near {
                 Some(hit) => say(
                     "protocol",
-                    format!("{} came from {source} in place of {port}, which is knock {number} of door {name}", hit.port),
+                    format!(
+                        "{} came from {source} in place of {port}, which is knock {number} of door {name}",
+                        hit.port
+                    ),
                 ),
                 None => say(
                     "missing",
@@ -159,21 +163,27 @@ impl At<'_> {
                 }
                 Meaning::Lost { door, expected } if self.is(door) && !said.1 => {
                     said.1 = true;
-                    say("wrong-port", format!(
-                        "{} came from {source} before knock {expected} of door {name}: a wrong port \
+                    say(
+                        "wrong-port",
+                        format!(
+                            "{} came from {source} before knock {expected} of door {name}: a wrong port \
                          ends the attempt; if it is a service of this host, list it in `public`",
-                        hit.port
-                    ));
+                            hit.port
+                        ),
+                    );
                 }
                 _ => {}
             }
         }
         if missing.is_empty() && order.is_none() && said == (false, false) {
             let step = duration::format(self.door.step_timeout);
-            say("apart", format!(
-                "all knocks at door {name} arrived from {source}, but not in one attempt: each must \
+            say(
+                "apart",
+                format!(
+                    "all knocks at door {name} arrived from {source}, but not in one attempt: each must \
                  come within {step} of the one before"
-            ));
+                ),
+            );
         }
     }
 
@@ -269,7 +279,9 @@ impl At<'_> {
 
     /// Which knock this port is, from 1.
     fn place(&self, port: Port) -> Option<usize> {
-        (1..).zip(&self.door.sequence).find_map(|(number, &knock)| (knock == port).then_some(number))
+        (1..)
+            .zip(&self.door.sequence)
+            .find_map(|(number, &knock)| (knock == port).then_some(number))
     }
 
     fn is_near(&self, hit: &Hit) -> bool {

@@ -107,42 +107,58 @@ fn each_fault_has_its_finding() {
         (
             Some(ME),
             &[(0, ME, "udp/29117"), (1, ME, "tcp/1123")],
-            &["tcp/7431 never arrived from 192.0.2.7: a provider or firewall on the way may block it"],
+            &[
+                "tcp/7431 never arrived from 192.0.2.7: a provider or firewall on the way may block it",
+            ],
         ),
         (
             None,
             &[(0, ME, "tcp/7431"), (1, ME, "tcp/1123")],
-            &["udp/29117 never arrived from 192.0.2.7: a provider or firewall on the way may block it"],
+            &[
+                "udp/29117 never arrived from 192.0.2.7: a provider or firewall on the way may block it",
+            ],
         ),
         (
             Some(ME),
             &[(0, ME, "tcp/7431"), (1, OTHER, "udp/29117"), (2, ME, "tcp/1123")],
-            &["knocks at door ssh came from two addresses, 192.0.2.7 and 192.0.2.8: the NAT on the way changes the source"],
+            &[
+                "knocks at door ssh came from two addresses, 192.0.2.7 and 192.0.2.8: the NAT on the way changes the source",
+            ],
         ),
         (
             None,
             &[(0, ME, "tcp/7431"), (1, OTHER, "udp/29117"), (2, ME, "tcp/1123")],
-            &["knocks at door ssh came from two addresses, 192.0.2.7 and 192.0.2.8: the NAT on the way changes the source"],
+            &[
+                "knocks at door ssh came from two addresses, 192.0.2.7 and 192.0.2.8: the NAT on the way changes the source",
+            ],
         ),
         (
             Some(ME),
             &[(0, OTHER, "tcp/7431"), (1, OTHER, "udp/29117"), (2, OTHER, "tcp/1123")],
-            &["knocks at door ssh came from 192.0.2.8, none from 192.0.2.7: a NAT on the way changes the source, or it is another address that knocks"],
+            &[
+                "knocks at door ssh came from 192.0.2.8, none from 192.0.2.7: a NAT on the way changes the source, or it is another address that knocks",
+            ],
         ),
         (
             Some(ME),
             &[(0, ME, "tcp/7431"), (1, ME, "tcp/1123"), (2, ME, "udp/29117")],
-            &["knock 3 came before knock 2 from 192.0.2.7: reordered on the way; try a longer delay between knocks"],
+            &[
+                "knock 3 came before knock 2 from 192.0.2.7: reordered on the way; try a longer delay between knocks",
+            ],
         ),
         (
             Some(ME),
             &[(0, ME, "tcp/7431"), (53, ME, "udp/29117"), (54, ME, "tcp/1123")],
-            &["knock 2 came from 192.0.2.7 too late by 0.3 s: door ssh waits 5s for each; knock faster, or give it a longer `step_timeout`"],
+            &[
+                "knock 2 came from 192.0.2.7 too late by 0.3 s: door ssh waits 5s for each; knock faster, or give it a longer `step_timeout`",
+            ],
         ),
         (
             Some(ME),
             &[(0, ME, "tcp/7431"), (1, ME, "tcp/99"), (2, ME, "udp/29117"), (3, ME, "tcp/1123")],
-            &["tcp/99 came from 192.0.2.7 before knock 2 of door ssh: a wrong port ends the attempt; if it is a service of this host, list it in `public`"],
+            &[
+                "tcp/99 came from 192.0.2.7 before knock 2 of door ssh: a wrong port ends the attempt; if it is a service of this host, list it in `public`",
+            ],
         ),
         (
             Some(ME),
@@ -155,15 +171,27 @@ fn each_fault_has_its_finding() {
         (
             Some(ME),
             &scan(OTHER),
-            &["nothing arrived from 192.0.2.7: it has another address here (NAT), or all of it is blocked on the way"],
+            &[
+                "nothing arrived from 192.0.2.7: it has another address here (NAT), or all of it is blocked on the way",
+            ],
         ),
         (
             Some(ME),
             &[(0, ME, "tcp/80")],
-            &["no knock at door ssh arrived from 192.0.2.7, though other packets did: a provider or firewall on the way may block these ports"],
+            &[
+                "no knock at door ssh arrived from 192.0.2.7, though other packets did: a provider or firewall on the way may block these ports",
+            ],
         ),
-        (None, &[], &["no packet that starts anything arrived: look whether this is the right interface"]),
-        (None, &[(0, ME, "tcp/81")], &["no knock at a watched door arrived, though other packets did"]),
+        (
+            None,
+            &[],
+            &["no packet that starts anything arrived: look whether this is the right interface"],
+        ),
+        (
+            None,
+            &[(0, ME, "tcp/81")],
+            &["no knock at a watched door arrived, though other packets did"],
+        ),
     ];
     for (from, packets, expected) in cases {
         assert_eq!(trace(from, packets).1, expected, "{from:?} {packets:?}");

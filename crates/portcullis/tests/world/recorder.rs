@@ -13,10 +13,10 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, World, have, portcullis};
 
-/// What tcpdump is told, and the name of the file: the cable alone, cut after the headers, and all
-/// devices at once in both kinds of cooked frames, with times in nanoseconds.
+/// What tcpdump is told, and the name of the file: the cable alone, and all devices at once in both
+/// kinds of cooked frames, with times in nanoseconds.
 const KINDS: [(&str, &[&str]); 3] = [
-    ("ethernet.pcap", &["-i", "client", "-s", "128"]),
+    ("ethernet.pcap", &["-i", "client"]),
     ("cooked.pcap", &["-i", "any", "-y", "LINUX_SLL", "--time-stamp-precision=nano"]),
     ("cooked2.pcap", &["-i", "any", "-y", "LINUX_SLL2", "--time-stamp-precision=nano"]),
 ];
@@ -36,9 +36,11 @@ impl Recorder {
         let folder = TempDir::new().unwrap();
         let start = |(name, arguments): &(&str, &[&str])| {
             let mut command = Command::new("tcpdump");
-            // As nobody in particular, unbuffered, and with room for a sweep.
-            let always = ["-Z", "root", "--immediate-mode", "-U", "-n", "-B", "65536", "-w"];
-            command.args(*arguments).args(always).arg(folder.path().join(name)).stdin(Stdio::null());
+            // Each packet at once, its headers alone, and with room for a sweep: the frames of its
+            // ring are as long as what it is to keep.
+            let always = ["-Z", "root", "--immediate-mode", "-U", "-n", "-s", "128", "-B", "65536"];
+            let file = folder.path().join(name);
+            command.args(*arguments).args(always).arg("-w").arg(file).stdin(Stdio::null());
             let program = Program::start(&mut command).unwrap();
             let mut said = Vec::new();
             let ready = program.wait_for_line(PATIENCE, |line| {

@@ -32,7 +32,10 @@ fn reading(report: &Report, notes: &mut Vec<String>) {
     }
     for (frames, why) in [
         (report.broken, "a header contradicts itself or there are too many, so a host drops them"),
-        (report.elsewhere, "the gate does not stand on their interface; --any-interface takes them"),
+        (
+            report.elsewhere,
+            "the gate does not stand on their interface; --any-interface takes them",
+        ),
         (report.loopback, "they are of the host to itself"),
         (report.tagged_ignored, "they are tagged for another network"),
         (report.fragments, "they are fragments, which only the kernel puts together again"),
@@ -90,7 +93,8 @@ fn judging(policy: &Policy, report: &Report, notes: &mut Vec<String>) {
         notes.push("names in `allow` are not looked up: who has them counts as a stranger".into());
     }
     if report.opened > MAX_OPENINGS as u64 {
-        notes.push(format!("only the first {} openings are listed", thousands(MAX_OPENINGS as u64)));
+        notes
+            .push(format!("only the first {} openings are listed", thousands(MAX_OPENINGS as u64)));
     }
     if report.struck > MAX_STRIKES as u64 {
         notes.push(format!("only the first {} strikes are listed", thousands(MAX_STRIKES as u64)));
@@ -99,7 +103,8 @@ fn judging(policy: &Policy, report: &Report, notes: &mut Vec<String>) {
         None => {}
         Some(u8::MAX) => notes.push("there are too many sources to list all".into()),
         Some(0) => {
-            notes.push("there are too many sources: those that made no knock are not listed".into());
+            notes
+                .push("there are too many sources: those that made no knock are not listed".into());
         }
         Some(floor) => notes.push(format!(
             "there are too many sources: not all that came no further than knock {floor} are listed"

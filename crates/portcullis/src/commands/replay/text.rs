@@ -88,7 +88,8 @@ fn strikes(out: &mut String, policy: &Policy, report: &Report, all: bool) {
     if report.struck == 0 {
         return;
     }
-    let _ = write!(out, "\nwrong knocks that would have been strikes: {}", thousands(report.struck));
+    let _ =
+        write!(out, "\nwrong knocks that would have been strikes: {}", thousands(report.struck));
     let _ = match policy.gate.ban {
         None => writeln!(out, " (but the configuration bans nobody)"),
         Some(_) => writeln!(out, "; bans: {}", thousands(report.bans)),
@@ -145,7 +146,10 @@ pub fn moment(nanos: u64) -> String {
 
 /// Year, month and day of so many days after 1970-01-01 (Howard Hinnant, "chrono-compatible low-level
 /// date algorithms", `civil_from_days`). Years begin in March here, so that leap days are last.
-#[expect(clippy::arithmetic_side_effects, reason = "a 64-bit count of nanoseconds has 213,503 days")]
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a 64-bit count of nanoseconds has 213,503 days"
+)]
 const fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);

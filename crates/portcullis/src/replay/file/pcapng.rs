@@ -95,11 +95,17 @@ impl Pcapng {
     }
 
     /// Takes the body of a block, and its length again.
-    fn body(&self, window: &mut Window<'_>, length: u32, body: u32) -> Result<Range<usize>, Damage> {
-        let range = window.take((body as usize).saturating_add(4)).map_err(|short| match short {
-            Short::End => Damage::Cut,
-            short => short.into(),
-        })?;
+    fn body(
+        &self,
+        window: &mut Window<'_>,
+        length: u32,
+        body: u32,
+    ) -> Result<Range<usize>, Damage> {
+        let range =
+            window.take((body as usize).saturating_add(4)).map_err(|short| match short {
+                Short::End => Damage::Cut,
+                short => short.into(),
+            })?;
         let end = range.end.saturating_sub(4);
         let again = window.get(end..range.end).first_chunk().copied().unwrap_or_default();
         self.same(again, length)?;
@@ -167,7 +173,8 @@ impl Pcapng {
                 (0, None, captured, length, 4usize)
             }
             _ => {
-                let (&[a, b, c, d, high @ .., e, f, g, h], rest) = body.split_first_chunk::<12>()?;
+                let (&[a, b, c, d, high @ .., e, f, g, h], rest) =
+                    body.split_first_chunk::<12>()?;
                 let (&[i, j, k, l, m, n, o, p], _) = rest.split_first_chunk::<8>()?;
                 // The obsolete kind has a count of drops behind a shorter number.
                 let number = match kind {
@@ -212,7 +219,8 @@ impl Pcapng {
         let big = self.big;
         std::iter::from_fn(move || {
             let (&[a, b, c, d], rest) = bytes.split_first_chunk()?;
-            let number = |bytes| if big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
+            let number =
+                |bytes| if big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
             let (code, length) = (number([a, b]), usize::from(number([c, d])));
             let value = rest.get(..length).filter(|_| code != 0)?;
             bytes = rest.get(length.next_multiple_of(4)..).unwrap_or_default();

@@ -195,9 +195,8 @@ fn pcapng_of_several_sections_and_interfaces() {
         (Some(2 * SECOND), ETHERNET, Place::Gate, None, "old"),
         (Some(3 * SECOND), Kind::Read(Link::CookedV2, 0), Place::Gate, None, "little"),
     ];
-    let expected = expected.map(|(time, kind, place, way, bytes)| {
-        (time, kind, place, way, bytes.as_bytes().to_vec())
-    });
+    let expected = expected
+        .map(|(time, kind, place, way, bytes)| (time, kind, place, way, bytes.as_bytes().to_vec()));
     assert_eq!(seen, expected);
     let gate = vec![InterfaceName::new("eth0").unwrap()];
     let (seen, _) = read_with(&every_block(), Places { gate, ..Places::default() });
@@ -334,4 +333,26 @@ fn sentences_name_what_is_wrong() {
          it is compressed with xz, and only gzip is read: decompress it: `xz -dc FILE | portcullis replay -`\n\
          it is of version 3.4, which nobody has defined: convert it: `editcap -F pcap FILE NEW.pcap`\n"
     );
+}
+
+/// Writes `fuzz/seeds/capture/`.
+#[test]
+#[ignore = "writes files of the repository"]
+fn write_seeds() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/capture");
+    std::fs::create_dir_all(folder).unwrap();
+    let raw = crate::lab::packet::Packet::syn(
+        "192.0.2.7:40000".parse().unwrap(),
+        "198.51.100.1:7431".parse().unwrap(),
+    );
+    let raw = raw.to_bytes();
+    let frames: &[(u32, u32, &[u8])] = &[(7, 5, &raw), (6, 9, &raw[..30])];
+    for (name, bytes) in [
+        ("little.pcap", pcap(Order(false), 0xa1b2_c3d4, 101, frames)),
+        ("big-nanos.pcap", pcap(Order(true), 0xa1b2_3c4d, 101, frames)),
+        ("blocks.pcapng", every_block()),
+        ("blocks.pcapng.gz", gzip(&every_block())),
+    ] {
+        std::fs::write(format!("{folder}/{name}"), bytes).unwrap();
+    }
 }
