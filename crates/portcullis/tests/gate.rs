@@ -311,7 +311,16 @@ const TABLE: &[(&str, &[Do])] = &[
     ("a longer grant is still there", &[Syn(1009), Syn(4001), Udp(2003), Wait(4000), Open(SSH)]),
     (
         "a repeat of the last knock does not extend it",
-        &[Udp(6007), Syn(8009), Udp(5003), Wait(1500), Udp(5003), Wait(1700), Open(NONE)],
+        &[
+            Udp(6007),
+            Syn(8009),
+            Udp(5003),
+            Open(VPN),
+            Wait(1500),
+            Udp(5003),
+            Wait(1700),
+            Open(NONE),
+        ],
     ),
     (
         "a new sequence extends it",

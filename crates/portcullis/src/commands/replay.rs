@@ -105,6 +105,6 @@ fn open(path: &Path) -> io::Result<(Box<dyn Read>, Option<u64>)> {
     if metadata.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory));
     }
-    let size = metadata.is_file().then(|| metadata.len());
+    let size = metadata.is_file().then_some(metadata.len());
     Ok((Box::new(file), size))
 }

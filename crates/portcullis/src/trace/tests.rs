@@ -99,11 +99,14 @@ fn every_packet_is_told() {
     );
 }
 
+/// Who is watched, what comes, what is found.
+type Case<'a> = (Option<&'a str>, &'a [(u64, &'a str, &'a str)], &'a [&'a str]);
+
 #[test]
 fn each_fault_has_its_finding() {
     const OTHER: &str = "192.0.2.8";
     let scan = |from| [(0, from, "tcp/7431"), (1, from, "tcp/7432")];
-    let cases: [(Option<&str>, &[(u64, &str, &str)], &[&str]); 13] = [
+    let cases: [Case<'_>; 13] = [
         (
             Some(ME),
             &[(0, ME, "udp/29117"), (1, ME, "tcp/1123")],
