@@ -7,6 +7,7 @@ use portcullis::config::parse_str;
 use portcullis::replay::file::Capture;
 use portcullis::replay::file::link::Places;
 use portcullis::replay::{Replay, Settings};
+use portcullis_core::engine::Options;
 
 const DOOR: &str = "[door.ssh]\nguards = [\"tcp/22\"]\n\
                     sequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n";
@@ -31,7 +32,9 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(all.starts_with(&half));
 
     let policy = parse_str("fuzz.toml", DOOR).expect("it is right").policy;
-    let mut replay = Replay::new(&policy, Settings::default()).expect("there is one door");
+    let engine = Options { max_attempts: 64, seed: 0 };
+    let settings = Settings { engine, ..Settings::default() };
+    let mut replay = Replay::new(&policy, settings).expect("there is one door");
     if let Ok(mut capture) = Capture::open(Box::new(bytes), Places::default()) {
         replay.feed(&mut capture, |_| {});
         let report = replay.finish();

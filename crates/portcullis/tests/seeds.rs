@@ -10,6 +10,7 @@ use portcullis::knockd::config::parse_bytes;
 use portcullis::replay::file::Capture;
 use portcullis::replay::file::link::Places;
 use portcullis::replay::{Replay, Settings};
+use portcullis_core::engine::Options;
 
 #[test]
 fn no_seed_does_any_harm() {
@@ -67,6 +68,8 @@ fn no_capture_does_any_harm() {
     );
     let policy = policy.unwrap().policy;
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/capture");
+    let engine = Options { max_attempts: 64, seed: 0 };
+    let settings = Settings { engine, ..Settings::default() };
     let (mut whole, mut frames) = (0, 0);
     for seed in fs::read_dir(seeds).unwrap() {
         let mut bytes = fs::read(seed.unwrap().path()).unwrap();
@@ -75,7 +78,7 @@ fn no_capture_does_any_harm() {
             for flip in [0x01, 0x80, 0xff] {
                 bytes[at] ^= flip;
                 if let Ok(mut capture) = Capture::open(Box::new(&bytes[..]), Places::default()) {
-                    let mut replay = Replay::new(&policy, Settings::default()).unwrap();
+                    let mut replay = Replay::new(&policy, settings.clone()).unwrap();
                     replay.feed(&mut capture, |_| {});
                     let report = replay.finish();
                     whole += usize::from(report.damage.is_none());

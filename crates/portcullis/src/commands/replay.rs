@@ -12,6 +12,8 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use portcullis_core::engine::Options;
+
 use super::check::print;
 use super::live::say;
 use crate::config;
@@ -55,7 +57,11 @@ pub fn run(args: &Args) -> Outcome {
             .hint("name a file for one of them"));
     }
     let policy = config::load_for(args.file.as_deref())?.policy;
-    let settings = Settings { host: args.host.clone(), untagged: args.untagged };
+    // A secret, as the daemon has one: the capture may hold a flood made for our tables.
+    let seed = getrandom::u64()
+        .map_err(|error| Failure::could_not(format!("there is no randomness: {error}")))?;
+    let engine = Options { seed, ..Options::default() };
+    let settings = Settings { host: args.host.clone(), untagged: args.untagged, engine };
     let mut replay = Replay::new(&policy, settings)
         .map_err(|_| Failure::could_not("the doors cannot be told apart"))?;
 

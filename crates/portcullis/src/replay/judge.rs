@@ -119,11 +119,11 @@ struct Attempt {
 }
 
 impl Judge {
-    /// For the doors of a checked policy.
+    /// For the doors of a checked policy, with engines of these options.
     ///
     /// # Errors
     /// The conflicts between doors that the check would have found.
-    pub fn new(policy: &Policy) -> Result<Self, Vec<Conflict>> {
+    pub fn new(policy: &Policy, options: Options) -> Result<Self, Vec<Conflict>> {
         let doors = |who| policy.doors_seen_by(who).map(|(id, _)| id);
         let kernel = if doors(Recogniser::Kernel).eq(doors(Recogniser::Daemon)) {
             None
@@ -136,9 +136,9 @@ impl Judge {
                     false => Recogniser::Kernel,
                 };
             }
-            Some(Walker::new(&swapped)?)
+            Some(Walker::new(&swapped, options)?)
         };
-        Ok(Self { policy: policy.clone(), daemon: Walker::new(policy)?, kernel })
+        Ok(Self { policy: policy.clone(), daemon: Walker::new(policy, options)?, kernel })
     }
 
     /// Takes a packet of `now`. One of an allowed source is not looked at by the kernel's recogniser.
@@ -185,8 +185,8 @@ const fn weight(meaning: &Meaning) -> u16 {
 }
 
 impl Walker {
-    fn new(policy: &Policy) -> Result<Self, Vec<Conflict>> {
-        Ok(Self { engine: Engine::new(policy, Options::default())?, attempts: HashMap::new() })
+    fn new(policy: &Policy, options: Options) -> Result<Self, Vec<Conflict>> {
+        Ok(Self { engine: Engine::new(policy, options)?, attempts: HashMap::new() })
     }
 
     /// What a packet means, and whether an attempt was lost by it.
@@ -301,7 +301,7 @@ mod tests {
     fn judge(recogniser: &str, ports: &[(u64, u16)]) -> Vec<Judged> {
         let text = DOORS.replace("RECOGNISER", recogniser);
         let policy = parse_str("test", &text).unwrap().policy;
-        let mut judge = Judge::new(&policy).unwrap();
+        let mut judge = Judge::new(&policy, Options::default()).unwrap();
         assert_eq!(judge.kernel.is_some(), !recogniser.is_empty());
         let judge = |&(tenths, destination_port): &(u64, u16)| {
             let flags = TcpFlags::SYN;

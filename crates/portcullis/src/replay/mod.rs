@@ -30,7 +30,7 @@ pub mod strikes;
 use std::net::IpAddr;
 
 use portcullis_core::automaton::Conflict;
-use portcullis_core::engine::Verdict;
+use portcullis_core::engine::{Options, Verdict};
 use portcullis_core::policy::{Allowed, Door, DoorId, Network, Policy};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{self, Packet, Segment, Unreadable};
@@ -51,6 +51,8 @@ pub struct Settings {
     pub host: Vec<IpAddr>,
     /// Frames tagged for another network are not for the host.
     pub untagged: bool,
+    /// What may be chosen about the engines: as the daemon's, unless a test has many.
+    pub engine: Options,
 }
 
 /// Which interfaces of a capture the gate of this policy stands on.
@@ -104,7 +106,7 @@ impl<'p> Replay<'p> {
             policy,
             allowed: allowed.collect(),
             clock: Clock::default(),
-            judge: Judge::new(policy)?,
+            judge: Judge::new(policy, settings.engine)?,
             gate: Gate::new(policy),
             host,
             waiting: Vec::new(),

@@ -17,7 +17,7 @@ mod tests;
 use std::net::IpAddr;
 
 use portcullis_core::automaton::Conflict;
-use portcullis_core::engine::{Direction, Verdict};
+use portcullis_core::engine::{Direction, Options, Verdict};
 use portcullis_core::policy::{Allowed, DoorId, Network, Policy, Port};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Packet;
@@ -93,7 +93,7 @@ impl<'p> Tracer<'p> {
             policy,
             watched,
             allowed: allowed.collect(),
-            judge: Judge::new(policy)?,
+            judge: Judge::new(policy, Options::default())?,
             gate: Gate::new(policy),
             evidence: Evidence::default(),
         })
