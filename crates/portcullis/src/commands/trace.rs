@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
-use portcullis_core::engine::Direction;
+use portcullis_core::engine::{Direction, Options};
 use portcullis_core::policy::{DoorId, InterfaceName, Policy};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{self, Link};
@@ -69,7 +69,10 @@ pub fn run(args: &Args) -> Outcome {
     let from = args.from.as_deref().map(address).transpose()?;
     let door = args.door.as_deref().map(|name| door(&policy, name)).transpose()?;
     let watched = Watched { from, door };
-    let tracer = Tracer::new(&policy, watched)
+    // A secret, as the daemon has one: packets may be made for our tables.
+    let seed = getrandom::u64()
+        .map_err(|error| Failure::could_not(format!("there is no randomness: {error}")))?;
+    let tracer = Tracer::new(&policy, watched, Options { seed, ..Options::default() })
         .map_err(|_| Failure::could_not("the doors cannot be told apart"))?;
     let interfaces = interfaces(&policy, &args.interface)?;
     let mut watch = Watch::open(&policy, args, tracer, interfaces)?;

@@ -80,11 +80,15 @@ pub struct Evidence {
 }
 
 impl<'p> Tracer<'p> {
-    /// For the doors of a checked policy.
+    /// For the doors of a checked policy, with engines of these options.
     ///
     /// # Errors
     /// The conflicts between doors that the check would have found.
-    pub fn new(policy: &'p Policy, watched: Watched) -> Result<Self, Vec<Conflict>> {
+    pub fn new(
+        policy: &'p Policy,
+        watched: Watched,
+        options: Options,
+    ) -> Result<Self, Vec<Conflict>> {
         let allowed = policy.gate.allow.iter().filter_map(|allowed| match allowed {
             Allowed::Network(network) => Some(*network),
             Allowed::Interface(_) | Allowed::Host(_) => None,
@@ -93,7 +97,7 @@ impl<'p> Tracer<'p> {
             policy,
             watched,
             allowed: allowed.collect(),
-            judge: Judge::new(policy, Options::default())?,
+            judge: Judge::new(policy, options)?,
             gate: Gate::new(policy),
             evidence: Evidence::default(),
         })

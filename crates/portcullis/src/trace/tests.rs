@@ -24,7 +24,7 @@ const ME: &str = "192.0.2.7";
 fn trace(from: Option<&str>, packets: &[(u64, &str, &str)]) -> (Vec<String>, Vec<String>) {
     let policy = parse_str("test", DOORS).unwrap().policy;
     let watched = Watched { from: from.map(|from| from.parse().unwrap()), door: None };
-    let mut tracer = Tracer::new(&policy, watched).unwrap();
+    let mut tracer = Tracer::new(&policy, watched, Options::default()).unwrap();
     let mut lines = Vec::new();
     for (tenths, source, port) in packets {
         let port: Port = port.parse().unwrap();
