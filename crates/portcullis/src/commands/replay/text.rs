@@ -81,7 +81,7 @@ fn sources(out: &mut String, policy: &Policy, report: &Report, all: bool) {
         .collect();
     let titles = ["ADDRESS", "CAME TO", "WHEN", "OPENED", "LOST", "LATE", "STRIKES", "BANNED"];
     out.push_str(&table(titles, &rows));
-    more(out, listed.len(), rows.len());
+    more(out, listed.len(), rows.len(), all);
 }
 
 fn strikes(out: &mut String, policy: &Policy, report: &Report, all: bool) {
@@ -106,13 +106,15 @@ fn strikes(out: &mut String, policy: &Policy, report: &Report, all: bool) {
         })
         .collect();
     out.push_str(&table(["WHEN", "ADDRESS", "PORT", "WHY"], &rows));
-    more(out, usize::try_from(report.struck).unwrap_or(usize::MAX), rows.len());
+    more(out, usize::try_from(report.struck).unwrap_or(usize::MAX), rows.len(), all);
 }
 
-fn more(out: &mut String, all: usize, listed: usize) {
-    let left = all.saturating_sub(listed);
+/// Says how many there are beyond those listed, and how to see them if they are kept.
+fn more(out: &mut String, number: usize, listed: usize, all: bool) {
+    let left = number.saturating_sub(listed);
     if left > 0 {
-        let _ = writeln!(out, "… and {} more (--all lists them)", thousands(left as u64));
+        let how = if all { "" } else { " (--all lists them)" };
+        let _ = writeln!(out, "… and {} more{how}", thousands(left as u64));
     }
 }
 
