@@ -11,7 +11,7 @@ struct Peer {
     why: &'static str,
 }
 
-const PEERS: [Peer; 12] = [
+const PEERS: [Peer; 13] = [
     Peer {
         program: "nft",
         packages: &["nftables"],
@@ -52,6 +52,11 @@ const PEERS: [Peer; 12] = [
         program: "ssh",
         packages: &["openssh-client"],
         why: "a real client goes through the doors of the drop-in",
+    },
+    Peer {
+        program: "tcpdump",
+        packages: &["tcpdump"],
+        why: "a replay of what it captures must open what opened live",
     },
     Peer { program: "nc", packages: &["netcat-openbsd"], why: "people knock with it" },
     Peer {

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     apply, ban, bans, boot, check, compile, completions, confirm, count, demo, doors, explain,
-    grant, grants, import, knock, man, remove, revoke, rollback, run, status, unban,
+    grant, grants, import, knock, man, remove, replay, revoke, rollback, run, status, trace, unban,
 };
 use crate::complete;
 use crate::exit::Exit;
@@ -62,6 +62,10 @@ enum Command {
     Knock(knock::Args),
     /// Say what the gate does with packets: which rule sees each, which stage follows, what opens
     Explain(explain::Args),
+    /// Say what the doors would have made of the packets in a capture
+    Replay(replay::Args),
+    /// Follow knocks as they arrive, and say why a door does not open
+    Trace(trace::Args),
     /// Show the whole story with real packets, in a private network; needs no root
     Demo(demo::Args),
     /// Print what a shell needs to complete command lines, names of doors included
@@ -111,6 +115,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Knock(args) => knock::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -13,8 +13,10 @@
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`netlink`] | the kernel, spoken to directly: nf_tables and rtnetlink |
+//! | [`replay`](mod@replay) | what the doors would have made of a capture |
 //! | [`runner`] | start and stop commands: one scheduler, and the pending stops on disk |
 //! | [`sys`] | all the `unsafe` there is |
+//! | [`trace`](mod@trace) | what packets mean to the doors as they arrive, and why one does not open |
 //! | [`exit`] | exit codes and failures, decided in one place |
 #![deny(unsafe_code)]
 
@@ -34,5 +36,7 @@ pub mod lab;
 pub mod manual;
 pub mod netlink;
 mod proc;
+pub mod replay;
 pub mod runner;
 pub mod sys;
+pub mod trace;

@@ -1,5 +1,5 @@
 //! What opens a door and what does not, with real packets: the same table for the kernel and for
-//! the daemon, in IPv4 and in IPv6.
+//! the daemon, in IPv4 and in IPv6, and for a replay of what tcpdump has captured meanwhile.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use portcullis::lab::Family;
 use portcullis::lab::packet::{ACK, Extension, FIN, PSH, Packet, Payload, RST, SYN};
 use portcullis::lab::service::{Echo, talk};
+use world::recorder::{Recorder, openings, replay};
 use world::{By, FAMILIES, RECOGNISERS, World, knock_packet};
 
 /// `ssh` and `web` share their beginning; `vpn` opens for two seconds; `kind` forgives two ports.
@@ -310,7 +311,16 @@ const TABLE: &[(&str, &[Do])] = &[
     ("a longer grant is still there", &[Syn(1009), Syn(4001), Udp(2003), Wait(4000), Open(SSH)]),
     (
         "a repeat of the last knock does not extend it",
-        &[Udp(6007), Syn(8009), Udp(5003), Wait(1500), Udp(5003), Wait(1700), Open(NONE)],
+        &[
+            Udp(6007),
+            Syn(8009),
+            Udp(5003),
+            Open(VPN),
+            Wait(1500),
+            Udp(5003),
+            Wait(1700),
+            Open(NONE),
+        ],
     ),
     (
         "a new sequence extends it",
@@ -365,6 +375,8 @@ struct Event {
 /// All cases at once, each from its own source, on one time line.
 fn table(by: By, family: Family) {
     let mut world = World::new(by, CONFIG);
+    let recorder = Recorder::start();
+    let mut opened = BTreeSet::new();
     let sources: Vec<IpAddr> = TABLE.iter().map(|_| world.new_source(family)).collect();
     let mut events = Vec::new();
     for (case, (_, script)) in TABLE.iter().enumerate() {
@@ -393,6 +405,7 @@ fn table(by: By, family: Family) {
             }
             let expected: BTreeSet<String> = expected.iter().map(|&door| door.to_owned()).collect();
             let open = world.open_for(source);
+            opened.extend(open.iter().map(|door| (source.to_string(), door.clone())));
             if open != expected {
                 wrong.push(format!("{name}: open is {open:?}, not {expected:?}"));
             }
@@ -402,6 +415,11 @@ fn table(by: By, family: Family) {
         settled = false;
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), TABLE.len(), wrong.join("\n"));
+    let Some(recorder) = recorder else { return };
+    let (_folder, files) = recorder.stop(&mut world);
+    for file in files {
+        assert_eq!(openings(&replay(&file, &world.config, &[])), opened, "{}", file.display());
+    }
 }
 
 fn send(world: &World, source: IpAddr, what: Do) {

@@ -7,6 +7,10 @@ use std::path::Path;
 use portcullis::config::parse_str;
 use portcullis::import::import;
 use portcullis::knockd::config::parse_bytes;
+use portcullis::replay::file::Capture;
+use portcullis::replay::file::link::Places;
+use portcullis::replay::{Replay, Settings};
+use portcullis_core::engine::Options;
 
 #[test]
 fn no_seed_does_any_harm() {
@@ -54,4 +58,35 @@ fn no_seed_of_knockd_does_any_harm() {
         }
     }
     assert!(good > 100 && bad > 100);
+}
+
+#[test]
+fn no_capture_does_any_harm() {
+    let policy = parse_str(
+        "door",
+        "[door.ssh]\nguards = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n",
+    );
+    let policy = policy.unwrap().policy;
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/capture");
+    let engine = Options { max_attempts: 64, seed: 0 };
+    let settings = Settings { engine, ..Settings::default() };
+    let (mut whole, mut frames) = (0, 0);
+    for seed in fs::read_dir(seeds).unwrap() {
+        let mut bytes = fs::read(seed.unwrap().path()).unwrap();
+        // Each with every byte wrong in turn.
+        for at in 0..bytes.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                bytes[at] ^= flip;
+                if let Ok(mut capture) = Capture::open(Box::new(&bytes[..]), Places::default()) {
+                    let mut replay = Replay::new(&policy, settings.clone()).unwrap();
+                    replay.feed(&mut capture, |_| {});
+                    let report = replay.finish();
+                    whole += usize::from(report.damage.is_none());
+                    frames += report.frames;
+                }
+                bytes[at] ^= flip;
+            }
+        }
+    }
+    assert!(whole > 100 && frames > 100);
 }

@@ -9,12 +9,13 @@ use portcullis_firewall::compile::compile;
 
 use super::Told;
 use super::screen::Who::{ClientGets, ClientSends, Host, OtherGets, OtherSends};
-use super::screen::{Log, because, thousands};
+use super::screen::{Log, because};
 use super::stage::{GUARDED, Stage, WAIT};
 use crate::lab::Family;
 use crate::lab::answer::Meaning;
 use crate::lab::service::talk;
 use crate::lab::wire::{knocks, shuffled};
+use crate::replay::progress::thousands;
 
 /// How much later than promised the kernel may end a grant.
 const LATE: Duration = Duration::from_millis(1500);

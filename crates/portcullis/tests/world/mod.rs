@@ -10,6 +10,8 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`; not every test uses all"
 )]
 
+pub mod recorder;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;

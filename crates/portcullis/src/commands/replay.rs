@@ -1,0 +1,116 @@
+//! `portcullis replay`: what the doors would have made of the packets in a capture.
+//!
+//! What was found goes to standard output; how the capture was read, and what about it makes the
+//! findings less certain, to standard error.
+
+mod json;
+mod notes;
+mod text;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use portcullis_core::engine::Options;
+
+use super::check::print;
+use super::live::say;
+use crate::config;
+use crate::config::report::plain;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::replay::file::{Capture, NoCapture};
+use crate::replay::progress::{Counted, Progress};
+use crate::replay::{Replay, Settings, places};
+
+/// Arguments of `replay`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The capture: pcap or pcapng, also compressed with gzip; `-` is standard input
+    capture: PathBuf,
+    /// The configuration; `-` is standard input [default: /etc/portcullis/portcullis.toml]
+    file: Option<PathBuf>,
+    /// An address of the host that was captured on, which may be given several times; without it they
+    /// are found in the capture
+    #[arg(long, value_name = "ADDRESS")]
+    host: Vec<IpAddr>,
+    /// Leave out frames that are tagged for another network (VLAN), as a host without an interface
+    /// there does
+    #[arg(long)]
+    untagged: bool,
+    /// Take packets of all interfaces in the capture, whatever their names
+    #[arg(long)]
+    any_interface: bool,
+    /// List every strike and every source, not only the first few
+    #[arg(long)]
+    all: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Outcome {
+    let stdin = Path::new("-");
+    if args.capture == stdin && args.file.as_deref() == Some(stdin) {
+        return Err(Failure::wrong_use("capture and configuration cannot both be standard input")
+            .hint("name a file for one of them"));
+    }
+    let policy = config::load_for(args.file.as_deref())?.policy;
+    // A secret, as the daemon has one: the capture may hold a flood made for our tables.
+    let seed = getrandom::u64()
+        .map_err(|error| Failure::could_not(format!("there is no randomness: {error}")))?;
+    let engine = Options { seed, ..Options::default() };
+    let settings = Settings { host: args.host.clone(), untagged: args.untagged, engine };
+    let mut replay = Replay::new(&policy, settings)
+        .map_err(|_| Failure::could_not("the doors cannot be told apart"))?;
+
+    let name = plain(&args.capture.to_string_lossy());
+    let no_capture = |error: NoCapture| {
+        let failure = Failure::could_not(format!("cannot replay `{name}`: {error}"));
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    };
+    let (source, size) =
+        open(&args.capture).map_err(|error| no_capture(NoCapture::Failed(error)))?;
+    let (source, read) = Counted::new(source);
+    let mut capture =
+        Capture::open(Box::new(source), places(&policy, args.any_interface)).map_err(no_capture)?;
+    let mut progress = Progress::new(read, size);
+    replay.feed(&mut capture, |frames| progress.frames(frames));
+    progress.finish();
+    let report = replay.finish();
+
+    let notes = notes::notes(&policy, &report);
+    if args.json {
+        print(&format!("{:#}\n", json::object(&policy, &report, &notes)))?;
+    } else {
+        print(&text::render(&policy, &report, args.all))?;
+    }
+    for note in &notes {
+        say(&format!("note: {note}"));
+    }
+    match &report.damage {
+        None => Ok(Exit::Done),
+        Some(damage) => {
+            Err(Failure::could_not(format!("`{name}` was not read to its end: {damage}"))
+                .hint("what could be read before that has been replayed"))
+        }
+    }
+}
+
+/// The file, or standard input, and how long it is.
+fn open(path: &Path) -> io::Result<(Box<dyn Read>, Option<u64>)> {
+    if path == Path::new("-") {
+        return Ok((Box::new(io::stdin().lock()), None));
+    }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    let size = metadata.is_file().then_some(metadata.len());
+    Ok((Box::new(file), size))
+}

@@ -1,0 +1,212 @@
+//! `trace`: what each packet of somebody who knocks means to the doors, as it arrives, and at the end
+//! why a door did not open.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`words`] | a meaning as a sentence |
+//! | [`findings`] | why a door did not open |
+//!
+//! Pure: packets and moments come in, lines and findings go out. The capture is in the command.
+
+pub mod findings;
+pub mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use portcullis_core::automaton::Conflict;
+use portcullis_core::engine::{Direction, Options, Verdict};
+use portcullis_core::policy::{Allowed, DoorId, Network, Policy, Port};
+use portcullis_core::time::Instant;
+use portcullis_core::wire::Packet;
+
+use crate::replay::host::port;
+use crate::replay::judge::{Judge, Meaning};
+use crate::replay::strikes::Gate;
+
+/// Packets that are remembered for the findings, of the watched source and again of all others.
+/// Further ones are shown, and not taken into account.
+pub const MAX_HITS: usize = 10_000;
+
+/// Whose packets are told, to which door.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Watched {
+    /// Of this source alone.
+    pub from: Option<IpAddr>,
+    /// To this door alone.
+    pub door: Option<DoorId>,
+}
+
+/// A packet that starts something, as it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hit {
+    /// When it came.
+    pub at: Instant,
+    /// From whom.
+    pub source: IpAddr,
+    /// To which port.
+    pub port: Port,
+    /// What it means.
+    pub meaning: Meaning,
+    /// For a guarded port: whether its source may pass.
+    pub passes: bool,
+}
+
+/// Follows knocks.
+pub struct Tracer<'p> {
+    policy: &'p Policy,
+    watched: Watched,
+    allowed: Vec<Network>,
+    judge: Judge,
+    gate: Gate,
+    evidence: Evidence,
+}
+
+/// What the findings are made of.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// What came to the ports of watched doors, and what lost an attempt at one, in order.
+    pub hits: Vec<Hit>,
+    /// How many of those are of others than the watched source.
+    others: usize,
+    /// Packets to this host that start something, of the watched source or of all.
+    pub arrived: u64,
+    /// Watched doors were opened for the watched source.
+    pub opened: u64,
+    /// There was more than is remembered.
+    pub overflow: bool,
+}
+
+impl<'p> Tracer<'p> {
+    /// For the doors of a checked policy, with engines of these options.
+    ///
+    /// # Errors
+    /// The conflicts between doors that the check would have found.
+    pub fn new(
+        policy: &'p Policy,
+        watched: Watched,
+        options: Options,
+    ) -> Result<Self, Vec<Conflict>> {
+        let allowed = policy.gate.allow.iter().filter_map(|allowed| match allowed {
+            Allowed::Network(network) => Some(*network),
+            Allowed::Interface(_) | Allowed::Host(_) => None,
+        });
+        Ok(Self {
+            policy,
+            watched,
+            allowed: allowed.collect(),
+            judge: Judge::new(policy, options)?,
+            gate: Gate::new(policy),
+            evidence: Evidence::default(),
+        })
+    }
+
+    /// Takes a packet; gives what is to be told of it, if anything.
+    pub fn packet(&mut self, packet: &Packet, direction: Direction, now: Instant) -> Option<Hit> {
+        let source = packet.source;
+        let allowed = || self.allowed.iter().any(|network| network.contains(source));
+        let judged = self.judge.packet(packet, direction, allowed, now);
+        let port = port(packet).filter(|_| direction == Direction::ToHost)?;
+        let mut hit = Hit { at: now, source, port, meaning: judged.meaning, passes: false };
+        match judged.meaning {
+            Meaning::Opened { door } => {
+                for door in [Some(door), judged.also].into_iter().flatten() {
+                    let open_for = self.policy.door(door).map(|d| d.open_for).unwrap_or_default();
+                    self.gate.grant(door, source, now, now.after(open_for));
+                }
+            }
+            Meaning::Guarded(door) => {
+                hit.passes = allowed() || self.gate.passes(door, source, now);
+            }
+            // Nothing that anybody sends as a knock.
+            Meaning::Nothing(Verdict::Conversation | Verdict::BadSource | Verdict::NotForHost) => {
+                return None;
+            }
+            _ => {}
+        }
+        let is_watched = self.watched.from.is_none_or(|from| from == source);
+        self.remember(hit, is_watched);
+        let tells = self.watched.from.is_some() || self.matters(&hit);
+        (is_watched && tells && self.is_of_door(&hit)).then_some(hit)
+    }
+
+    /// What has been seen.
+    pub const fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    fn remember(&mut self, hit: Hit, is_watched: bool) {
+        let matters = self.matters(&hit) || self.is_near(hit.port);
+        let evidence = &mut self.evidence;
+        if is_watched {
+            evidence.arrived = evidence.arrived.saturating_add(1);
+            if let Meaning::Opened { door } = hit.meaning
+                && self.watched.door.is_none_or(|wanted| wanted == door)
+            {
+                evidence.opened = evidence.opened.saturating_add(1);
+            }
+        }
+        if !matters {
+            return;
+        }
+        let others = evidence.others;
+        let room = if is_watched { evidence.hits.len().saturating_sub(others) } else { others };
+        if room >= MAX_HITS {
+            evidence.overflow = true;
+            return;
+        }
+        evidence.others = others.saturating_add(usize::from(!is_watched));
+        evidence.hits.push(hit);
+    }
+
+    /// Whether it says something where everybody is watched: scans are everyday.
+    fn matters(&self, hit: &Hit) -> bool {
+        match hit.meaning {
+            Meaning::Wrong | Meaning::Nothing(_) => self.is_knock(hit.port),
+            _ => true,
+        }
+    }
+
+    fn is_knock(&self, port: Port) -> bool {
+        self.doors().any(|(_, door)| door.sequence.contains(&port))
+    }
+
+    /// Whether a watched door has a knock with this number, of either protocol.
+    fn is_near(&self, port: Port) -> bool {
+        let mut knocks = self.doors().flat_map(|(_, door)| &door.sequence);
+        knocks.any(|knock| knock.number == port.number)
+    }
+
+    fn doors(&self) -> impl Iterator<Item = (DoorId, &'p portcullis_core::policy::Door)> {
+        let wanted = self.watched.door;
+        self.policy.doors().filter(move |(id, _)| wanted.is_none_or(|wanted| wanted == *id))
+    }
+
+    /// Whether it has to do with the watched door, if there is one: what loses an attempt has, and so
+    /// does what could be of any door.
+    fn is_of_door(&self, hit: &Hit) -> bool {
+        let Some(wanted) = self.watched.door else { return true };
+        match hit.meaning {
+            Meaning::Guarded(door) => door == wanted,
+            Meaning::Wrong | Meaning::Nothing(_) => true,
+            Meaning::Knock { door, .. }
+            | Meaning::Opened { door }
+            | Meaning::Repeated { door, .. }
+            | Meaning::Forgiven { door }
+            | Meaning::Late { door, .. }
+            | Meaning::Disordered { door, .. }
+            | Meaning::Lost { door, .. } => {
+                related(self.policy, wanted, door) || self.is_knock(hit.port)
+            }
+        }
+    }
+}
+
+/// Whether it is this door, or one whose knocks begin in the same way: until they part, a packet is
+/// said to be of the first of them.
+pub fn related(policy: &Policy, one: DoorId, other: DoorId) -> bool {
+    let first = |id| policy.door(id).and_then(|door| door.sequence.first());
+    one == other || first(one).is_some_and(|knock| first(other) == Some(knock))
+}
