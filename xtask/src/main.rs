@@ -5,6 +5,7 @@ mod fuzz;
 mod peers;
 mod run;
 mod test;
+mod tests;
 
 use std::process::ExitCode;
 

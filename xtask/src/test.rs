@@ -1,21 +1,25 @@
 //! `cargo xtask test`: everything that must hold.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::peers;
 use crate::run::{cargo, say, succeeds};
+use crate::tests;
 
 /// What was counted.
 #[derive(Debug, Default, Clone, Copy)]
-struct Count {
-    passed: u64,
-    failed: u64,
-    skipped: u64,
+pub struct Count {
+    /// Those that hold.
+    pub passed: u64,
+    /// Those that do not.
+    pub failed: u64,
+    /// Those that could not be run here.
+    pub skipped: u64,
 }
 
 impl Count {
-    fn check(&mut self, what: &str, command: &mut Command) {
+    /// Runs a program that must succeed.
+    pub fn check(&mut self, what: &str, command: &mut Command) {
         say(what);
         if succeeds(command) {
             self.passed += 1;
@@ -25,7 +29,8 @@ impl Count {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    /// What was counted elsewhere.
+    pub fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
@@ -54,7 +59,7 @@ pub fn run() -> bool {
     doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
     count.check("documentation", &mut doc);
     count.add(without_std());
-    count.add(tests());
+    count.add(tests::run());
     println!();
     println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped);
     if ci && count.skipped > 0 {
@@ -81,36 +86,4 @@ fn without_std() -> Count {
         .args(["--target", peers::TARGET_WITHOUT_STD, "--target-dir", "target/without-std"]);
     count.check(&what, &mut check);
     count
-}
-
-/// All tests of the workspace, with the closing lines of each counted.
-fn tests() -> Count {
-    say("tests");
-    let mut command = cargo();
-    command.args(["test", "--workspace", "--release", "--locked", "--no-fail-fast"]);
-    let Ok(mut child) = command.stdout(Stdio::piped()).spawn() else {
-        return Count { failed: 1, ..Count::default() };
-    };
-    let mut count = Count::default();
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            println!("{line}");
-            if let Some(closing) = line.strip_prefix("test result: ") {
-                count.passed += number_before(closing, " passed");
-                count.failed += number_before(closing, " failed");
-                count.skipped += number_before(closing, " ignored");
-            }
-        }
-    }
-    let succeeded = child.wait().is_ok_and(|status| status.success());
-    // A crash, or code that does not compile, leaves no closing line.
-    if !succeeded && count.failed == 0 {
-        count.failed = 1;
-    }
-    count
-}
-
-fn number_before(line: &str, word: &str) -> u64 {
-    let number = line.split(word).next().and_then(|before| before.rsplit(' ').next());
-    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }

@@ -1,0 +1,131 @@
+//! All tests of the workspace: built by cargo, and run several programs at a time.
+//!
+//! Most tests wait for something most of the time (a grant that ends, a daemon that starts), so that a
+//! machine that runs one program after the other stands idle. A few are about what the machine bears,
+//! and run alone.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::run::{cargo, say};
+use crate::test::Count;
+
+/// Those that send as fast as they can, or have to keep up with somebody who does.
+const ALONE: [&str; 5] = ["flood", "knockd_flood", "reloads", "sweeps", "kernel"];
+
+/// The longest of the others, which begin first, so that none is left over at the end.
+const LONGEST: [&str; 6] = ["coexist", "iptables", "gate", "live", "knockd_life", "nftables"];
+
+/// Programs at a time.
+const AT_A_TIME: usize = 2;
+
+/// A program with tests in it.
+struct Program {
+    name: String,
+    path: PathBuf,
+    /// Where cargo would run it.
+    folder: PathBuf,
+}
+
+/// Builds and runs them all, and those in the documentation.
+pub fn run() -> Count {
+    say("tests");
+    let mut count = Count::default();
+    let Some(programs) = build() else {
+        println!("FAILED: the tests cannot be built");
+        return Count { failed: 1, ..count };
+    };
+    let (alone, others): (Vec<_>, Vec<_>) =
+        programs.into_iter().partition(|program| ALONE.contains(&program.name.as_str()));
+    for (programs, workers) in [(alone, 1), (others, AT_A_TIME)] {
+        let queue = Mutex::new(VecDeque::from(programs));
+        let total = Mutex::new(&mut count);
+        thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    while let Some(program) = queue.lock().ok().and_then(|mut it| it.pop_front()) {
+                        let (counted, output) = run_one(&program);
+                        // Each program's output as a whole.
+                        if let Ok(mut total) = total.lock() {
+                            println!("{output}");
+                            total.add(counted);
+                        }
+                    }
+                });
+            }
+        });
+    }
+    count.check("examples in the documentation", cargo().args(ARGUMENTS).arg("--doc"));
+    count
+}
+
+const ARGUMENTS: [&str; 4] = ["test", "--workspace", "--release", "--locked"];
+
+/// The programs, the longest first.
+fn build() -> Option<Vec<Program>> {
+    let mut command = cargo();
+    command.args(ARGUMENTS).args(["--no-run", "--message-format", "json-render-diagnostics"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().ok()?;
+    let lines = BufReader::new(child.stdout.take()?).lines().map_while(Result::ok);
+    let mut programs: Vec<Program> = lines.filter_map(|line| program(&line)).collect();
+    if !child.wait().is_ok_and(|status| status.success()) || programs.is_empty() {
+        return None;
+    }
+    let place = |program: &Program| LONGEST.iter().position(|name| *name == program.name);
+    programs.sort_by_key(|program| place(program).unwrap_or(usize::MAX));
+    Some(programs)
+}
+
+/// What cargo says of a program with tests (`cargo help test`, "Artifact messages").
+fn program(line: &str) -> Option<Program> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    let is_test = message["profile"]["test"].as_bool() == Some(true);
+    let path = message["executable"].as_str().filter(|_| is_test)?;
+    let manifest = PathBuf::from(message["manifest_path"].as_str()?);
+    Some(Program {
+        name: message["target"]["name"].as_str()?.to_owned(),
+        path: path.into(),
+        folder: manifest.parent()?.to_owned(),
+    })
+}
+
+/// Runs one; what it counted, and what it said.
+fn run_one(program: &Program) -> (Count, String) {
+    let begun = Instant::now();
+    let output = Command::new(&program.path)
+        .current_dir(&program.folder)
+        .env("CARGO_MANIFEST_DIR", &program.folder)
+        .stdin(Stdio::null())
+        .output();
+    let mut count = Count::default();
+    let (text, succeeded) = match output {
+        Ok(output) => {
+            let said = [output.stdout, output.stderr].concat();
+            (String::from_utf8_lossy(&said).into_owned(), output.status.success())
+        }
+        Err(error) => (error.to_string(), false),
+    };
+    for closing in text.lines().filter_map(|line| line.strip_prefix("test result: ")) {
+        count.passed += number_before(closing, " passed");
+        count.failed += number_before(closing, " failed");
+        count.skipped += number_before(closing, " ignored");
+    }
+    // A crash leaves no closing line.
+    if !succeeded && count.failed == 0 {
+        count.failed = 1;
+    }
+    let took = begun.elapsed().as_secs();
+    (count, format!("--- {} ({took} s)\n{text}", program.name))
+}
+
+fn number_before(line: &str, word: &str) -> u64 {
+    let number = line.split(word).next().and_then(|before| before.rsplit(' ').next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
