@@ -375,7 +375,7 @@ WHEN                      ADDRESS    PORT    WHY
 /// Prints how fast a long capture is replayed, and how much memory that takes; asserts neither.
 fn a_long_capture() {
     let all = std::env::var_os("PORTCULLIS_REPLAY").is_some_and(|what| what == "all");
-    let packets = if all { 5_000_000 } else { 200_000 };
+    let packets: u32 = if all { 5_000_000 } else { 200_000 };
     let folder = folder();
     let capture = folder.path().join("long.pcap");
     let mut file = BufWriter::new(fs::File::create(&capture).unwrap());
