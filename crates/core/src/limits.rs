@@ -39,9 +39,13 @@ pub const MAX_ALLOWED_HOSTS: usize = 32;
 /// order of the answer, are not allowed.
 pub const MAX_ADDRESSES_PER_HOST: usize = 16;
 
-/// How often names are looked up. The C library does not tell how long an answer is good for, so this
-/// is the same for all.
+/// How long after it was looked up a name is looked up again, where no name server says how long its
+/// answer is good for.
 pub const HOST_REFRESH: Duration = Duration::from_secs(60);
+
+/// The shortest and the longest time where one does.
+pub const HOST_REFRESH_WITHIN: (Duration, Duration) =
+    (Duration::from_secs(30), Duration::from_secs(60 * 60));
 
 /// How long `apply` waits for names in all. Those that take longer keep the addresses that they had.
 pub const HOST_PATIENCE: Duration = Duration::from_secs(5);

@@ -24,7 +24,7 @@ use portcullis::lab::answer::Meaning;
 use portcullis::lab::packet::Packet;
 use portcullis::lab::service::{Echo, talk};
 use tempfile::TempDir;
-use world::{By, FAMILIES, PATIENCE, World, portcullis, write_config};
+use world::{By, FAMILIES, PATIENCE, World, write_config};
 
 const CONFIG: &str = r#"
 [gate]
@@ -243,7 +243,7 @@ fn apply_with_names() {
     let allowed: IpAddr = "100.64.7.1".parse().unwrap();
     assert!(gets_in(&world, allowed));
     hosts.write("");
-    let output = portcullis(&["apply", world.config.to_str().unwrap()]);
+    let output = world.run(&["apply", world.config.to_str().unwrap()]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
     assert!(said.contains("gone.example has no address"), "{said}");

@@ -18,7 +18,7 @@ use portcullis::lab::answer::Meaning;
 use portcullis::lab::packet::Packet;
 use portcullis::lab::service::{Echo, talk};
 use portcullis::lab::{Family, wait_until};
-use world::{By, FAMILIES, PATIENCE, RECOGNISERS, World, knock_packet, made_up, portcullis};
+use world::{By, FAMILIES, PATIENCE, RECOGNISERS, World, knock_packet, made_up};
 
 const CONFIG: &str = r#"
 [gate]
@@ -169,7 +169,7 @@ fn reload() {
         assert!(!reaches(&world, *source, 80));
     }
     let before = world.gate.bans().unwrap();
-    let output = portcullis(&["apply", world.config.to_str().unwrap()]);
+    let output = world.run(&["apply", world.config.to_str().unwrap()]);
     assert!(output.status.success(), "{output:?}");
     assert!(sources.iter().all(|source| !reaches(&world, *source, 80)));
     let after = world.gate.bans().unwrap();

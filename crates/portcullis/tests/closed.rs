@@ -195,7 +195,9 @@ fn connections_from_before(refuse: &str, family: Family) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("portcullis.toml");
     world::write_config(&path, &config_with(refuse).replace("RECOGNISER", "kernel"));
-    let output = portcullis(&["apply", path.to_str().unwrap()]);
+    let state = folder.path().join("state");
+    let state = state.to_str().unwrap();
+    let output = portcullis(&["apply", path.to_str().unwrap(), "--state-dir", state]);
     assert!(output.status.success(), "{output:?}");
     for (stream, port) in before.iter_mut().zip(ports) {
         assert!(talk(stream, b"still here", PATIENCE).unwrap(), "port {port}");
@@ -306,14 +308,14 @@ fn nft_before(family: Family) -> World {
     let reaches = |port| world.client.connect(from, to(port), WAIT).is_ok();
     assert_eq!([22, 80, 8080].map(reaches), [false, true, false]);
     // Loading anew, opening and removing leave it alone.
-    let output = portcullis(&["apply", world.config.to_str().unwrap()]);
+    let output = world.run(&["apply", world.config.to_str().unwrap()]);
     assert!(output.status.success(), "{output:?}");
     world.knock(from, &["tcp/1009", "tcp/4001", "udp/2003"]);
     assert!(wait_until(Instant::now() + PATIENCE, || world.open_for(from).contains("ssh")));
     assert!(world.client.connect(from, to(22), WAIT).is_err(), "theirs drops it");
     nft("add rule inet filter input tcp dport 22 accept");
     assert!(world.client.connect(from, to(22), WAIT).is_ok());
-    assert!(portcullis(&["remove"]).status.success());
+    assert!(world.run(&["remove"]).status.success());
     nft("flush chain inet filter input; add rule inet filter input ct state established,related accept;
          add rule inet filter input tcp dport { 80, 8080 } accept");
     assert_eq!(nft("list table inet filter"), others);

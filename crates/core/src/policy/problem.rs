@@ -146,11 +146,9 @@ impl Problem {
             Self::TooManyAllowed { .. } => {
                 format!("at most {}; name whole networks", limits::MAX_ALLOWED)
             }
-            Self::TooManyHosts { .. } => format!(
-                "at most {}: each is looked up every {}",
-                limits::MAX_ALLOWED_HOSTS,
-                Seconds(limits::HOST_REFRESH)
-            ),
+            Self::TooManyHosts { .. } => {
+                format!("at most {}: each is looked up again and again", limits::MAX_ALLOWED_HOSTS)
+            }
             Self::AllowsEveryone => "a gate that lets everyone in is none; name a network".into(),
             Self::AllowedElsewhere => {
                 "remove it, or name the interface in `interfaces` too: the gate does not stand there"

@@ -63,7 +63,7 @@ pub const KEYS: [Key; 18] = [
         "as `[\"203.0.113.7\", \"2001:db8::/32\", \"iface:wg0\", \"admin.example.org\"]`",
         "none",
         "who needs no knock: addresses, networks, `iface:NAME`, and names of hosts, which `run` looks up \
-         every minute (`apply` once)",
+         again when their time to live is over (`apply` once)",
     ),
     key(
         "gate",

@@ -1,15 +1,17 @@
 //! The process that looks up the names in the allow-list: a resolver reads what strangers send, so it
 //! is neither the keeper, which must not wait for it either, nor able to do anything else.
 //!
-//! Its keeper sends it the names, in one packet; it looks each of them up at once, and again every
-//! [`HOST_REFRESH`](limits::HOST_REFRESH), one after the other, and sends one packet for each that it has
-//! found. A name that is not found has no packet: the keeper keeps what it knows.
+//! Its keeper sends it the names, in one packet; it looks each of them up at once, and again when its
+//! [`lifetime`] is over, one after the other, and sends one packet for each that it has found. A name that
+//! is not found has no packet: the keeper keeps what it knows.
 //!
 //! ```text
 //!  names:   0 version  1..4 zero  4..8 epoch  8.. names, each with a newline behind it
 //!  answer:  0 version  1 count    2..4 which name, from 0   4..8 epoch
 //!           8.. count times: family (4, 6), 16 bytes of address
 //! ```
+
+mod lifetime;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,6 +24,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_core::limits;
 use portcullis_core::policy::HostName;
 
+use self::lifetime::lifetime;
 use super::message::{self, Epoch};
 use super::{may_have_grants, parts};
 use crate::exit::{Exit, Failure, Outcome};
@@ -182,27 +185,31 @@ fn give_up_everything() -> io::Result<()> {
 }
 
 fn serve(keeper: &OwnedFd) -> Result<(), Errno> {
-    let mut question = Question { epoch: 0, names: Vec::new() };
-    let mut due: Option<Instant> = None;
+    let mut epoch = 0;
+    // Each with when it is due.
+    let mut names: Vec<(HostName, Instant)> = Vec::new();
     loop {
-        let wait = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let first = names.iter().map(|(_, due)| *due).min();
+        let wait = first.map(|due| due.saturating_duration_since(Instant::now()));
         if heard(keeper, wait)? {
-            let Some(new) = hear(keeper)? else { return Ok(()) };
-            question = new;
+            let Some(question) = hear(keeper)? else { return Ok(()) };
+            let now = Instant::now();
+            epoch = question.epoch;
+            names = question.names.into_iter().map(|name| (name, now)).collect();
         }
-        // Those that the new question has come between are asked again at once.
-        if question.names.is_empty() {
-            due = None;
-            continue;
-        }
-        due = Some(Instant::now() + limits::HOST_REFRESH);
-        for (index, name) in question.names.iter().enumerate() {
-            if let Ok(addresses) = look_up(name) {
-                let answer = Answer { epoch: question.epoch, index, addresses };
-                message::send(keeper.as_fd(), &answer.encode().ok_or(Errno::EPROTO)?, true)?;
+        for (index, (name, due)) in names.iter_mut().enumerate() {
+            if *due > Instant::now() {
+                continue;
             }
+            *due = Instant::now() + limits::HOST_REFRESH;
+            if let Ok(addresses) = look_up(name) {
+                let lives = Instant::now();
+                let answer = Answer { epoch, index, addresses: addresses.clone() };
+                message::send(keeper.as_fd(), &answer.encode().ok_or(Errno::EPROTO)?, true)?;
+                *due = lives + lifetime(name, &addresses);
+            }
+            // A new question does not wait for the rest.
             if heard(keeper, Some(Duration::ZERO))? {
-                due = Some(Instant::now());
                 break;
             }
         }

@@ -98,7 +98,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "too-many-hosts",
         title: "There are too many names to look up",
-        why: "Each is looked up every minute, one after the other; a name server that is slow to answer would \
+        why: "Each is looked up again and again, one after the other; a name server that is slow to answer would \
               keep all the others waiting.",
         remedy: "Name at most 32, and addresses or networks for the others.",
         example: Made("in a list of 33 names to allow", || {
