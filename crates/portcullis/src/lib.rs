@@ -13,6 +13,7 @@
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`netlink`] | the kernel, spoken to directly: nf_tables and rtnetlink |
+//! | [`picture`] | configurations, and what becomes of packets, as SVG |
 //! | [`runner`] | start and stop commands: one scheduler, and the pending stops on disk |
 //! | [`sys`] | all the `unsafe` there is |
 //! | [`exit`] | exit codes and failures, decided in one place |
@@ -31,6 +32,7 @@ pub mod iptables;
 pub mod knockd;
 pub mod lab;
 pub mod netlink;
+pub mod picture;
 mod proc;
 pub mod runner;
 pub mod sys;
