@@ -60,6 +60,11 @@ fn column_at(column: usize) -> f64 {
     START + column as f64 * PITCH
 }
 
+/// How large the circle there is. The start is no stage.
+fn radius_at(at: Place) -> f64 {
+    if at.column == 0 { RADIUS - 4.0 } else { RADIUS }
+}
+
 struct Drawing<'a> {
     sheet: &'a mut Sheet,
     policy: &'a Policy,
@@ -117,6 +122,11 @@ impl Drawing<'_> {
         self.top(row) + MIDDLE
     }
 
+    /// The lower edge of a circle.
+    fn below(&self, at: Place) -> f64 {
+        self.middle(at.row) + radius_at(at)
+    }
+
     /// Between this row and the next one.
     fn gutter(&self, row: usize) -> f64 {
         self.top(row.saturating_add(1)) - GAP / 2.0
@@ -134,29 +144,30 @@ impl Drawing<'_> {
         let (points, look) = match link {
             Link::Along(from, end) => {
                 let (x, y, look) = self.end(end);
-                (vec![(column_at(from.column), y), (x, y)], look)
+                (vec![(column_at(from.column) + radius_at(from), y), (x, y)], look)
             }
             Link::Down(from, end) => {
                 let (x, y, look) = self.end(end);
                 let trunk = column_at(from.column);
-                (vec![(trunk, self.middle(from.row)), (trunk, y), (x, y)], look)
+                (vec![(trunk, self.below(from)), (trunk, y), (x, y)], look)
             }
             Link::Drop(from, trunk, end) => {
                 let (x, y, look) = self.end(end);
                 let (out, trunk) = (column_at(from.column), column_at(trunk));
-                let below = self.gutter(from.row);
-                let middle = self.middle(from.row);
-                (vec![(out, middle), (out, below), (trunk, below), (trunk, y), (x, y)], look)
+                let gutter = self.gutter(from.row);
+                let start = (out, self.below(from));
+                (vec![start, (out, gutter), (trunk, gutter), (trunk, y), (x, y)], look)
             }
             Link::Wrap(from, to) => {
                 let (x, y, look) = self.end(End::Stage(to));
-                let out = column_at(from.column) + RADIUS + 16.0;
+                let edge = column_at(from.column) + RADIUS;
+                let out = edge + 16.0;
                 // Beside the trunk that may stand in the column before.
                 let down = column_at(to.column) - PITCH + 8.0;
-                let below = self.gutter(from.row);
+                let gutter = self.gutter(from.row);
                 let middle = self.middle(from.row);
-                let start = (column_at(from.column), middle);
-                (vec![start, (out, middle), (out, below), (down, below), (down, y), (x, y)], look)
+                let start = (edge, middle);
+                (vec![start, (out, middle), (out, gutter), (down, gutter), (down, y), (x, y)], look)
             }
         };
         self.sheet.line(&points, look, true);

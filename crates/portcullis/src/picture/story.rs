@@ -168,7 +168,7 @@ fn step(sheet: &mut Sheet, event: &Event, top: f64) -> f64 {
     let mut y = sheet.wrapped((x, top), wide, (HEADING, Look::Strong), &event.sent);
     if let Some(spare) = event.spare {
         let text = format!("{} were left", left(spare));
-        let beside = x + width(&event.sent, HEADING) + 12.0;
+        let beside = x + width(&plain(&event.sent), HEADING) + 12.0;
         if beside + width(&text, SMALL) <= x + wide {
             sheet.text(beside, top + HEADING, SMALL, Look::Quiet, &text);
         } else {
