@@ -134,11 +134,9 @@ pub(super) fn rows(policy: &Policy) -> Vec<Row> {
     let counts = format!("counts; {otherwise}");
     row("a knock", knocks, Look::Knock, &counts);
     let wrong = "a bare SYN or a datagram, while its sender is at some stage".to_owned();
-    let loses = if closed {
-        format!("ends the attempt; {otherwise}")
-    } else {
-        "ends the attempt; goes on".to_owned()
-    };
+    let forgives = policy.doors.iter().any(|door| door.tolerate > 0);
+    let lost = if forgives { "ends the attempt, or is forgiven" } else { "ends the attempt" };
+    let loses = format!("{lost}; {}", if closed { otherwise } else { "goes on" });
     row("to any other port", wrong, Look::Bad, &loses);
     if closed {
         let pings = limits::PINGS_PER_SECOND;
