@@ -72,7 +72,7 @@ fn draw_row(sheet: &mut Sheet, row: &Row, spine: f64, right: f64, top: f64) -> (
         _ => Look::Strong,
     };
     sheet.area(Area { x: right, y: top, width: pill, height }, row.look);
-    let mut line = top + 3.0;
+    let mut line = top + 4.0;
     for text in answer {
         line = sheet.wrapped((right + INSIDE, line), pill, (USUAL, on), &text);
     }

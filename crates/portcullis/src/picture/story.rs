@@ -219,7 +219,7 @@ fn pips(sheet: &mut Sheet, attempt: &Attempt, at: (f64, f64), wide: f64) -> f64 
     }
     y += 12.0;
     if attempt.stage >= attempt.knocks {
-        return y;
+        return y + 4.0;
     }
     let left = format!("{} left for the next", left(attempt.left));
     bar(sheet, (x, y), wide, (attempt.left, attempt.whole), (&left, Look::FullKnock))
@@ -280,7 +280,7 @@ fn way(sheet: &mut Sheet, event: &Event, top: f64) -> f64 {
     let height = lines.len() as f64 * leading(USUAL) + 8.0;
     sheet.area(Area { x, y, width: longest + 24.0, height }, look);
     for (line, number) in lines.iter().zip(0u32..) {
-        let top = y + 3.0 + f64::from(number) * leading(USUAL);
+        let top = y + 4.0 + f64::from(number) * leading(USUAL);
         sheet.text(x + 12.0, top + USUAL, USUAL, on, line);
     }
     y + height
