@@ -9,8 +9,8 @@
 //! | `tree` | the sequences of all doors as one tree, and where on a grid its stages stand |
 //! | `doors` | draws that tree, with a card for each door |
 //! | `gate` | what becomes of every packet, question by question |
-//! | [`overview`] | the picture of a configuration: doors, then gate |
-//! | [`story`] | the picture of packets: the stages they lead to, and their way through the rules |
+//! | [`mod@overview`] | the picture of a configuration: doors, then gate |
+//! | [`mod@story`] | the picture of packets: the stages they lead to, and their way through the rules |
 //!
 //! All of it is pure: a policy or a story becomes a [`Picture`](layout::Picture), which is data, and that becomes
 //! text. No font is asked for how wide it is; all text is monospaced and measured generously, so nothing overlaps and
