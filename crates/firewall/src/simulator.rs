@@ -224,6 +224,13 @@ impl<'a> Simulator<'a> {
         (now < element.until).then_some(element.data.as_ref())
     }
 
+    /// How long a living element of a dynamic set still lives.
+    pub fn left(&self, set: &str, key: &[Value], now: Instant) -> Option<Duration> {
+        let key: Vec<Key> = key.iter().map(Key::from).collect();
+        let element = self.dynamic.get(set)?.get(&key)?;
+        (now < element.until).then(|| element.until.since(now))
+    }
+
     /// Sends a packet through the chains of the input hook.
     pub fn receive(&mut self, packet: &Packet, now: Instant) -> Trace<'a> {
         let ruleset = self.ruleset;

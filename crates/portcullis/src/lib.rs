@@ -14,6 +14,7 @@
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`netlink`] | the kernel, spoken to directly: nf_tables and rtnetlink |
 //! | [`replay`](mod@replay) | what the doors would have made of a capture |
+//! | [`picture`] | configurations, and what becomes of packets, as SVG |
 //! | [`runner`] | start and stop commands: one scheduler, and the pending stops on disk |
 //! | [`sys`] | all the `unsafe` there is |
 //! | [`trace`](mod@trace) | what packets mean to the doors as they arrive, and why one does not open |
@@ -35,6 +36,7 @@ pub mod knockd;
 pub mod lab;
 pub mod manual;
 pub mod netlink;
+pub mod picture;
 mod proc;
 pub mod replay;
 pub mod runner;

@@ -84,10 +84,23 @@ impl<'a> Simulator<'a> {
 
     /// Whether this address is in a set, or came into a list of `recent` at most so long ago.
     pub fn has(&self, list: &str, source: IpAddr, time: Duration, now: Instant) -> bool {
-        match self.sets.get(list) {
-            Some(set) => set.get(&source).is_some_and(|&last| now <= last),
-            None => self.came(list, source).is_some_and(|came| now <= came.after(time)),
-        }
+        self.left(list, source, time, now).is_some()
+    }
+
+    /// How long it still is, or will have come at most so long ago.
+    pub fn left(
+        &self,
+        list: &str,
+        source: IpAddr,
+        time: Duration,
+        now: Instant,
+    ) -> Option<Duration> {
+        let last = match self.sets.get(list) {
+            Some(set) => *set.get(&source)?,
+            None => self.came(list, source)?.after(time),
+        };
+        // It still is at its last moment.
+        (now <= last).then(|| last.after(Duration::from_nanos(1)).since(now))
     }
 
     /// Sends a packet through the chains.

@@ -1,6 +1,6 @@
 //! `portcullis explain` with the back ends of iptables: the same, by their simulator.
 
-use std::io::{self, Write};
+use std::time::Duration;
 
 use portcullis_core::automaton::{Automaton, State};
 use portcullis_core::policy::{Door, Policy, Recogniser};
@@ -10,12 +10,18 @@ use portcullis_firewall::iptables::simulator::{Simulator, Trace};
 use portcullis_firewall::iptables::{Family, Filter, Match, Matcher, Target};
 use portcullis_firewall::simulator::Fate;
 
-use super::explain::{Args, GAP, dress};
-use super::explain_packet::{Item, Sent};
-use crate::exit::{Exit, Failure, Outcome};
+use super::explain::{Args, dress};
+use super::explain_packet::{self, Item, Sent};
+use crate::exit::Failure;
+use crate::picture::story::{Attempt, Event, Met, Open};
 
 /// Tells what becomes of these packets.
-pub fn run(args: &Args, items: &[Item], policy: &Policy, matcher: Matcher) -> Outcome {
+pub fn tell(
+    args: &Args,
+    items: &[Item],
+    policy: &Policy,
+    matcher: Matcher,
+) -> Result<Vec<Event>, Failure> {
     let conflict = |_| Failure::could_not("the doors cannot be told apart");
     let family = if args.from.is_ipv4() { Family::V4 } else { Family::V6 };
     let filter = compile(policy, matcher, family, Generation::default()).map_err(conflict)?;
@@ -25,15 +31,9 @@ pub fn run(args: &Args, items: &[Item], policy: &Policy, matcher: Matcher) -> Ou
         automaton: Automaton::build(policy.doors_seen_by(Recogniser::Kernel)).map_err(conflict)?,
         simulator: Simulator::new(std::slice::from_ref(&filter)),
         filter: &filter,
-        now: Instant::from_millis(1_000),
+        now: Instant::ORIGIN,
     };
-    let mut out = anstream::stdout().lock();
-    match story.tell(items, &mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::could_not(format!("cannot write: {error}")))
-        }
-        _ => Ok(Exit::Done),
-    }
+    Ok(explain_packet::tell(items, |sent, now| story.packet(sent, now)))
 }
 
 struct Story<'a> {
@@ -46,55 +46,72 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    fn tell(&mut self, items: &[Item], out: &mut impl Write) -> io::Result<()> {
-        let start = self.now;
-        let mut paused = true;
-        for item in items {
-            match item {
-                Item::Pause(duration) => {
-                    self.now = self.now.after(*duration);
-                    paused = true;
-                }
-                Item::Packet(sent) => {
-                    if !std::mem::take(&mut paused) {
-                        self.now = self.now.after(GAP);
-                    }
-                    let time = self.now.since(start).as_secs_f64();
-                    writeln!(out, "{time:>7.1}s  {sent} from {}", self.args.from)?;
-                    self.packet(*sent, out)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn packet(&mut self, sent: Sent, out: &mut impl Write) -> io::Result<()> {
+    fn packet(&mut self, sent: Sent, now: Instant) -> Event {
+        self.now = now;
         let packet = dress(self.args, self.policy, sent);
         let before = self.stage().is_some();
         let trace = self.simulator.receive(&packet, self.now);
-        for step in trace.steps.iter().filter(|step| step.matched || self.args.rules) {
-            let mark = if step.matched { '*' } else { '-' };
-            let text = self.filter.rule_text(step.rule);
-            writeln!(out, "          {mark} {:<20} {text}", step.chain)?;
-        }
-        if let Some(line) = self.progress(&trace, before) {
-            writeln!(out, "          => {line}")?;
-        }
+        let met = trace.steps.iter().map(|step| Met {
+            chain: step.chain.to_owned(),
+            number: step.index.saturating_add(1),
+            text: self.filter.rule_text(step.rule),
+            matched: step.matched,
+            shown: step.matched || self.args.rules,
+        });
         let fate = match trace.fate {
-            Fate::Passed => "it goes on to the other rules of INPUT".to_owned(),
-            Fate::Dropped => "dropped without an answer".to_owned(),
-            Fate::Refused(_) | Fate::AnsweredAsClosed => "refused".to_owned(),
+            Fate::Passed => "it goes on to the other rules of INPUT",
+            Fate::Dropped => "dropped without an answer",
+            Fate::Refused(_) | Fate::AnsweredAsClosed => "refused",
         };
-        writeln!(out, "          => {fate}")
+        Event {
+            time: Duration::ZERO,
+            sent: sent.to_string(),
+            spare: None,
+            lost: false,
+            met: met.collect(),
+            means: self.progress(&trace, before).into_iter().collect(),
+            fate: fate.to_owned(),
+            passes: trace.fate == Fate::Passed,
+            attempts: self.attempt(&trace).into_iter().collect(),
+            open: self.open(),
+        }
+    }
+
+    /// How far the sender has come.
+    fn attempt(&self, trace: &Trace<'_>) -> Option<Attempt> {
+        let (door, stage, left) = match self.opened(trace) {
+            Some(door) => (door, door.sequence.len(), door.step_timeout),
+            None => {
+                let state = self.stage()?;
+                let (list, time) = (self.list(state), state.step_timeout);
+                let left = self.simulator.left(&list, self.args.from, time, self.now)?;
+                (self.policy.door(state.door)?, state.stage.into(), left)
+            }
+        };
+        let (knocks, whole) = (door.sequence.len(), door.step_timeout);
+        Some(Attempt { who: None, door: door.name.to_string(), stage, knocks, left, whole })
+    }
+
+    fn open(&self) -> Vec<Open> {
+        let open = self.policy.doors.iter().filter_map(|door| {
+            let (list, whole) = (grant_list(self.filter.family, &door.name), door.open_for);
+            let left = self.simulator.left(&list, self.args.from, whole, self.now)?;
+            Some(Open { door: door.name.to_string(), left, whole })
+        });
+        open.collect()
+    }
+
+    /// The list of a stage.
+    fn list(&self, state: &State) -> String {
+        stage_list(self.filter.family, Generation::default(), state.door, state.stage)
     }
 
     /// The state of the sender that has a list.
     fn stage(&self) -> Option<&State> {
         let states = self.automaton.states().map(|(_, state)| state);
         states.into_iter().find(|state| {
-            let list =
-                stage_list(self.filter.family, Generation::default(), state.door, state.stage);
-            self.simulator.has(&list, self.args.from, state.step_timeout, self.now)
+            let (list, time) = (self.list(state), state.step_timeout);
+            self.simulator.has(&list, self.args.from, time, self.now)
         })
     }
 

@@ -4,8 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
+use portcullis_core::time::Instant;
+use portcullis_firewall::simulator::Payload;
 
 use crate::config;
+use crate::picture::story::{Attempt, Event, Open, left};
 
 /// A word of the story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,88 @@ impl Item {
             None => None,
         };
         Ok(Self::Packet(Sent::Port { port, flags }))
+    }
+}
+
+/// Time between packets, unless a `+DURATION` stands between them.
+const GAP: Duration = Duration::from_millis(100);
+
+/// Goes through the story: `packet` says what becomes of one that arrives at this moment. What ran
+/// out before it came is said too.
+pub fn tell(items: &[Item], mut packet: impl FnMut(Sent, Instant) -> Event) -> Vec<Event> {
+    let start = Instant::from_millis(1_000);
+    let (mut now, mut paused) = (start, true);
+    let mut events: Vec<Event> = Vec::new();
+    let mut since = Duration::ZERO;
+    for item in items {
+        match item {
+            Item::Pause(duration) => {
+                now = now.after(*duration);
+                since = since.saturating_add(*duration);
+                paused = true;
+            }
+            Item::Packet(sent) => {
+                if !std::mem::take(&mut paused) {
+                    now = now.after(GAP);
+                    since = since.saturating_add(GAP);
+                }
+                let mut event = packet(*sent, now);
+                event.time = now.since(start);
+                if let Some(last) = events.last() {
+                    let begun = || last.attempts.iter().filter(|it| it.stage < it.knocks);
+                    event.lost = event.attempts.is_empty() && begun().next().is_some();
+                    let spare = begun().filter_map(|it| it.left.checked_sub(since));
+                    event.spare = spare.min().filter(|spare| !spare.is_zero());
+                    let mut means = ran_out(&last.attempts, &last.open, since);
+                    means.append(&mut event.means);
+                    event.means = means;
+                }
+                events.push(event);
+                since = Duration::ZERO;
+            }
+        }
+    }
+    events
+}
+
+/// What has run out in so much time.
+fn ran_out(attempts: &[Attempt], open: &[Open], since: Duration) -> Vec<String> {
+    let mut lines = Vec::new();
+    for attempt in attempts.iter().filter(|attempt| attempt.stage < attempt.knocks) {
+        if let Some(late) = since.checked_sub(attempt.left) {
+            let who = attempt.who.map(|who| format!("{who}: ")).unwrap_or_default();
+            let late = left(late);
+            lines.push(format!(
+                "{who}too late by {late}: the attempt at door {} is lost",
+                attempt.door
+            ));
+        }
+    }
+    for open in open {
+        if let Some(ago) = since.checked_sub(open.left) {
+            lines.push(format!("door {} closed {} ago", open.door, left(ago)));
+        }
+    }
+    lines
+}
+
+impl Sent {
+    /// As the rules see it.
+    pub fn payload(self, four: bool) -> Payload {
+        const SOURCE_PORT: u16 = 40_000;
+        match self {
+            Self::Port { port, flags } => match port.protocol {
+                Protocol::Tcp => Payload::Tcp {
+                    source_port: SOURCE_PORT,
+                    destination_port: port.number.get(),
+                    flags: flags.unwrap_or(0x02),
+                },
+                Protocol::Udp => {
+                    Payload::Udp { source_port: SOURCE_PORT, destination_port: port.number.get() }
+                }
+            },
+            Self::Icmp => Payload::Icmp { kind: if four { 8 } else { 128 } },
+        }
     }
 }
 

@@ -276,6 +276,7 @@ pub fn other_commands(variant: Variant) {
             "door ssh opens for 203.0.113.7 for 30s",
             on,
             on,
+            "door ssh closed 1.1s ago",
             "refused",
         ];
         assert_eq!(said, expected);

@@ -1,0 +1,33 @@
+//! Pictures of configurations and of what becomes of packets, as SVG.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`layout`] | what a picture is made of: texts, lines and boxes, each at its place |
+//! | [`text`] | how wide a text is, where it may be broken, and which characters it may have |
+//! | [`svg`] | a layout as text |
+//! | `sheet` | a layout that grows downwards |
+//! | `tree` | the sequences of all doors as one tree, and where on a grid its stages stand |
+//! | `doors` | draws that tree, with a card for each door |
+//! | `gate` | what becomes of every packet, question by question |
+//! | [`mod@overview`] | the picture of a configuration: doors, then gate |
+//! | [`mod@story`] | the picture of packets: the stages they lead to, and their way through the rules |
+//!
+//! All of it is pure: a policy or a story becomes a [`Picture`](layout::Picture), which is data, and that becomes
+//! text. No font is asked for how wide it is; all text is monospaced and measured generously, so nothing overlaps and
+//! nothing is cut wherever it is shown. Tests look for both in the pictures of random policies.
+
+mod doors;
+mod gate;
+pub mod layout;
+pub mod overview;
+mod sheet;
+pub mod story;
+pub mod svg;
+pub mod text;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub use overview::overview;
+pub use story::story;
