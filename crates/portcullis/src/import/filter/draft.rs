@@ -104,6 +104,15 @@ pub struct Wanted {
     pub open_for: Option<Duration>,
 }
 
+/// Sequences that are printed where everybody reads them.
+const PUBLISHED: [(&[u16], &str); 5] = [
+    (&[1000], "an article on knocking with iptables"),
+    (&[100, 300, 200], "the article on iplock"),
+    (&[123, 234, 345, 456], "the wiki of nftables"),
+    (&[8881, 7777, 9991], "the wiki of Arch Linux"),
+    (&[1111, 2222, 3333], "a tutorial on knocking with iptables"),
+];
+
 /// Where ports that nobody can guess come from.
 pub type Dice<'a> = &'a mut dyn FnMut() -> Option<u64>;
 
@@ -224,11 +233,29 @@ impl Draft {
         for index in 0..self.doors.len() {
             self.strengthen(index, dice);
         }
+        self.published();
         // What is left is of a kind that no sequence helps.
         for finding in errors(&self.policy()) {
             let message = finding.problem.to_string();
             let said = Said::hand(At::default(), format!("the check will refuse this: {message}"));
             self.say(said.hint(finding.problem.hint()));
+        }
+    }
+
+    /// Ports that everybody has read of, in whatever order.
+    fn published(&mut self) {
+        for sketch in &self.doors {
+            let numbers: BTreeSet<u16> =
+                sketch.door.sequence.iter().map(|port| port.number.get()).collect();
+            let known = PUBLISHED
+                .iter()
+                .find(|(ports, _)| ports.iter().copied().collect::<BTreeSet<_>>() == numbers);
+            if let Some((_, place)) = known {
+                let name = &sketch.door.name;
+                let message = format!("the knocks of door `{name}` are printed in {place}");
+                let hint = "whoever looks for doors tries these first: choose your own";
+                self.said.push(Said::hand(sketch.at, message).hint(hint));
+            }
         }
     }
 

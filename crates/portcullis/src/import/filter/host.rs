@@ -254,7 +254,7 @@ impl Host<'_> {
             }
             _ => {
                 let harmless = asks.states == ["invalid"];
-                let why = "the gate refuses nobody who may come in otherwise";
+                let why = "the gate has no rules for who is refused in any case";
                 self.draft.leave(rule, why, !harmless);
             }
         }

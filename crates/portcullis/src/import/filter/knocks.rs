@@ -10,7 +10,6 @@ use portcullis_core::strength::monotone;
 
 use super::draft::{Draft, Said, Wanted};
 use super::{At, Does, Rule, Verdict};
-use crate::import::advice;
 
 /// For which family the rules are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,25 +17,6 @@ pub enum Families {
     Four,
     Six,
     Both,
-}
-
-/// Sequences that are printed where everybody reads them.
-const PUBLISHED: [(&[u16], &str); 5] = [
-    (&[1000], "an article on knocking with iptables"),
-    (&[100, 300, 200], "the article on iplock"),
-    (&[123, 234, 345, 456], "the wiki of nftables"),
-    (&[8881, 7777, 9991], "the wiki of Arch Linux"),
-    (&[1111, 2222, 3333], "a tutorial on knocking with iptables"),
-];
-
-/// Says it if this sequence is one that everybody knows.
-pub fn published(sequence: &[Port], at: At, draft: &mut Draft) {
-    let numbers: Vec<_> = sequence.iter().map(|port| port.number.get()).collect();
-    if let Some((_, place)) = PUBLISHED.iter().find(|(known, _)| *known == numbers) {
-        let message = format!("the knocks {} are printed in {place}", advice::sequence(sequence));
-        let hint = "whoever looks for doors tries these first: choose your own";
-        draft.say(Said::hole(at, message).hint(hint));
-    }
 }
 
 /// Adds the doors that these rules are, and says what holes they have. Returns for each rule whether it
@@ -149,10 +129,8 @@ fn door(
     weak(&sequence, &steps, rules, draft);
     family(rules, accept, &guards, families, draft);
     if steps.iter().any(|(_, rule)| rule.asks.lists.iter().any(|list| list.recent)) {
-        let message = "`recent` keeps 100 addresses: as many forged ones push every knocker out";
-        draft.say(Said::hole(accept.at, message));
+        flooded(accept.at, draft);
     }
-    published(&sequence, accept.at, draft);
     conditions(accept, draft);
     draft.add(Wanted { name: None, at: accept.at, guards, sequence, step_timeout, open_for });
 }
@@ -189,8 +167,14 @@ fn knock(rule: &Rule, list: &str, number: usize, sequence: &mut Vec<Port>, draft
     sequence.push(*port);
 }
 
+/// That lists of `recent` are short.
+pub fn flooded(at: At, draft: &mut Draft) {
+    let message = "`recent` keeps 100 addresses: as many forged ones push every knocker out";
+    draft.say(Said::hole(at, message).hint("here nobody can be pushed out of a million places"));
+}
+
 /// What a rule of a door asks beside that, which no door asks.
-fn conditions(rule: &Rule, draft: &mut Draft) {
+pub fn conditions(rule: &Rule, draft: &mut Draft) {
     let asks = &rule.asks;
     for (what, values) in
         [("interface", &asks.interfaces), ("source", &asks.sources), ("condition", &asks.others)]
@@ -205,18 +189,7 @@ fn conditions(rule: &Rule, draft: &mut Draft) {
 }
 
 fn weak(sequence: &[Port], steps: &[(&str, &Rule)], rules: &[Rule], draft: &mut Draft) {
-    let at = steps.first().map(|(_, rule)| rule.at).unwrap_or_default();
-    if let [port] = sequence {
-        let message =
-            format!("one knock is no secret: any scan that touches {port} opens the door");
-        draft.say(Said::hole(at, message));
-    } else if let Some(rising) = monotone(sequence) {
-        let message = format!(
-            "the knocks are sequential, they only {}: one scan of the ports opens the door",
-            if rising { "rise" } else { "fall" }
-        );
-        draft.say(Said::hole(at, message));
-    }
+    easy(sequence, steps.first().map(|(_, rule)| rule.at).unwrap_or_default(), draft);
     let stages = steps.split_last().map(|(_, stages)| stages).unwrap_or_default();
     let resets = |list: &str| {
         rules.iter().any(|rule| {
@@ -228,6 +201,21 @@ fn weak(sequence: &[Port], steps: &[(&str, &Rule)], rules: &[Rule], draft: &mut 
         let message =
             "a wrong port between the knocks is forgiven: a few scans in any order open the door";
         draft.say(Said::hole(rule.at, message).hint("here a wrong port ends the attempt"));
+    }
+}
+
+/// Whether any scan of the ports opens a door with these knocks.
+pub fn easy(sequence: &[Port], at: At, draft: &mut Draft) {
+    if let [port] = sequence {
+        let message =
+            format!("one knock is no secret: any scan that touches {port} opens the door");
+        draft.say(Said::hole(at, message));
+    } else if let Some(rising) = monotone(sequence) {
+        let message = format!(
+            "the knocks are sequential, they only {}: one scan of the ports opens the door",
+            if rising { "rise" } else { "fall" }
+        );
+        draft.say(Said::hole(at, message));
     }
 }
 

@@ -72,7 +72,7 @@ pub fn read(files: &[(String, String)], draft: &mut Draft) {
 type Public = (Port, At, Option<String>);
 
 fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mut Draft) {
-    let mut filter = true;
+    let (mut filter, mut said_dashes) = (true, false);
     let mut start = 0usize;
     for line in text.split_inclusive('\n') {
         let offset = start;
@@ -133,8 +133,8 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
                 }
             }
         }
-        if dashed {
-            let message = "a typographic dash is read as the hyphen that it was";
+        if dashed && !std::mem::replace(&mut said_dashes, true) {
+            let message = "typographic dashes are read as the hyphens that they were";
             draft.say(Said::note(at, message));
         }
         let name = if six { "ip6tables" } else { "iptables" };
