@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use crate::run::{root, say, succeeds};
 
-const TARGETS: [&str; 4] = ["packet", "config", "knockd_conf", "knockd_knocks"];
+const TARGETS: [&str; 5] = ["packet", "config", "knockd_conf", "knockd_knocks", "import_rules"];
 
 /// Runs each target for so many seconds; whether none found anything.
 pub fn run(seconds: &str) -> bool {

@@ -79,6 +79,7 @@ fn talk(name: &str, imported: &Imported) -> String {
         }
     }
     let by_hand = imported.notes.iter().filter(|note| note.by_hand).count();
+    let of_rules = imported.notes.iter().any(|note| note.line.is_some());
     let mut doors = count(imported.doors, "door");
     let holes = imported.notes.iter().filter(|note| note.hole).count();
     if holes > 0 {
@@ -88,6 +89,12 @@ fn talk(name: &str, imported: &Imported) -> String {
         0 => writeln!(out, "{name}: {doors}, everything was carried over"),
         _ => writeln!(out, "{name}: {doors}, {} to be done by hand", count(by_hand, "thing")),
     };
+    if of_rules {
+        out.push_str(
+            "  hint: the old rules stay in force: once the new ones are applied, take those away that are \
+             carried over\n",
+        );
+    }
     out
 }
 

@@ -130,11 +130,13 @@ pub fn import_files(
     let toml = filter::write::write(&draft, &reports, kind.name());
     let mut said = draft.said;
     said.sort_by_key(|said| said.at);
+    said.dedup_by(|one, other| one.at == other.at && one.message == other.message);
+    let lines: Vec<Vec<&str>> = texts.iter().map(|(_, text)| text.lines().collect()).collect();
     let notes = said.into_iter().filter_map(|said| {
         let file = reports.get(said.at.file)?;
         let place = file.position(said.at.byte);
-        let text = texts.get(said.at.file).map(|(_, text)| text.as_str()).unwrap_or_default();
-        let line = text.lines().nth(place.0.saturating_sub(1)).map(|line| plain(line.trim()));
+        let line = lines.get(said.at.file)?.get(place.0.saturating_sub(1));
+        let line = line.map(|line| plain(line.trim()));
         Some(Note {
             path: file.path().into(),
             place,

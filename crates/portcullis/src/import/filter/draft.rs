@@ -28,6 +28,8 @@ pub struct Draft {
     pub doors: Vec<Sketch>,
     pub left: Vec<Left>,
     pub said: Vec<Said>,
+    /// What was left out already, by another way to it.
+    known: BTreeSet<(At, String)>,
 }
 
 /// A door.
@@ -123,6 +125,9 @@ impl Draft {
 
     /// A rule that is not carried over, with a command that does the same if it can be kept.
     pub fn leave(&mut self, rule: &Rule, why: &str, by_hand: bool) {
+        if !self.known.insert((rule.at, why.to_owned())) {
+            return;
+        }
         // What the gate refuses, no other rule can accept; but any rule may refuse more.
         let refuses = matches!(
             rule.verdict,
@@ -139,8 +144,8 @@ impl Draft {
         self.left.push(Left { at: rule.at, text: rule.text.clone(), why, command: keep });
     }
 
-    /// Adds a door, within the limits.
-    pub fn add(&mut self, wanted: Wanted) {
+    /// Adds a door, within the limits; `false` if it is there already.
+    pub fn add(&mut self, wanted: Wanted) -> bool {
         let Wanted { name, at, mut guards, sequence, step_timeout, open_for } = wanted;
         let mut seen = BTreeSet::new();
         guards.retain(|port| seen.insert(*port));
@@ -152,10 +157,10 @@ impl Draft {
             let message =
                 format!("this is door `{}` once more, for the other family", door.door.name);
             self.say(Said::note(at, message));
-            return;
+            return false;
         }
         let name = self.name(name, &guards);
-        let Ok(name) = DoorName::new(&name) else { return };
+        let Ok(name) = DoorName::new(&name) else { return false };
         let mut clamp = |what: &str, given: Option<Duration>, default, least, most| {
             let wanted = given.unwrap_or(default);
             let kept = wanted.clamp(least, most);
@@ -189,6 +194,7 @@ impl Draft {
             hooks: None,
         };
         self.doors.push(Sketch { door, at, comments: Vec::new() });
+        true
     }
 
     fn name(&self, wanted: Option<String>, guards: &[Port]) -> String {

@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 16;
 /// Where a chain is left early under conditions, whatever it would accept after that is left out aloud: it
 /// would be open to more than it was.
 pub fn flatten(chains: &HashMap<String, Vec<Rule>>, start: &str, draft: &mut Draft) -> Vec<Rule> {
-    let mut walk = Walk { chains, draft, out: Vec::new(), full: false };
+    let mut walk = Walk { chains, draft, out: Vec::new(), steps: 0, full: false };
     walk.chain(start, &Asks::default(), &mut Vec::new());
     walk.out
 }
@@ -22,6 +22,8 @@ struct Walk<'a> {
     chains: &'a HashMap<String, Vec<Rule>>,
     draft: &'a mut Draft,
     out: Vec<Rule>,
+    /// Rules that were met, each as often as a packet can come to it.
+    steps: usize,
     full: bool,
 }
 
@@ -32,7 +34,8 @@ impl Walk<'_> {
         let Some(rules) = chains.get(name) else { return false };
         let mut left_early = false;
         for rule in rules {
-            if self.out.len() >= MAX_RULES {
+            self.steps = self.steps.saturating_add(1);
+            if self.steps > MAX_RULES {
                 if !std::mem::replace(&mut self.full, true) {
                     let why = "there are too many ways through these chains to follow";
                     let hint = "import the chains of the knocks alone, and the rest by hand";
@@ -68,6 +71,7 @@ impl Walk<'_> {
                     way.push(to.clone());
                     let ends = self.chain(to, &asks, way);
                     way.pop();
+                    left_early |= *for_good && !rule.asks.nothing();
                     if (ends || *for_good) && rule.asks.nothing() {
                         return true;
                     }

@@ -89,7 +89,8 @@ impl Host<'_> {
             }
             Verdict::Log => self.draft.leave(rule, "only refused packets can be logged", false),
             Verdict::None if rule.asks.lists.is_empty() => {
-                self.draft.leave(rule, "it decides nothing", false);
+                let by_hand = !rule.asks.others.is_empty();
+                self.draft.leave(rule, "it decides nothing", by_hand);
             }
             Verdict::None => {
                 let why = "a list that no door asks for; `[ban]` keeps sources away that are refused too often";
@@ -148,7 +149,7 @@ impl Host<'_> {
             false => sources.clone(),
         };
         if names.is_empty() {
-            self.draft.leave(rule, "it opens everything to a whole family", true);
+            self.draft.leave(rule, "it opens everything", true);
             return;
         }
         for name in names {
@@ -206,7 +207,22 @@ impl Host<'_> {
             let hint = "they stand in `public` as comments: take the `#` away if that is right";
             self.draft.say(Said::hand(rule.at, message).hint(hint));
         }
+        let over = asks
+            .four
+            .map(|four| format!("over {} alone before", if four { "IPv4" } else { "IPv6" }));
+        let twin = over.as_ref().map(|_| {
+            format!("over {} alone before", if asks.four == Some(true) { "IPv6" } else { "IPv4" })
+        });
+        why = why.or(over);
         for port in ports {
+            let mut entries = self.draft.public.iter_mut();
+            // Over both, each in a rule of its own.
+            if let Some((.., other)) =
+                entries.find(|(known, _, other)| known == port && other.is_some() && *other == twin)
+            {
+                *other = None;
+                continue;
+            }
             if self.refused.contains(port) {
                 let message = format!("`{port}` is refused before this: it was never open");
                 self.draft.say(Said::note(rule.at, message));

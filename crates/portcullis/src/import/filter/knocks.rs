@@ -102,6 +102,7 @@ fn door(
 ) {
     let steps: Vec<_> =
         steps.iter().filter_map(|(list, index)| Some((*list, rules.get(*index)?))).collect();
+    let said = draft.said.len();
     let mut sequence = Vec::new();
     let mut step_timeout: Option<Duration> = None;
     let last = steps.last().map(|(list, _)| *list);
@@ -132,7 +133,11 @@ fn door(
         flooded(accept.at, draft);
     }
     conditions(accept, draft);
-    draft.add(Wanted { name: None, at: accept.at, guards, sequence, step_timeout, open_for });
+    let new = draft.said.len();
+    if !draft.add(Wanted { name: None, at: accept.at, guards, sequence, step_timeout, open_for }) {
+        // What holds for one family has been said.
+        draft.said.drain(said..new);
+    }
 }
 
 /// One knock, with its holes.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use portcullis_core::policy::{Port, Protocol};
 
 /// Rules that are followed in all, counting each as often as a packet can come to it by another way.
-pub const MAX_RULES: usize = 20_000;
+pub const MAX_RULES: usize = 50_000;
 
 /// A place: the number of the file, and the byte in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -15,7 +15,11 @@ use crate::import::text::string;
 pub fn write(draft: &Draft, files: &[Report], what: &str) -> String {
     let names: Vec<_> = files.iter().map(Report::path).collect();
     let mut out = format!("# Made from {} ({what}) by `portcullis import`.\n", names.join(", "));
-    out.push_str("# This file holds the knocks: nobody but root should read it.\n");
+    out.push_str(
+        "# This file holds the knocks: nobody but root should read it.\n\
+         # The old rules stay in force, and refuse what they refuse: once this is applied, take those away that\n\
+         # are carried over.\n",
+    );
     let holes: Vec<_> = draft.said.iter().filter(|said| said.kind == Kind::Hole).collect();
     if !holes.is_empty() {
         out.push_str("#\n# Holes of the original, with what this file does instead:\n");

@@ -67,6 +67,10 @@ pub fn words(line: &str, at: At) -> (Vec<Word>, bool) {
     (out, dashed)
 }
 
+/// Matches that ask for nothing but what their options say.
+const MATCHES: [&str; 9] =
+    ["tcp", "udp", "multiport", "state", "conntrack", "recent", "comment", "icmp", "icmp6"];
+
 type Wrong = (At, String);
 
 /// Reads the arguments of one command. `None` if it is one that says nothing of packets.
@@ -211,6 +215,9 @@ impl Reading<'_> {
             "-m" | "--match" => {
                 let value = value!();
                 self.matched.push(value.clone());
+                if !MATCHES.contains(&&*value) {
+                    self.read.rule.asks.others.push(format!("-m {value}"));
+                }
                 if value == "recent" {
                     let at = self.matched.len();
                     lists.push(Recent::new(at));

@@ -126,7 +126,7 @@ fn tokens(text: &str, file: usize) -> Vec<Token> {
                 out.extend(word.take());
                 comment = true;
             }
-            '{' | '}' | ';' | ',' | '\n' | '=' => {
+            '{' | '}' | ';' | ',' | '\n' => {
                 out.extend(word.take());
                 out.push(Token { text: c.into(), at, quoted: false });
             }

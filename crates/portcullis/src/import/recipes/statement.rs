@@ -300,7 +300,12 @@ impl Reading<'_> {
                 let masked = words.iter().any(|word| word.text.contains(['&', '/']));
                 let negated = words.iter().any(|word| word.text == "!=");
                 let first = words.first().map(|word| &*word.text).unwrap_or_default();
-                self.rule.asks.syn |= !negated && masked && (last == "syn" || first == "syn");
+                if !negated && masked && (last == "syn" || first == "syn") {
+                    self.rule.asks.syn = true;
+                } else {
+                    let words = super::ruleset::shown(words);
+                    self.rule.asks.others.push(format!("tcp flags {words}"));
+                }
             }
             _ => return Ok(None),
         }
