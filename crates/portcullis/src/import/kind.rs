@@ -32,7 +32,11 @@ impl Kind {
     /// What a text is, by its first line that only one of them has. A text without any is left to the reader
     /// of `knockd.conf`, which says best what is wrong with it.
     pub fn of(bytes: &[u8]) -> Self {
-        text_of(bytes).lines().find_map(of_line).unwrap_or(Self::Knockd)
+        let text = text_of(bytes);
+        // What stands in comments is looked at last: an article shows its commands behind a `#`.
+        let said = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let kind = said.chain(text.lines()).find_map(of_line);
+        kind.unwrap_or(Self::Knockd)
     }
 }
 

@@ -20,6 +20,7 @@ pub fn read(rules: &[Rule], of_door: &[bool], closed: Option<At>, draft: &mut Dr
         let at = closing.map(|rule| rule.at).or(closed).unwrap_or_default();
         draft.say(Said::note(at, "everything else is refused: this is the stance `closed`"));
         if let Some(rule) = closing {
+            draft.log_refused |= rule.logs;
             draft.refuse = rule.verdict.refuses().filter(|refuse| *refuse != Refuse::Drop);
             if rule.verdict == Verdict::Reject {
                 let message = "refusing with an error shows that somebody is there";
@@ -33,6 +34,11 @@ pub fn read(rules: &[Rule], of_door: &[bool], closed: Option<At>, draft: &mut Dr
         draft.doors.iter().flat_map(|sketch| sketch.door.guards.iter().copied()).collect();
     let mut host = Host { draft, guarded, is_closed, refused: BTreeSet::new() };
     for (index, rule) in rules.iter().enumerate() {
+        if rule.logs && ends != Some(index) {
+            let message = "what this rule logs is left out";
+            let hint = "`portcullis run` says who comes in, and `log_refused` what is refused";
+            host.draft.say(Said::note(rule.at, message).hint(hint));
+        }
         if of_door.get(index) == Some(&true) {
             continue;
         }

@@ -39,6 +39,8 @@ pub struct Rule {
     pub command: String,
     pub asks: Asks,
     pub verdict: Verdict,
+    /// It says so in the log as well.
+    pub logs: bool,
 }
 
 /// What a rule asks of a packet. Everything must hold.

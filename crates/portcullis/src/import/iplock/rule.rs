@@ -66,6 +66,7 @@ pub fn make(section: &Section, variables: &mut Variables<'_>, draft: &mut Draft)
         command: String::new(),
         asks: Asks::default(),
         verdict: Verdict::None,
+        logs: false,
     };
     let mut reading = Reading { section, variables, draft };
     reading.verdict(&mut rule);

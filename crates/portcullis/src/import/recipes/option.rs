@@ -79,7 +79,8 @@ pub fn rule(line: &[Word], program: &str, draft: &mut Draft) -> Result<Option<Re
     let text: Vec<_> = line.iter().map(shown).collect();
     let text = text.join(" ");
     let command = format!("{program} {text}");
-    let rule = Rule { at, text, command, asks: Asks::default(), verdict: Verdict::None };
+    let rule =
+        Rule { at, text, command, asks: Asks::default(), verdict: Verdict::None, logs: false };
     let read = Read { chain: String::new(), filter: true, position: None, policy: None, rule };
     let reading = Reading {
         line,

@@ -23,11 +23,18 @@ pub fn rule(
 ) -> Result<Vec<Rule>, String> {
     let at = words.first().map(|word| word.at).unwrap_or_default();
     let words: Vec<Token> = words.iter().filter(|word| word.text != "\n").cloned().collect();
-    let rule = Rule { at, text, command, asks: Asks::default(), verdict: Verdict::None };
+    let rule =
+        Rule { at, text, command, asks: Asks::default(), verdict: Verdict::None, logs: false };
     let mut reading = Reading { words: &words, next: 0, rule, more: Vec::new() };
     reading.all(context)?;
-    let mut rules = reading.more;
-    rules.push(reading.rule);
+    let Reading { mut rule, more: mut rules, .. } = reading;
+    if rule.logs && rule.verdict == Verdict::None && rule.asks.lists.is_empty() {
+        (rule.verdict, rule.logs) = (Verdict::Log, false);
+    }
+    // A map of verdicts is all that its rule does.
+    if rules.is_empty() || rule.verdict != Verdict::None {
+        rules.push(rule);
+    }
     Ok(rules)
 }
 
@@ -128,9 +135,7 @@ impl Reading<'_> {
                 while ["prefix", "level", "group", "flags", "snaplen"].contains(&self.peek(0)) {
                     self.next = self.next.saturating_add(2);
                 }
-                if self.rule.verdict == Verdict::None {
-                    self.rule.verdict = Verdict::Log;
-                }
+                self.rule.logs = true;
             }
             "ip" | "ip6" => return self.address(word),
             "tcp" | "udp" | "th" => return self.transport(word),
