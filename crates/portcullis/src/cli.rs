@@ -45,7 +45,7 @@ enum Command {
     Grant(grant::Args),
     /// Let an address pass no longer; with --cut its connections end too
     Revoke(revoke::Args),
-    /// Print a configuration made from that of knockd
+    /// Print a configuration made from that of knockd or iplock, or from rules of iptables or nftables
     Import(import::Args),
     /// Run the daemon in the foreground
     Run(run::Args),

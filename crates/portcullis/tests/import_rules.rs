@@ -263,6 +263,18 @@ fn two_families_are_one_gate() {
     assert!(imported.toml.contains("# \"tcp/8080\", # ip6tables-save:4: over IPv6 alone before"));
 }
 
+/// A rule that somebody has put behind a `#` is none, and a comment makes no other file of a `knockd.conf`.
+#[test]
+fn comments_are_comments() {
+    let text = "iptables -P INPUT DROP\n# iptables -A INPUT -p tcp --dport 23 -j ACCEPT\n\
+                #iptables -A INPUT -p tcp --dport 24 -j ACCEPT\niptables -A INPUT -p tcp --dport 80 -j ACCEPT\n";
+    let imported = of_text(Kind::Iptables, text);
+    let gate = config::parse_str("x", &imported.toml).unwrap().policy.gate;
+    assert_eq!(gate.public, [Port::tcp(80).unwrap()]);
+    let knockd = b"# iptables -A INPUT -j DROP\n[options]\n[x]\nsequence = 1,2,3\n";
+    assert_eq!(Kind::of(knockd), Kind::Knockd);
+}
+
 /// Later files change what earlier ones say, and the order of rules is that of `before` and `after`.
 #[test]
 fn files_of_iplock_change_each_other() {

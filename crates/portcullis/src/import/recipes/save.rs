@@ -74,6 +74,11 @@ type Public = (Port, At, Option<String>);
 fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mut Draft) {
     let (mut filter, mut said_dashes) = (true, false);
     let mut start = 0usize;
+    // In a script, `#` begins a comment; in an article it is the prompt of every command.
+    let prompts = !text.lines().any(|line| {
+        let first = line.split_whitespace().find(|word| *word != "sudo").unwrap_or_default();
+        first.starts_with(['-', '*', ':']) || program(first).is_some()
+    });
     for line in text.split_inclusive('\n') {
         let offset = start;
         start = start.saturating_add(line.len());
@@ -82,6 +87,7 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
         // A prompt, or `sudo`, before a command; an article has `#`.
         while let Some((first, rest)) = line_words.split_first() {
             match &*first.text {
+                "#" if !prompts => break,
                 "#" | "$" | "sudo"
                     if rest.iter().take(2).any(|word| program(&word.text).is_some()) =>
                 {
