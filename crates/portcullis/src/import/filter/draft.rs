@@ -236,6 +236,14 @@ impl Draft {
     /// its own in another order, or a new one. What changes is said.
     pub fn settle(&mut self, dice: Dice<'_>) {
         self.contradictions();
+        let partly = |why: &Option<String>| {
+            why.as_deref().is_some_and(|why| why.starts_with("over ") || why.starts_with("in one "))
+        };
+        if let Some((.., at, _)) = self.public.iter().find(|(.., why)| partly(why)) {
+            let message = "some ports were open over one family or in one chain alone, and are not public yet";
+            let hint = "they stand in `public` as comments: take the `#` away if that is right";
+            self.said.push(Said::hand(*at, message).hint(hint));
+        }
         for index in 0..self.doors.len() {
             self.strengthen(index, dice);
         }

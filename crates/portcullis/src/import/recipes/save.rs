@@ -57,16 +57,6 @@ pub fn read(files: &[(String, String)], draft: &mut Draft) {
             draft.public.push(entry);
         }
     }
-    if let Some((.., at, _)) = draft
-        .public
-        .iter()
-        .find(|(.., why)| why.as_deref().is_some_and(|why| why.starts_with("over ")))
-    {
-        let message = "some ports were public over one family alone, and are not public yet";
-        let hint = "they stand in `public` as comments: take the `#` away if that is right";
-        let said = Said::hand(*at, message).hint(hint);
-        draft.say(said);
-    }
 }
 
 type Public = (Port, At, Option<String>);
