@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 
 use crate::run::{root, say, succeeds};
 
-const TARGETS: [&str; 5] = ["packet", "config", "knockd_conf", "knockd_knocks", "capture"];
+const TARGETS: [&str; 6] =
+    ["packet", "config", "knockd_conf", "knockd_knocks", "capture", "import_rules"];
 
 /// Runs each target for so many seconds; whether none found anything.
 pub fn run(seconds: &str) -> bool {

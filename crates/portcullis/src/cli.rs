@@ -54,7 +54,7 @@ enum Command {
     Ban(ban::Args),
     /// End a ban, and forget strikes
     Unban(unban::Args),
-    /// Print a configuration made from that of knockd
+    /// Print a configuration made from that of knockd or iplock, or from rules of iptables or nftables
     Import(import::Args),
     /// Run the daemon in the foreground
     Run(run::Args),

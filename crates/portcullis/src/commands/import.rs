@@ -1,29 +1,45 @@
-//! `portcullis import`: a native configuration from a `knockd.conf`.
+//! `portcullis import`: a native configuration from that of knockd or iplock, or from rules of iptables and
+//! nftables.
+
+mod files;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::config::read::read_bytes;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::import::{Imported, import};
-use crate::knockd::config::{DEFAULT_PATH, MAX_BYTES};
+use crate::import::{Imported, Kind, import_files};
+use crate::knockd::config::DEFAULT_PATH;
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The configuration goes to standard output, what is to be said of it to \
                         standard error.\n\nExit code 0: everything was carried over; 1: something \
-                        needs your hand; 3: the file cannot be read, or knockd would not take it \
-                        either.")]
+                        needs your hand; 3: a file cannot be read, holds no door, or knockd would not \
+                        take it either.")]
 pub struct Args {
-    /// The configuration of knockd; `-` is standard input [default: /etc/knockd.conf]
-    file: Option<PathBuf>,
+    /// A knockd.conf, what iptables-save, ip6tables-save or nft list ruleset have printed, or files and
+    /// folders of iplock; `-` is standard input [default: /etc/knockd.conf]
+    files: Vec<PathBuf>,
+    /// Whose it is [default: seen by what is in it]
+    #[arg(long, value_name = "KIND")]
+    from: Option<Kind>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let source = read_bytes(args.file.as_deref().unwrap_or(Path::new(DEFAULT_PATH)), MAX_BYTES)?;
-    let imported = import(&source.name, &source.bytes).map_err(|report| {
+    let default = [PathBuf::from(DEFAULT_PATH)];
+    let named = if args.files.is_empty() { &default[..] } else { &args.files };
+    let files = files::read(named)?;
+    let kind = match args.from {
+        Some(kind) => kind,
+        None => files::kind(&files)?,
+    };
+    if let (Kind::Knockd, [_, second, ..]) = (kind, &files[..]) {
+        let message = format!("knockd has one configuration, and `{}` is a second one", second.0);
+        return Err(Failure::wrong_use(message).hint("import one after the other"));
+    }
+    let imported = import_files(kind, &files, &mut || getrandom::u64().ok()).map_err(|report| {
         report.show();
         Failure { exit: Exit::CouldNot, ..Failure::no() }
     })?;
@@ -37,7 +53,9 @@ pub fn run(args: &Args) -> Outcome {
         _ => {}
     }
     // Nothing can be done when there is nobody to tell.
-    let _ = anstream::stderr().lock().write_all(talk(&source.name, &imported).as_bytes());
+    let _ = anstream::stderr()
+        .lock()
+        .write_all(talk(files.first().map_or("", |file| &file.0), &imported).as_bytes());
     let by_hand = imported.notes.iter().any(|note| note.by_hand);
     Ok(if by_hand { Exit::No } else { Exit::Done })
 }
@@ -47,18 +65,36 @@ fn talk(name: &str, imported: &Imported) -> String {
     let mut out = String::new();
     for note in &imported.notes {
         let (line, column) = note.place;
-        let kind = if note.by_hand { "warning" } else { "note" };
-        let _ = writeln!(out, "{name}:{line}:{column}: {kind}: {}", note.message);
+        let kind = match (note.by_hand, note.hole) {
+            (true, _) => "warning",
+            (false, true) => "hole",
+            (false, false) => "note",
+        };
+        let _ = writeln!(out, "{}:{line}:{column}: {kind}: {}", note.path, note.message);
+        if let Some(text) = &note.line {
+            let _ = writeln!(out, "  | {text}");
+        }
         if let Some(hint) = &note.hint {
             let _ = writeln!(out, "  hint: {hint}");
         }
     }
     let by_hand = imported.notes.iter().filter(|note| note.by_hand).count();
-    let doors = count(imported.doors, "door");
+    let of_rules = imported.notes.iter().any(|note| note.line.is_some());
+    let mut doors = count(imported.doors, "door");
+    let holes = imported.notes.iter().filter(|note| note.hole).count();
+    if holes > 0 {
+        let _ = write!(doors, ", {} of the original closed", count(holes, "hole"));
+    }
     let _ = match by_hand {
         0 => writeln!(out, "{name}: {doors}, everything was carried over"),
         _ => writeln!(out, "{name}: {doors}, {} to be done by hand", count(by_hand, "thing")),
     };
+    if of_rules {
+        out.push_str(
+            "  hint: the old rules stay in force: once the new ones are applied, take those away that are \
+             carried over\n",
+        );
+    }
     out
 }
 

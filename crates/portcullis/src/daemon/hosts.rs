@@ -2,7 +2,7 @@
 //! is neither the keeper, which must not wait for it either, nor able to do anything else.
 //!
 //! Its keeper sends it the names, in one packet; it looks each of them up at once, and again when its
-//! [`lifetime`] is over, one after the other, and sends one packet for each that it has found. A name that
+//! `lifetime` is over, one after the other, and sends one packet for each that it has found. A name that
 //! is not found has no packet: the keeper keeps what it knows.
 //!
 //! ```text

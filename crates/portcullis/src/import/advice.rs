@@ -116,7 +116,7 @@ fn errors(policy: &Policy) -> Vec<Finding> {
 
 /// An order of the knocks of a door that the check takes. It is left in the policy, so that the
 /// advice for the next door holds beside it.
-fn order(policy: &mut Policy, id: DoorId) -> Option<Vec<Port>> {
+pub fn order(policy: &mut Policy, id: DoorId) -> Option<Vec<Port>> {
     let original = policy.door(id)?.sequence.clone();
     let mut sorted = original.clone();
     sorted.sort_unstable_by_key(|knock| (knock.number, knock.protocol));
@@ -156,7 +156,7 @@ fn next_order(knocks: &mut [Port]) -> bool {
     true
 }
 
-const fn door_of(place: Place) -> Option<DoorId> {
+pub const fn door_of(place: Place) -> Option<DoorId> {
     match place {
         Place::Whole
         | Place::Stance
@@ -180,7 +180,7 @@ const fn door_of(place: Place) -> Option<DoorId> {
     }
 }
 
-const fn is_about_sequence(place: Place) -> bool {
+pub const fn is_about_sequence(place: Place) -> bool {
     matches!(place, Place::Sequence(_) | Place::Knock(..))
 }
 

@@ -1,4 +1,14 @@
-//! `portcullis import`: a native configuration from a `knockd.conf`.
+//! `portcullis import`: a native configuration from a `knockd.conf`, from the files of iplock, or from
+//! rules of iptables and nftables that knocks are made of.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `kind` | what a file is |
+//! | `filter` | rules of a packet filter, and what doors, public ports and addresses they come to |
+//! | `recipes` | rules as `iptables-save` and `nft list ruleset` print them |
+//! | `iplock` | the rules of iplock |
+//!
+//! and for a `knockd.conf`
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -15,10 +25,14 @@
 //! notes; of each it is known whether somebody has to do something about it.
 
 mod advice;
+mod filter;
+mod iplock;
 mod iptables;
+mod kind;
 mod nft;
 mod plan;
 mod purpose;
+mod recipes;
 mod rule;
 mod section;
 pub mod shell;
@@ -29,13 +43,15 @@ mod words;
 use crate::config::Report;
 use crate::config::report::plain;
 use crate::knockd::config::{parse_located, without_mark};
+use filter::draft;
+pub use kind::Kind;
 
 /// A native configuration, and what is to be said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
     /// The configuration.
     pub toml: String,
-    /// In the order of the `knockd.conf`.
+    /// In the order of the files.
     pub notes: Vec<Note>,
     /// How many doors the configuration has.
     pub doors: usize,
@@ -44,8 +60,14 @@ pub struct Imported {
 /// Something that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// Where in the `knockd.conf`, line and column, both from 1.
+    /// What the file is called.
+    pub path: String,
+    /// Where in it, line and column, both from 1.
     pub place: (usize, usize),
+    /// The line itself, of rules; whoever wrote a `knockd.conf` knows it.
+    pub line: Option<String>,
+    /// It is about a hole of the original, which what is made of it has not.
+    pub hole: bool,
     /// Whether somebody has to do something about it.
     pub by_hand: bool,
     /// What, as one sentence without a period.
@@ -66,10 +88,64 @@ pub fn import(path: &str, text: &[u8]) -> Result<Imported, Report> {
     let toml = text::write(&plan, &places);
     plan.remarks.sort_by_key(|remark| remark.at);
     let notes = plan.remarks.into_iter().map(|remark| Note {
+        path: places.path().into(),
+        line: None,
+        hole: false,
         place: places.position(remark.at),
         by_hand: remark.by_hand,
         message: plain(&remark.message),
         hint: remark.hint,
     });
     Ok(Imported { toml, notes: notes.collect(), doors: plan.doors.len() })
+}
+
+/// Makes a native configuration from files of this kind, each with what messages call it; in the order in
+/// which one comes before the other. `dice` draws knocks, where those that there are do not do.
+///
+/// # Errors
+/// There is nothing in it that the gate could do, or it is a wrong `knockd.conf`.
+pub fn import_files(
+    kind: Kind,
+    files: &[(String, Vec<u8>)],
+    dice: &mut dyn FnMut() -> Option<u64>,
+) -> Result<Imported, Report> {
+    if let (Kind::Knockd, [(path, bytes)]) = (kind, files) {
+        return import(path, bytes);
+    }
+    let reports: Vec<_> =
+        files.iter().map(|(path, bytes)| Report::of_bytes(path, bytes, Vec::new())).collect();
+    let texts: Vec<_> =
+        files.iter().map(|(path, bytes)| (path.clone(), kind::text_of(bytes))).collect();
+    let mut draft = draft::Draft::default();
+    match kind {
+        Kind::Iptables => recipes::iptables(&texts, &mut draft),
+        Kind::Nft => recipes::nft(&texts, &mut draft),
+        Kind::Iplock => iplock::read(&texts, &mut draft),
+        Kind::Knockd => {}
+    }
+    if draft.doors.is_empty() && draft.stance == portcullis_core::policy::Stance::Guard {
+        return Err(kind::nothing(kind, &texts, &draft));
+    }
+    draft.settle(dice);
+    let toml = filter::write::write(&draft, &reports, kind.name());
+    let mut said = draft.said;
+    said.sort_by_key(|said| said.at);
+    said.dedup_by(|one, other| one.at == other.at && one.message == other.message);
+    let lines: Vec<Vec<&str>> = texts.iter().map(|(_, text)| text.lines().collect()).collect();
+    let notes = said.into_iter().filter_map(|said| {
+        let file = reports.get(said.at.file)?;
+        let place = file.position(said.at.byte);
+        let line = lines.get(said.at.file)?.get(place.0.saturating_sub(1));
+        let line = line.map(|line| plain(line.trim()));
+        Some(Note {
+            path: file.path().into(),
+            place,
+            line,
+            hole: said.kind == draft::Kind::Hole,
+            by_hand: said.kind == draft::Kind::Hand,
+            message: plain(&said.message),
+            hint: said.hint.as_deref().map(plain),
+        })
+    });
+    Ok(Imported { toml, notes: notes.collect(), doors: draft.doors.len() })
 }

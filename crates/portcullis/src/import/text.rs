@@ -68,7 +68,7 @@ fn arguments(hook: &Hook) -> String {
 }
 
 /// A basic string of TOML (toml.io/en/v1.0.0#string).
-fn string(text: &str) -> String {
+pub fn string(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

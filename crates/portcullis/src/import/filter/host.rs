@@ -1,0 +1,284 @@
+//! What is open and closed beside the doors: public ports, addresses that need no knock, the stance.
+
+use std::collections::BTreeSet;
+
+use portcullis_core::limits::{MAX_ALLOWED, MAX_PUBLIC};
+use portcullis_core::policy::{Allowed, Port, Refuse, Stance};
+
+use super::draft::{Draft, Said};
+use super::{Asks, At, Rule, Transport, Verdict};
+
+/// Goes through the rules that belong to no door, in their order. `closed` is what becomes of packets
+/// that no rule decides about, with its place, if they are refused.
+pub fn read(rules: &[Rule], of_door: &[bool], closed: Option<At>, draft: &mut Draft) {
+    let ends = rules.iter().position(|rule| rule.asks.nothing() && rule.verdict.decides());
+    let closing =
+        ends.and_then(|index| rules.get(index)).filter(|rule| rule.verdict != Verdict::Accept);
+    let is_closed = closing.is_some() || (ends.is_none() && closed.is_some());
+    if is_closed {
+        draft.stance = Stance::Closed;
+        let at = closing.map(|rule| rule.at).or(closed).unwrap_or_default();
+        draft.say(Said::note(at, "everything else is refused: this is the stance `closed`"));
+        if let Some(rule) = closing {
+            draft.log_refused |= rule.logs;
+            draft.refuse = rule.verdict.refuses().filter(|refuse| *refuse != Refuse::Drop);
+            if rule.verdict == Verdict::Reject {
+                let message = "refusing with an error shows that somebody is there";
+                let hint = "`refuse = \"drop\"` is silent, and `\"like-closed\"` is what a host without a \
+                            firewall does";
+                draft.say(Said::note(rule.at, message).hint(hint));
+            }
+        }
+    }
+    let guarded: BTreeSet<Port> =
+        draft.doors.iter().flat_map(|sketch| sketch.door.guards.iter().copied()).collect();
+    let mut host = Host { draft, guarded, is_closed, refused: BTreeSet::new() };
+    for (index, rule) in rules.iter().enumerate() {
+        if rule.logs && ends != Some(index) {
+            let message = "what this rule logs is left out";
+            let hint = "`portcullis run` says who comes in, and `log_refused` what is refused";
+            host.draft.say(Said::note(rule.at, message).hint(hint));
+        }
+        if of_door.get(index) == Some(&true) {
+            continue;
+        }
+        match ends {
+            Some(end) if index == end => {}
+            Some(end) if index > end => {
+                host.draft.leave(rule, "no packet comes as far as this", false);
+            }
+            _ => host.rule(
+                rule,
+                rules
+                    .get(index.saturating_add(1))
+                    .filter(|_| Some(index.saturating_add(1)) == ends),
+            ),
+        }
+    }
+}
+
+impl Verdict {
+    /// Whether the packet's way ends here.
+    pub const fn decides(&self) -> bool {
+        matches!(self, Self::Accept | Self::Drop | Self::Reset | Self::Reject)
+    }
+
+    /// How it refuses.
+    const fn refuses(&self) -> Option<Refuse> {
+        match self {
+            Self::Drop => Some(Refuse::Drop),
+            Self::Reset => Some(Refuse::LikeClosed),
+            Self::Reject => Some(Refuse::Reject),
+            _ => None,
+        }
+    }
+}
+
+struct Host<'a> {
+    draft: &'a mut Draft,
+    guarded: BTreeSet<Port>,
+    is_closed: bool,
+    /// Refused to everyone before anything else is said of them.
+    refused: BTreeSet<Port>,
+}
+
+impl Host<'_> {
+    fn rule(&mut self, rule: &Rule, then_ends: Option<&Rule>) {
+        match &rule.verdict {
+            Verdict::Accept => self.accepts(rule),
+            Verdict::Drop | Verdict::Reset | Verdict::Reject => self.refuses(rule),
+            Verdict::Log if then_ends.is_some() && rule.asks.lists.is_empty() && self.is_closed => {
+                self.draft.log_refused = true;
+                let message =
+                    "refused packets are logged: this is `log_refused`, one line a second at most";
+                self.draft.say(Said::note(rule.at, message));
+            }
+            Verdict::Log => self.draft.leave(rule, "only refused packets can be logged", false),
+            Verdict::None if rule.asks.lists.is_empty() => {
+                let by_hand = !rule.asks.others.is_empty();
+                self.draft.leave(rule, "it decides nothing", by_hand);
+            }
+            Verdict::None => {
+                let why = "a list that no door asks for; `[ban]` keeps sources away that are refused too often";
+                self.draft.leave(rule, why, true);
+            }
+            Verdict::Jump(to, _) => {
+                let why = format!("the chain `{to}` is not among the rules");
+                self.draft.leave(rule, &why, true);
+            }
+            Verdict::Return => self.draft.leave(rule, "a return has no counterpart", true),
+            Verdict::Other(what) => {
+                let why = format!("`{what}` has no counterpart");
+                self.draft.leave(rule, &why, true);
+            }
+        }
+    }
+
+    fn accepts(&mut self, rule: &Rule) {
+        let asks = &rule.asks;
+        let at = rule.at;
+        let only = |interface: &str| asks.interfaces.iter().all(|name| name == interface);
+        if asks.only_known() || (!asks.interfaces.is_empty() && only("lo")) {
+            // The gate does that of itself.
+            return;
+        }
+        if !asks.lists.is_empty() || !asks.others.is_empty() {
+            let why = "it asks what the gate cannot ask, and would be open to more without that";
+            self.draft.leave(rule, why, true);
+            return;
+        }
+        match (&asks.ports, asks.protocol) {
+            (_, Some(Transport::Icmp)) => {
+                let message =
+                    "of ICMP the gate lets in what a network needs, and a bounded rate of pings";
+                if self.is_closed {
+                    self.draft.say(Said::note(at, message));
+                }
+            }
+            (None, None) if asks.nothing() => {}
+            (None, None) => self.allows(rule),
+            (None, Some(_)) => {
+                let why = "it opens a whole protocol";
+                self.draft.leave(rule, why, true);
+            }
+            (Some(ports), _) => self.public(rule, ports),
+        }
+    }
+
+    /// All ports, for some.
+    fn allows(&mut self, rule: &Rule) {
+        let Asks { interfaces, sources, .. } = &rule.asks;
+        let why = (!interfaces.is_empty() && !sources.is_empty())
+            .then(|| format!("at the interface {} alone before", interfaces.join(", ")));
+        let names: Vec<String> = match sources.is_empty() {
+            true => interfaces.iter().map(|name| format!("iface:{name}")).collect(),
+            false => sources.clone(),
+        };
+        if names.is_empty() {
+            self.draft.leave(rule, "it opens everything", true);
+            return;
+        }
+        for name in names {
+            self.allow(rule, &name, why.clone());
+        }
+    }
+
+    fn allow(&mut self, rule: &Rule, name: &str, why: Option<String>) {
+        match name.parse::<Allowed>() {
+            Ok(allowed) if self.draft.allow.len() < MAX_ALLOWED => {
+                if self.draft.allow.iter().any(|(known, _, other)| {
+                    *known == allowed && (other.is_none() || why.is_some())
+                }) {
+                    return;
+                }
+                if let Some(why) = &why {
+                    let message =
+                        format!("`{allowed}` is not allowed yet: {why}, and here for every port");
+                    let hint =
+                        "it stands in `allow` as a comment: take the `#` away if that is right";
+                    self.draft.say(Said::hand(rule.at, message).hint(hint));
+                }
+                self.draft.allow.push((allowed, rule.at, why));
+            }
+            Ok(_) => self.draft.leave(rule, "there is no room for more in `allow`", true),
+            Err(problem) => {
+                let why = format!("`{name}` cannot be allowed: {problem}");
+                self.draft.leave(rule, &why, true);
+            }
+        }
+    }
+
+    fn public(&mut self, rule: &Rule, ports: &[Port]) {
+        let asks = &rule.asks;
+        if !asks.sources.is_empty() {
+            let list: Vec<_> = ports.iter().take(4).map(ToString::to_string).collect();
+            let more = if ports.len() > 4 { " and others" } else { "" };
+            let why = format!("for {}{more} alone before", list.join(", "));
+            for source in &asks.sources {
+                self.allow(rule, source, Some(why.clone()));
+            }
+            return;
+        }
+        if ports.len().saturating_add(self.draft.public.len()) > MAX_PUBLIC {
+            self.draft.leave(rule, "these are more ports than `public` can hold", true);
+            return;
+        }
+        let interfaces: Vec<_> =
+            asks.interfaces.iter().filter(|name| *name != "lo").cloned().collect();
+        let mut why = None;
+        if !interfaces.is_empty() {
+            why = Some(format!("at the interface {} alone before", interfaces.join(", ")));
+            let message = "these ports are not public yet: they were open at some interfaces alone, and here \
+                           they would be at all";
+            let hint = "they stand in `public` as comments: take the `#` away if that is right";
+            self.draft.say(Said::hand(rule.at, message).hint(hint));
+        }
+        let over = asks
+            .four
+            .map(|four| format!("over {} alone before", if four { "IPv4" } else { "IPv6" }));
+        let twin = over.as_ref().map(|_| {
+            format!("over {} alone before", if asks.four == Some(true) { "IPv6" } else { "IPv4" })
+        });
+        why = why.or(over);
+        for port in ports {
+            let mut entries = self.draft.public.iter_mut();
+            // Over both, each in a rule of its own.
+            if let Some((.., other)) =
+                entries.find(|(known, _, other)| known == port && other.is_some() && *other == twin)
+            {
+                *other = None;
+                continue;
+            }
+            if self.refused.contains(port) {
+                let message = format!("`{port}` is refused before this: it was never open");
+                self.draft.say(Said::note(rule.at, message));
+            } else if !self
+                .draft
+                .public
+                .iter()
+                .any(|(known, _, other)| known == port && (other.is_none() || why.is_some()))
+            {
+                self.draft.public.push((*port, rule.at, why.clone()));
+            }
+        }
+    }
+
+    fn refuses(&mut self, rule: &Rule) {
+        let asks = &rule.asks;
+        let everybody = asks.four.is_none()
+            && asks.interfaces.is_empty()
+            && asks.sources.is_empty()
+            && asks.lists.is_empty()
+            && asks.others.is_empty()
+            && asks.states.iter().all(|state| state == "new");
+        let open = |port: &Port| {
+            self.draft.public.iter().any(|(public, ..)| public == port)
+                || !self.guarded.contains(port)
+        };
+        match &asks.ports {
+            Some(ports) if everybody => {
+                self.refused.extend(ports);
+                if self.draft.refuse.is_none()
+                    && !self.is_closed
+                    && ports.iter().any(|port| self.guarded.contains(port))
+                {
+                    self.draft.refuse =
+                        rule.verdict.refuses().filter(|refuse| *refuse != Refuse::LikeClosed);
+                }
+                if ports.iter().any(open) && !self.is_closed {
+                    let why = "in the stance `guard` other ports are not the gate's business";
+                    self.draft.leave(rule, why, true);
+                }
+            }
+            _ if !asks.lists.is_empty() => {
+                let why = "`[ban]` keeps sources away that are refused too often";
+                self.draft.leave(rule, why, true);
+            }
+            _ => {
+                let harmless = asks.states == ["invalid"];
+                let why = "the gate has no rules for who is refused in any case";
+                self.draft.leave(rule, why, !harmless);
+            }
+        }
+    }
+}

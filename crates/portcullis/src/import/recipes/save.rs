@@ -1,0 +1,187 @@
+//! What `iptables-save` prints, and scripts that call `iptables`.
+
+use std::collections::HashMap;
+
+use portcullis_core::policy::Port;
+
+use super::option::{Word, rule, words};
+use crate::import::filter::draft::{Draft, Said};
+use crate::import::filter::flatten::flatten;
+use crate::import::filter::knocks::{self, Families};
+use crate::import::filter::{At, Rule, host};
+
+/// Where packets for this host come in.
+const INPUT: &str = "INPUT";
+
+/// One family's table `filter`.
+#[derive(Default)]
+struct Table {
+    chains: HashMap<String, Vec<Rule>>,
+    /// Where the policy of `INPUT` refuses, if it does.
+    closed: Option<At>,
+    /// Whether anything is said of this family.
+    any: bool,
+}
+
+/// Reads the files, which may be of either family.
+pub fn read(files: &[(String, String)], draft: &mut Draft) {
+    let mut tables = [Table::default(), Table::default()];
+    for (index, (_, text)) in files.iter().enumerate() {
+        let six = text.lines().take(3).any(|line| line.contains("ip6tables-save"));
+        file(index, text, six, &mut tables, draft);
+    }
+    let [four, six] = tables;
+    let both = four.any && six.any;
+    let mut public = Vec::new();
+    for (table, families) in [(four, Families::Four), (six, Families::Six)] {
+        if !table.any {
+            continue;
+        }
+        let rules = flatten(&table.chains, INPUT, draft);
+        let families = if both { Families::Both } else { families };
+        let of_door = knocks::find(&rules, families, draft);
+        host::read(&rules, &of_door, table.closed, draft);
+        public.push(std::mem::take(&mut draft.public));
+    }
+    let mut public = public.into_iter();
+    let (first, second) = (public.next().unwrap_or_default(), public.next().unwrap_or_default());
+    let doubtful = |entry: &Public, others: &[Public], family: &str| {
+        let also = others.iter().any(|(port, _, why)| *port == entry.0 && why.is_none());
+        let why = (both && !also).then(|| format!("over {family} alone before"));
+        (entry.0, entry.1, entry.2.clone().or(why))
+    };
+    draft.public = first.iter().map(|entry| doubtful(entry, &second, "IPv4")).collect();
+    for entry in &second {
+        let entry = doubtful(entry, &first, "IPv6");
+        if !draft.public.iter().any(|(port, ..)| *port == entry.0) {
+            draft.public.push(entry);
+        }
+    }
+}
+
+type Public = (Port, At, Option<String>);
+
+fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mut Draft) {
+    let (mut filter, mut said_dashes) = (true, false);
+    let mut start = 0usize;
+    // In a script, `#` begins a comment; in an article it is the prompt of every command.
+    let prompts = !text.lines().any(|line| {
+        let first = line.split_whitespace().find(|word| *word != "sudo").unwrap_or_default();
+        first.starts_with(['-', '*', ':']) || program(first).is_some()
+    });
+    for line in text.split_inclusive('\n') {
+        let offset = start;
+        start = start.saturating_add(line.len());
+        let (all, dashed) = words(line, At { file: index, byte: offset });
+        let mut line_words: &[Word] = &all;
+        // A prompt, or `sudo`, before a command; an article has `#`.
+        while let Some((first, rest)) = line_words.split_first() {
+            match &*first.text {
+                "#" if !prompts => break,
+                "#" | "$" | "sudo"
+                    if rest.iter().take(2).any(|word| program(&word.text).is_some()) =>
+                {
+                    line_words = rest;
+                }
+                _ => break,
+            }
+        }
+        let Some((first, rest)) = line_words.split_first() else { continue };
+        let at = first.at;
+        let (six, command, rest) = match program(&first.text) {
+            Some(six) => (six, true, rest),
+            None => (six, false, line_words),
+        };
+        let Some(table) = tables.get_mut(usize::from(six)) else { continue };
+        let word = rest.first().map(|word| &*word.text).unwrap_or_default();
+        if !command {
+            match word {
+                _ if word.starts_with('#') || word == "COMMIT" || word == "~" => continue,
+                _ if word.starts_with('*') => {
+                    filter = word == "*filter";
+                    if !filter {
+                        let message = format!(
+                            "the table `{}` is not about what comes in",
+                            &word.trim_start_matches('*')
+                        );
+                        draft.say(
+                            Said::note(at, message).hint("keep it: the gate does not touch it"),
+                        );
+                    }
+                    continue;
+                }
+                _ if word.starts_with(':') => {
+                    let policy = rest.get(1).map(|word| &*word.text).unwrap_or_default();
+                    let chain = word.trim_start_matches(':');
+                    if filter {
+                        table.any |= chain == INPUT;
+                        table.chains.entry(chain.to_owned()).or_default();
+                        table.policy(chain, policy, at);
+                    }
+                    continue;
+                }
+                _ if word.starts_with('-') || word.starts_with('[') => {}
+                _ => {
+                    let hint = "lines of `iptables-save`, or commands of iptables, are understood";
+                    draft.say(Said::hand(at, "this line is no rule").hint(hint));
+                    draft.left.push(left(at, line, "this is no rule"));
+                    continue;
+                }
+            }
+        }
+        if dashed && !std::mem::replace(&mut said_dashes, true) {
+            let message = "typographic dashes are read as the hyphens that they were";
+            draft.say(Said::note(at, message));
+        }
+        let name = if six { "ip6tables" } else { "iptables" };
+        match rule(rest, name, draft) {
+            Ok(Some(read)) if filter && read.filter => {
+                table.any |= read.chain == INPUT;
+                if let Some(policy) = read.policy {
+                    table.policy(&read.chain, &policy, at);
+                    continue;
+                }
+                if ["FORWARD", "OUTPUT"].contains(&&*read.chain) {
+                    draft.leave(&read.rule, "the gate is about what comes in: keep this", false);
+                    continue;
+                }
+                let chain = table.chains.entry(read.chain).or_default();
+                match read.position {
+                    Some(position) => chain.insert(position.min(chain.len()), read.rule),
+                    None => chain.push(read.rule),
+                }
+            }
+            Ok(Some(read)) => {
+                draft.leave(&read.rule, "it is of another table: keep this", false);
+            }
+            Ok(None) => {}
+            Err((at, why)) => {
+                let hint = "write it as `iptables-save` prints it, or carry it over by hand";
+                draft.say(Said::hand(at, format!("not carried over: {why}")).hint(hint));
+                draft.left.push(left(at, line, &why));
+            }
+        }
+    }
+}
+
+impl Table {
+    fn policy(&mut self, chain: &str, policy: &str, at: At) {
+        if chain == INPUT {
+            self.closed = (policy == "DROP").then_some(at);
+        }
+    }
+}
+
+fn left(at: At, line: &str, why: &str) -> crate::import::filter::draft::Left {
+    let (text, why) = (line.trim().to_owned(), why.to_owned());
+    crate::import::filter::draft::Left { at, text, why, command: None }
+}
+
+/// Whether this word calls `iptables`; `true` for `ip6tables`.
+fn program(word: &str) -> Option<bool> {
+    match word.rsplit('/').next().unwrap_or(word) {
+        "iptables" => Some(false),
+        "ip6tables" => Some(true),
+        _ => None,
+    }
+}
