@@ -82,7 +82,7 @@ pub struct Finding {
 /// 15 and 31 seconds again).
 pub(super) const TRIES_OF_TCP: u32 = 6;
 
-/// From above this on, few forged packets a second fill the kernel's table of attempts.
+/// From above this on, few forged packets a second keep all memory for attempts in use.
 const LONG_STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Above this a grant is for more than starting a connection.
