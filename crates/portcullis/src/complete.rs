@@ -12,6 +12,7 @@ use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 use crate::cli::Cli;
+use crate::commands::bans::source;
 use crate::config::{self, DEFAULT_PATH};
 use crate::netlink::nftables::Gate;
 
@@ -47,5 +48,14 @@ pub fn grantees() -> ArgValueCandidates {
         let grants = Gate::open().and_then(|mut gate| gate.grants()).unwrap_or_default();
         let addresses: BTreeSet<_> = grants.into_iter().map(|grant| grant.address).collect();
         addresses.into_iter().map(|it| CompletionCandidate::new(it.to_string())).collect()
+    })
+}
+
+/// For an argument that names somebody who is banned.
+pub fn banned() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let bans = Gate::open().and_then(|mut gate| gate.bans()).unwrap_or_default();
+        let sources: BTreeSet<_> = bans.iter().map(source).collect();
+        sources.into_iter().map(CompletionCandidate::new).collect()
     })
 }

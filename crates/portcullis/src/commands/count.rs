@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(conflicts_with_all = ["knocks", "ports", "protocols"])]
     file: Option<PathBuf>,
     /// Count for this door of the configuration alone
-    #[arg(long, value_name = "NAME", conflicts_with = "knocks")]
+    #[arg(long, value_name = "NAME", conflicts_with = "knocks", add = crate::complete::doors())]
     door: Option<String>,
     /// Count sequences of so many knocks, of no configuration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MOST_KNOCKS))]

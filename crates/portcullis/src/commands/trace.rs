@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
     /// Follow knocks at this door alone
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = crate::complete::doors())]
     door: Option<String>,
     /// Follow this address alone; `me` is where your SSH session comes from
     #[arg(long, value_name = "ADDRESS")]

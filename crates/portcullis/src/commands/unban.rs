@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::bans::{object, source};
 use super::check::print;
 use super::live::{count, say, sources, within};
+use crate::complete;
 use crate::exit::{Exit, Outcome};
 use crate::netlink::nftables::Gate;
 
@@ -15,7 +16,7 @@ use crate::netlink::nftables::Gate;
 pub struct Args {
     /// Who: an IP address, of IPv6 with its network of 64 bits; a network, with all that is banned in it;
     /// or `me` for the address that this SSH session comes from
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(required_unless_present = "all", conflicts_with = "all", add = complete::banned())]
     source: Option<String>,
     /// Everyone
     #[arg(long)]

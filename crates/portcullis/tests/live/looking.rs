@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use portcullis::lab::{Family, wait_until};
 use serde_json::{Value, json};
 
-use crate::world::{self, By, PATIENCE, World, write_config};
+use crate::world::{self, By, PATIENCE, PROGRAM, World, write_config};
 use crate::{CONFIG, done, run};
 
 pub fn trials() -> Vec<Trial> {
@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         world::trial("status_without_a_configuration", status_without_a_configuration),
         world::trial("who_is_knocking", who_is_knocking),
         world::trial("doors_keep_their_secret", doors_keep_their_secret),
+        world::trial("a_shell_completes_names", a_shell_completes_names),
     ]
 }
 
@@ -163,6 +164,29 @@ fn who_is_knocking() {
         let (code, found) = status(&world);
         assert_eq!((code, &found["attempts"]), (0, &json!(3)), "{tolerate}");
     }
+}
+
+/// Of the doors and of those who may pass, as the kernel has them.
+fn a_shell_completes_names() {
+    let _world = World::new(By::Kernel, CONFIG);
+    done("grant ssh 203.0.113.7 --for 5m", &[]);
+    let ask = |words: &[&str]| {
+        let output = Command::new(PROGRAM)
+            .env("PORTCULLIS_COMPLETE", "bash")
+            .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
+            .env("_CLAP_COMPLETE_COMP_TYPE", "9")
+            .env("_CLAP_COMPLETE_SPACE", "false")
+            .env("_CLAP_IFS", "\n")
+            .arg("--")
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(ask(&["portcullis", "grant", "ss"]).trim(), "ssh");
+    assert_eq!(ask(&["portcullis", "revoke", "we"]).trim(), "web");
+    assert_eq!(ask(&["portcullis", "revoke", "ssh", "203"]).trim(), "203.0.113.7");
 }
 
 fn doors_keep_their_secret() {
