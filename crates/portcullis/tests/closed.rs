@@ -9,9 +9,9 @@
 mod world;
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use portcullis::config;
@@ -23,7 +23,8 @@ use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::simulator::{Fate, Simulator};
 use world::{
-    By, FAMILIES, PATIENCE, RECOGNISERS, World, all_kinds, have, made_up, portcullis, simulated,
+    By, FAMILIES, PATIENCE, RECOGNISERS, World, all_kinds, have, made_up, nft, portcullis,
+    simulated,
 };
 
 const CONFIG: &str = r#"
@@ -91,16 +92,6 @@ fn main() -> ExitCode {
 
 fn config_with(refuse: &str) -> String {
     CONFIG.replace("REFUSE", refuse)
-}
-
-fn nft(script: &str) -> String {
-    let mut command = Command::new("nft");
-    let mut child =
-        command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{script}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A table of somebody else, behind ours, sees exactly what the simulator lets pass.

@@ -14,9 +14,8 @@ mod world;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use portcullis::lab::packet::Packet;
 use portcullis::lab::{Family, Peer};
 use portcullis_core::policy::Port;
 use portcullis_firewall::compile::compile;
-use world::{By, World, knock_packet, made_up, write_config};
+use world::{By, World, knock_packet, made_up, nft, write_config};
 
 /// A port of UDP, so that one datagram says whether it is open.
 const GUARDED: u16 = 5000;
@@ -248,11 +247,4 @@ fn knock(world: &World, host: IpAddr, genuine: &[IpAddr]) {
         thread::sleep(when.saturating_sub(begun.elapsed()));
         world.wire.send(&packet).unwrap();
     }
-}
-
-fn nft(script: &str) {
-    let mut command = Command::new("nft");
-    let mut child = command.args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success(), "{script}");
 }

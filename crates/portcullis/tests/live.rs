@@ -15,6 +15,8 @@ mod cutting;
 mod granting;
 #[path = "live/looking.rs"]
 mod looking;
+#[path = "world/shell.rs"]
+mod shell;
 mod world;
 
 use std::io::ErrorKind;
@@ -22,6 +24,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, ExitCode, Output};
 
 use portcullis::lab::service::Echo;
+use portcullis::netlink::nftables::Gate;
+use portcullis_firewall::compile::compile;
 use serde_json::Value;
 use world::{By, PATIENCE, PROGRAM, World};
 
@@ -57,6 +61,14 @@ fn main() -> ExitCode {
         trials.extend(looking::trials());
         trials
     })
+}
+
+/// The rules of this world, with room for four elements in a set.
+fn make_small(world: &World, set: &str) {
+    let policy = portcullis::config::load(&world.config).unwrap().policy;
+    let mut ruleset = compile(&policy).unwrap();
+    ruleset.sets.iter_mut().find(|it| it.name == set).unwrap().size = Some(4);
+    Gate::open().unwrap().load(&ruleset).unwrap();
 }
 
 /// What a command said, and how it ended.

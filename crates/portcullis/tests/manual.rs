@@ -1,6 +1,9 @@
 //! The manual and the README's table say what the programs know, and shells get names of doors.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is a test")]
 
+#[path = "world/shell.rs"]
+mod shell;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +11,7 @@ use std::process::Command;
 
 use portcullis::config::keys;
 use portcullis::manual::{Page, pages};
+use shell::completions;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -71,26 +75,11 @@ fn pages_can_be_read_by_man() {
 
 #[test]
 fn a_shell_is_told_commands_and_options() {
-    let ask = |words: &[&str]| {
-        let last = (words.len() - 1).to_string();
-        let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .env("PORTCULLIS_COMPLETE", "bash")
-            .env("_CLAP_COMPLETE_INDEX", last)
-            .env("_CLAP_COMPLETE_COMP_TYPE", "9")
-            .env("_CLAP_COMPLETE_SPACE", "false")
-            .env("_CLAP_IFS", "\n")
-            .arg("--")
-            .args(words)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
     let mut commands: Vec<String> =
-        ask(&["portcullis", "com"]).split_whitespace().map(str::to_owned).collect();
+        completions(&["portcullis", "com"]).split_whitespace().map(str::to_owned).collect();
     commands.sort_unstable();
     assert_eq!(commands, ["compile", "completions"]);
-    assert!(ask(&["portcullis", "apply", "--conf"]).contains("--confirm-within"));
+    assert!(completions(&["portcullis", "apply", "--conf"]).contains("--confirm-within"));
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(["completions", shell])

@@ -16,7 +16,7 @@ use portcullis_firewall::compile::{Hosts, admit, compile};
 use serde_json::{Value, json};
 
 use crate::world::{self, By, FAMILIES, PATIENCE, World, made_up, write_config};
-use crate::{WAYS, done, run, ssh_session};
+use crate::{WAYS, done, make_small, run, ssh_session};
 
 const CONFIG: &str = r#"
 [gate]
@@ -477,13 +477,9 @@ fn bans_by_nft() {
     assert_eq!(banned(), [""; 0]);
 }
 
-/// As if the set were of four elements.
 fn a_full_set() {
     let world = World::new(By::Kernel, CONFIG);
-    let policy = config::load(&world.config).unwrap().policy;
-    let mut ruleset = compile(&policy).unwrap();
-    ruleset.sets.iter_mut().find(|set| set.name == "ban4").unwrap().size = Some(4);
-    Gate::open().unwrap().load(&ruleset).unwrap();
+    make_small(&world, "ban4");
     let full = (1..20).find_map(|number| {
         let said = run(&format!("ban 192.0.2.{number}"), &[]);
         (said.code != 0).then_some((number, said))

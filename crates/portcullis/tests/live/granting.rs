@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use portcullis::config;
 use portcullis::lab::{Family, wait_until};
-use portcullis::netlink::nftables::Gate;
-use portcullis_firewall::compile::compile;
 
 use crate::world::{self, By, FAMILIES, PATIENCE, World, write_config};
-use crate::{CONFIG, WAYS, config, done, granted, grants, passes, run, services, ssh_session};
+use crate::{
+    CONFIG, WAYS, config, done, granted, grants, make_small, passes, run, services, ssh_session,
+};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -188,13 +187,9 @@ fn without_a_gate() {
     assert_eq!(doors["doors"][0]["grants"], serde_json::Value::Null);
 }
 
-/// As if the set were of four elements.
 fn a_full_set() {
     let world = World::new(By::Kernel, CONFIG);
-    let policy = config::load(&world.config).unwrap().policy;
-    let mut ruleset = compile(&policy).unwrap();
-    ruleset.sets.iter_mut().find(|set| set.name == "grant4").unwrap().size = Some(4);
-    Gate::open().unwrap().load(&ruleset).unwrap();
+    make_small(&world, "grant4");
     let full = (1..20).find_map(|number| {
         let said = run(&format!("grant ssh 192.0.2.{number} --for 5m"), &[]);
         (said.code != 0).then_some((number, said))

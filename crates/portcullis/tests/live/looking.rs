@@ -7,7 +7,8 @@ use libtest_mimic::Trial;
 use portcullis::lab::{Family, wait_until};
 use serde_json::{Value, json};
 
-use crate::world::{self, By, PATIENCE, PROGRAM, World, write_config};
+use crate::shell::completions;
+use crate::world::{self, By, PATIENCE, World, write_config};
 use crate::{CONFIG, done, run};
 
 pub fn trials() -> Vec<Trial> {
@@ -170,23 +171,9 @@ fn who_is_knocking() {
 fn a_shell_completes_names() {
     let _world = World::new(By::Kernel, CONFIG);
     done("grant ssh 203.0.113.7 --for 5m", &[]);
-    let ask = |words: &[&str]| {
-        let output = Command::new(PROGRAM)
-            .env("PORTCULLIS_COMPLETE", "bash")
-            .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
-            .env("_CLAP_COMPLETE_COMP_TYPE", "9")
-            .env("_CLAP_COMPLETE_SPACE", "false")
-            .env("_CLAP_IFS", "\n")
-            .arg("--")
-            .args(words)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    assert_eq!(ask(&["portcullis", "grant", "ss"]).trim(), "ssh");
-    assert_eq!(ask(&["portcullis", "revoke", "we"]).trim(), "web");
-    assert_eq!(ask(&["portcullis", "revoke", "ssh", "203"]).trim(), "203.0.113.7");
+    assert_eq!(completions(&["portcullis", "grant", "ss"]).trim(), "ssh");
+    assert_eq!(completions(&["portcullis", "revoke", "we"]).trim(), "web");
+    assert_eq!(completions(&["portcullis", "revoke", "ssh", "203"]).trim(), "203.0.113.7");
 }
 
 fn doors_keep_their_secret() {

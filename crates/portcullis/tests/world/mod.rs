@@ -266,6 +266,17 @@ pub fn portcullis(arguments: &[&str]) -> std::process::Output {
     command.args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
+/// Loads a script with `nft`; what that prints.
+pub fn nft(script: &str) -> String {
+    let mut command = Command::new("nft");
+    let mut child =
+        command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{script}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Whether a peer program is there. In CI it must be.
 pub fn have(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
