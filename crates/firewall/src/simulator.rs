@@ -7,13 +7,13 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 use core::time::Duration;
 
 use portcullis_core::policy::{Network, Protocol};
 use portcullis_core::time::Instant;
 
-use crate::compile::bucket;
+use crate::compile::{banned_as, bucket};
 use crate::ruleset::{
     Data, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Statement, Value,
     Verdict,
@@ -264,11 +264,6 @@ impl<'a> Simulator<'a> {
     }
 }
 
-/// The first 64 bits of an address.
-fn network_of(address: Ipv6Addr) -> Ipv6Addr {
-    Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))
-}
-
 /// One packet on its way.
 struct Run<'s, 'a> {
     simulator: &'s mut Simulator<'a>,
@@ -430,10 +425,7 @@ impl Run<'_, '_> {
             Field::IpDaddr => address(self.packet.destination, true),
             Field::Ip6Saddr => address(self.packet.source, false),
             Field::Ip6Daddr => address(self.packet.destination, false),
-            Field::Ip6SaddrNetwork => match self.packet.source {
-                IpAddr::V6(source) => Some(Value::Ipv6(network_of(source))),
-                IpAddr::V4(_) => None,
-            },
+            Field::Ip6SaddrNetwork => address(banned_as(self.packet.source), false),
             Field::IpSaddrBucket { seed } => {
                 let source = Some(self.packet.source).filter(IpAddr::is_ipv4)?;
                 Some(Value::Class(bucket(source, seed)))

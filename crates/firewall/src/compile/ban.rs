@@ -14,6 +14,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 
 use portcullis_core::limits;
@@ -35,6 +36,15 @@ pub const LATE_STRIKES: [&str; 2] = ["strike4_late", "strike6_late"];
 
 /// Who is banned: one address, or a network of 64 bits, in which one host can have any.
 const WHO: [Field; 2] = [Field::IpSaddr, Field::Ip6SaddrNetwork];
+
+/// The address that stands for a source in the sets of bans and strikes: itself, or in IPv6 the first
+/// of its network of 64 bits.
+pub fn banned_as(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V4(_) => source,
+        IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
 
 /// Where one goes whose strikes are full.
 const BAN: &str = "ban";

@@ -70,7 +70,7 @@ pub const STATE: &str = "state";
 pub const AUTOMATON: [&str; 7] = ["knocks", FIRST, "step", "repeat", FORGIVE, OPENS, "act"];
 
 pub use allow::{ALLOWED, HOSTS, Hosts, admit};
-pub use ban::{BANS, LATE_BANS, LATE_STRIKES, STRIKES};
+pub use ban::{BANS, LATE_BANS, LATE_STRIKES, STRIKES, banned_as};
 pub use buckets::Buckets;
 pub(crate) use buckets::bucket;
 

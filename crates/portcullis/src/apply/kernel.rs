@@ -94,6 +94,15 @@ impl Kernel {
         if self.has_chains { Chains::now() } else { Ok(None) }
     }
 
+    /// The chains of rules that have just been loaded; `None` if they are a table.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chains::now`].
+    pub fn chains_of(&self, loaded: &Configured) -> Result<Option<Chains>, Failure> {
+        if loaded.is_chains() { Chains::now() } else { Ok(None) }
+    }
+
     /// In what the kernel does not hold exactly these rules and no others of ours, in words; `chains`
     /// are those that were read back when they had been loaded.
     ///

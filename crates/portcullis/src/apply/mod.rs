@@ -33,6 +33,7 @@ pub use self::prepared::{Configured, Prepared, Rules};
 use self::session::Session;
 use self::state::{Here, Pending, Standing, State, Store};
 use crate::config;
+use crate::config::duration::to_the_second as shown;
 use crate::daemon::clock;
 use crate::exit::Failure;
 use crate::netlink::nftables::Error;
@@ -60,13 +61,14 @@ pub fn apply(
     let mut kernel = Kernel::open(configured.is_chains() || store.state.chains.is_some())?;
     let session = Session::current();
     if let Some(session) = session.as_ref().filter(|_| !allow_lockout) {
-        // The rules of both back ends mean the same.
-        let ruleset = configured.ruleset()?;
-        match configured.rules {
-            Rules::Table(_) => {
-                lockout::check(&configured.policy, &ruleset, session, kernel.gate())?;
+        match &configured.rules {
+            Rules::Table(ruleset) => {
+                lockout::check(&configured.policy, ruleset, session, kernel.gate())?;
             }
-            Rules::Chains(_) => lockout::check_strangers(&configured.policy, &ruleset, session)?,
+            // The rules of both back ends mean the same.
+            Rules::Chains(_) => {
+                lockout::check_strangers(&configured.policy, &configured.ruleset()?, session)?;
+            }
         }
     }
     match within {
@@ -84,7 +86,8 @@ fn for_good(
     let mut staged = store.stage(State::with_confirmed(configured.text.clone(), None))?;
     let loaded = kernel.load(&configured)?;
     if configured.is_chains() {
-        staged = store.stage(State::with_confirmed(configured.text, kernel.chains()?))?;
+        let chains = kernel.chains_of(&configured)?;
+        staged = store.stage(State::with_confirmed(configured.text, chains))?;
     }
     store.commit(staged)?;
     Ok(loaded)
@@ -115,9 +118,7 @@ fn on_trial(
     let loaded = timer::arm(store.folder(), &pending, within)
         .and_then(|()| kernel.load(&configured))
         .and_then(|loaded| {
-            if configured.is_chains() {
-                pending.chains = kernel.chains()?;
-            }
+            pending.chains = kernel.chains_of(&configured)?;
             // A connection that began later than this began under the new rules.
             let now = clock().as_nanos();
             if now >= pending.deadline {
@@ -232,7 +233,7 @@ pub fn confirm(folder: &Path, yes: bool) -> Result<(), Failure> {
     // Had this process been stopped until time was up, the timer would not have waited for it.
     if !matches!(kernel.difference(&new, pending.chains.as_ref()), Ok(None)) {
         kernel.load(&new)?;
-        let chains = kernel.chains()?.filter(|_| new.is_chains());
+        let chains = kernel.chains_of(&new)?;
         store.save(State::with_confirmed(new.text, chains))?;
     }
     Ok(())
@@ -296,7 +297,7 @@ pub fn boot(folder: &Path) -> Result<Option<(Policy, Loaded)>, Failure> {
     let mut kernel = Kernel::open(has_chains || configured.is_chains())?;
     let loaded = kernel.load(&configured)?;
     let mut state = store.state.with_pending(None);
-    state.chains = kernel.chains()?.filter(|_| configured.is_chains());
+    state.chains = kernel.chains_of(&configured)?;
     let forgotten = if state == store.state { store.copy() } else { store.save(state) };
     if let Err(failure) = forgotten {
         // The disk may not be ready to be written to. What is on trial there is of another boot.
@@ -361,12 +362,6 @@ fn may_change_rules() -> Result<(), Failure> {
 fn nothing_on_trial() -> Failure {
     Failure::refused("nothing is on trial")
         .hint("what is not confirmed in time has been rolled back; `portcullis apply --confirm-within 60s` begins a trial")
-}
-
-/// In whole seconds, if there are any.
-fn shown(left: Duration) -> String {
-    let seconds = Duration::from_secs(left.as_secs());
-    config::duration::format(if seconds.is_zero() { left } else { seconds })
 }
 
 /// One line on stderr.

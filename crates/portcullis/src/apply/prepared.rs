@@ -119,7 +119,7 @@ impl Prepared {
         let Some(before) = &self.before else { return kernel.remove().map(|_| ()) };
         if kernel.difference(before, self.chains.as_ref())?.is_some() {
             kernel.load(before)?;
-            self.chains = kernel.chains()?.filter(|_| before.is_chains());
+            self.chains = kernel.chains_of(before)?;
         }
         Ok(())
     }

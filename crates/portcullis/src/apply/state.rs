@@ -8,22 +8,21 @@
 //!   confirmed.toml             a copy of what is confirmed, for `portcullis run`
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::geteuid;
 use portcullis_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::Chains;
 use crate::config::MAX_BYTES;
 use crate::exit::Failure;
-use crate::files::{ours, sync, write_new};
+use crate::files::{make_folder, must_be_ours, ours, sync, write_new};
 use crate::proc;
 
 const LOCK: &str = "lock";
@@ -177,7 +176,7 @@ impl Store {
     ///
     /// The folder cannot be had or is not ours alone, or the file in it is damaged.
     pub fn open(folder: &Path) -> Result<Self, Failure> {
-        make(folder)?;
+        make_folder(folder).map_err(|error| failure(folder, "make", &error))?;
         let store = Self::open_existing(folder)?;
         store.ok_or_else(|| failure(folder, "open", &io::Error::from(io::ErrorKind::NotFound)))
     }
@@ -316,23 +315,6 @@ pub fn peek(folder: &Path) -> Result<State, Failure> {
     })
 }
 
-/// Makes the folder and those above it.
-fn make(folder: &Path) -> Result<(), Failure> {
-    if folder.exists() {
-        return Ok(());
-    }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| failure(folder, "make", &error))?;
-    // Where the folder above is not ours to read, the system writes it out by itself some time.
-    if let Some(above) = folder.parent() {
-        let _ = File::open(above).and_then(|above| sync(&above));
-    }
-    Ok(())
-}
-
 /// Whether there is a folder; it must be ours alone.
 fn check(folder: &Path) -> Result<bool, Failure> {
     let about = match fs::metadata(folder) {
@@ -340,29 +322,13 @@ fn check(folder: &Path) -> Result<bool, Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(failure(folder, "look at", &error)),
     };
-    let shown = shown(folder);
-    let refuse = |what: &str, hint: String| {
-        let message = format!("{shown} {what}, and its content is loaded into the kernel");
-        Err(Failure::could_not(message).hint(hint))
-    };
-    let user = geteuid();
-    if !about.is_dir() {
-        return Err(Failure::could_not(format!("{shown} is not a folder"))
-            .hint("`--state-dir` names the folder that keeps what is confirmed"));
-    }
-    if about.uid() != user.as_raw() {
-        return refuse(
-            "belongs to another user",
-            format!("chown {user} {shown}, after a look at what is in it"),
-        );
-    }
-    if about.permissions().mode() & 0o022 != 0 {
-        return refuse(
-            "can be changed by others",
-            format!("chmod 700 {shown}, after a look at what is in it"),
-        );
-    }
-    Ok(true)
+    must_be_ours(
+        &about,
+        shown(folder),
+        "loaded into the kernel",
+        "`--state-dir` names the folder that keeps what is confirmed",
+    )
+    .map(|()| true)
 }
 
 fn failure(path: &Path, doing: &str, error: &io::Error) -> Failure {
@@ -377,6 +343,8 @@ fn shown(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn pending() -> Pending {

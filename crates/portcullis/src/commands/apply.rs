@@ -11,6 +11,7 @@ use portcullis_core::policy::{Allowed, Policy};
 use portcullis_firewall::compile::{Hosts, admit};
 use portcullis_firewall::iptables::Matcher;
 
+use super::live::count;
 use super::state_dir::StateDir;
 use crate::apply::{self, Configured, Loaded, Rules};
 use crate::config::{self, duration};
@@ -197,9 +198,4 @@ fn allowed_interfaces_exist(policy: &Policy) {
             warn(&format!("there is no interface {name} yet: nobody is allowed by it"));
         }
     }
-}
-
-/// "1 rule", "2 rules".
-pub(super) fn count(number: usize, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }

@@ -3,7 +3,8 @@
 
 use std::io::Write;
 
-use super::apply::{count, guarding, shown};
+use super::apply::{guarding, shown};
+use super::live::count;
 use super::state_dir::StateDir;
 use crate::apply;
 use crate::exit::{Exit, Outcome};

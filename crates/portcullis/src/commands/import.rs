@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use super::live::count;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::import::{Imported, Kind, import_files};
 use crate::knockd::config::DEFAULT_PATH;
@@ -96,8 +97,4 @@ fn talk(name: &str, imported: &Imported) -> String {
         );
     }
     out
-}
-
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -133,11 +133,7 @@ pub fn time(text: &str, range: RangeInclusive<Duration>, what: &str) -> Result<D
 
 /// A time as a person reads it: to the second, where there are seconds; no time is for ever.
 pub fn shown(time: Option<Duration>) -> String {
-    let Some(time) = time else { return "for ever".into() };
-    match time.as_secs() {
-        0 => duration::format(time),
-        seconds => duration::format(Duration::from_secs(seconds)),
-    }
+    time.map_or_else(|| "for ever".to_owned(), duration::to_the_second)
 }
 
 /// Milliseconds; `null` is for ever.

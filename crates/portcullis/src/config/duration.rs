@@ -87,6 +87,14 @@ pub fn format(duration: Duration) -> String {
     if out.is_empty() { "0s".into() } else { out }
 }
 
+/// As a person reads what is left of a time: in whole seconds, if there are any.
+pub fn to_the_second(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format(time),
+        seconds => format(Duration::from_secs(seconds)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_core::limits;
 use portcullis_core::policy::{Ban, DoorId, Policy, Stance};
 use portcullis_core::time::Instant;
+use portcullis_firewall::compile::banned_as;
 
 /// Elements of each table: those that the kernel has for both families.
 const MOST: usize = 2 * limits::MAX_STRIKERS as usize;
@@ -58,7 +59,7 @@ impl Gate {
     /// Counts a strike of this source: `at_door` if it is one refused at a guarded port.
     pub fn strike(&mut self, source: IpAddr, at_door: bool, now: Instant) -> Struck {
         let Some(ban) = self.ban else { return Struck::Counted };
-        let who = neighbourhood(source);
+        let who = banned_as(source);
         let banned = self.bans.get(&who, now).is_some();
         if banned && at_door && self.stance == Stance::Guard {
             return Struck::Refused;
@@ -73,14 +74,6 @@ impl Gate {
         }
         self.bans.put(who, (), now, now.after(ban.time));
         Struck::Banned
-    }
-}
-
-/// Who is banned with this source: itself, or in IPv6 its network of 64 bits.
-pub fn neighbourhood(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V4(_) => source,
-        IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() & (u128::MAX << 64)).into(),
     }
 }
 

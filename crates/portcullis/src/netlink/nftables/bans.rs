@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use portcullis_core::policy::{Ban, Network};
-use portcullis_firewall::compile::{ALLOWED, BANS, HOSTS, LATE_BANS, LATE_STRIKES, STRIKES};
+use portcullis_firewall::compile::{
+    ALLOWED, BANS, HOSTS, LATE_BANS, LATE_STRIKES, STRIKES, banned_as,
+};
 
 use super::batch::{Batch, Object};
 use super::elements::{address_and_rest, write_set};
@@ -69,7 +71,7 @@ pub struct Unbanned {
 
 /// All addresses that are banned with one.
 pub fn banned_with(address: IpAddr) -> Option<Network> {
-    Network::new(first(address), bits(address)).ok()
+    Network::new(banned_as(address), bits(address)).ok()
 }
 
 /// The bans that a network is made of, by their first addresses; `None` if they are more than
@@ -91,14 +93,6 @@ pub fn bans_of(network: Network) -> Option<Vec<IpAddr>> {
 fn bits(like: IpAddr) -> u8 {
     let [four, six] = BITS;
     if like.is_ipv4() { four } else { six }
-}
-
-/// The first address that is banned with this one.
-fn first(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).into(),
-    }
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {

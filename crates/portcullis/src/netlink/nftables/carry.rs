@@ -6,7 +6,7 @@ use portcullis_core::limits::MAX_CARRIED_ATTEMPTS;
 use portcullis_firewall::compile::{AUTOMATON, BANS, FIRST, GUARDS, LIVE, STATE};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 
-use super::elements::Listed;
+use super::elements::{Listed, number};
 use super::{Error, Gate, SHORTEST};
 
 /// An element on its way from the old table to the new one.
@@ -80,8 +80,8 @@ impl Gate {
             })
             .collect();
         let farther = |element: &Carried| {
-            let state = element.data.as_deref().and_then(|data| data.try_into().ok());
-            state.is_some_and(|state| !first.contains(&u32::from_ne_bytes(state)))
+            let state = element.data.as_deref().and_then(number);
+            state.is_some_and(|state| !first.contains(&state))
         };
         let mut states = self.living(STATE)?;
         states.sort_by_key(|element| !farther(element));

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use portcullis_firewall::compile::{GRANTS, STATE};
 
 use super::batch::{Batch, NLM_F_CREATE, Object};
-use super::elements::{address_and_rest, write_timed};
+use super::elements::{address_and_rest, number, write_timed};
 use super::{Error, Gate, TABLE, kind, milliseconds};
 
 /// The time of an element that is deleted in the transaction that makes it.
@@ -117,7 +117,7 @@ impl Gate {
             all.extend(self.elements(set, |element| {
                 let (address, class) = address_and_rest(element.key()?, version)?;
                 Some(Grant {
-                    class: u32::from_ne_bytes(class.try_into().ok()?),
+                    class: number(class)?,
                     address,
                     expires: element.expires().map(Duration::from_millis),
                     timeout: element.timeout().map(Duration::from_millis),
@@ -137,7 +137,6 @@ impl Gate {
     ///
     /// That the kernel could not be asked.
     pub fn attempts(&mut self) -> Result<Vec<Attempt>, Error> {
-        let number = |bytes: &[u8]| Some(u32::from_ne_bytes(bytes.try_into().ok()?));
         let mut all = self.elements(STATE, |element| {
             Some(Attempt {
                 bucket: number(element.key()?)?,

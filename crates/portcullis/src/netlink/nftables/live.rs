@@ -12,6 +12,7 @@ use portcullis_core::policy::{Port, Protocol};
 use portcullis_firewall::compile::{FORGIVE, GUARDS, LIVE, OPENS};
 
 use super::batch::Batch;
+use super::elements::number;
 use super::grants::{place, push_removed, push_renewed};
 use super::{Error, Gate, Grant};
 use crate::config::report::plain;
@@ -211,7 +212,6 @@ impl Gate {
     ///
     /// That the kernel could not be asked.
     pub fn knocking(&mut self) -> Result<usize, Error> {
-        let number = |bytes: &[u8]| Some(u32::from_ne_bytes(bytes.try_into().ok()?));
         let mut numbers = |set| {
             Ok::<HashSet<u32>, Error>(
                 self.elements(set, |element| number(element.key()?))?.into_iter().collect(),
@@ -235,7 +235,7 @@ impl Gate {
     /// The doors of the loaded table.
     fn doors(&mut self) -> Result<Vec<LoadedDoor>, Error> {
         let mut guards = self.elements(GUARDS, |element| {
-            let class = u32::from_ne_bytes(element.data()?.try_into().ok()?);
+            let class = number(element.data()?)?;
             Some((class, guard(element.key()?)?, plain(element.comment()?)))
         })?;
         guards.sort_unstable();

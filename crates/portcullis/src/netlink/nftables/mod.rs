@@ -136,7 +136,7 @@ impl Gate {
     /// That the kernel could not be asked.
     pub fn door_names(&mut self) -> Result<Vec<(u32, String)>, Error> {
         let mut doors = self.elements(portcullis_firewall::compile::GUARDS, |element| {
-            let class = u32::from_ne_bytes(element.data()?.try_into().ok()?);
+            let class = elements::number(element.data()?)?;
             Some((class, element.comment()?.to_owned()))
         })?;
         doors.sort();

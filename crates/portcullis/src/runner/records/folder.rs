@@ -1,16 +1,16 @@
 //! The folders that records are in, and who holds them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::geteuid;
 
 use super::{FOLDER, LOCK, NEW, SIGN};
 use crate::exit::Failure;
+use crate::files::{make_folder, must_be_ours};
 pub(super) use crate::files::{ours, sync, write_new};
 
 /// The folder of one daemon, locked by us.
@@ -58,19 +58,10 @@ impl Folder {
 
 /// Makes the folder and those above it.
 pub(super) fn make(dir: &Path) -> Result<(), Failure> {
-    if dir.exists() {
-        return Ok(());
-    }
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|error| {
+    make_folder(dir).map_err(|error| {
         Failure::could_not(format!("cannot make the folder {}: {error}", dir.display()))
             .hint("it holds the pending stop commands; `--state-dir` names another one")
-    })?;
-    // Where the folder above is not ours to read, the system writes it out by itself some time.
-    if let Some(above) = dir.parent() {
-        let _ = File::open(above).and_then(|above| above.sync_all());
-    }
-    Ok(())
+    })
 }
 
 /// The folder must be ours alone: what is in it is executed by us.
@@ -78,27 +69,12 @@ pub(super) fn check(dir: &Path) -> Result<(), Failure> {
     let shown = dir.display();
     let about = fs::metadata(dir)
         .map_err(|error| Failure::could_not(format!("cannot look at {shown}: {error}")))?;
-    let refuse = |what: &str, hint: String| {
-        Err(Failure::could_not(format!("{shown} {what}, and its content is executed")).hint(hint))
-    };
-    if !about.is_dir() {
-        return Err(Failure::could_not(format!("{shown} is not a folder"))
-            .hint("`--state-dir` names the folder for pending stop commands"));
-    }
-    let user = geteuid();
-    if about.uid() != user.as_raw() {
-        return refuse(
-            "belongs to another user",
-            format!("chown {user} {shown}, after a look at what is in it"),
-        );
-    }
-    if about.permissions().mode() & 0o022 != 0 {
-        return refuse(
-            "can be changed by others",
-            format!("chmod 700 {shown}, after a look at what is in it"),
-        );
-    }
-    Ok(())
+    must_be_ours(
+        &about,
+        shown,
+        "executed",
+        "`--state-dir` names the folder for pending stop commands",
+    )
 }
 
 /// While this is held, nobody makes a folder or looks for the dead.
