@@ -21,6 +21,10 @@ pub const VARIABLE: &str = "PORTCULLIS_COMPLETE";
 
 /// Answers a shell, if it is one that has started this program; whether it was.
 pub fn answer() -> bool {
+    // Every command begins here, and hardly ever for this.
+    if std::env::var_os(VARIABLE).is_none() {
+        return false;
+    }
     let here = std::env::current_dir().ok();
     let asked = CompleteEnv::with_factory(Cli::command).var(VARIABLE);
     let arguments: Vec<_> = std::env::args_os().collect();
