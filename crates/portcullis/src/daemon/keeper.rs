@@ -7,6 +7,7 @@
 //! there only if it has something to do at the start.
 
 mod configuration;
+mod hearsay;
 mod hosts;
 mod runner;
 mod start;
@@ -20,8 +21,10 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
+use portcullis_core::limits::LINES_PER_SECOND;
 use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
 
+use self::hearsay::Hearsay;
 use self::runner::Runner;
 use super::gate::Gate;
 use super::lines::{say, warn};
@@ -43,9 +46,6 @@ pub use configuration::{Configuration, Settings};
 pub fn is_running() -> Result<bool, Failure> {
     start::is_running()
 }
-
-/// Lines about doors in a second; each tells of a right knock, which can be repeated by who knows it.
-const LINES_PER_SECOND: u32 = 50;
 
 /// Messages that are heard before everything else is looked at again.
 const AT_ONCE: usize = 256;
@@ -90,7 +90,7 @@ pub fn run(settings: Settings) -> Outcome {
         current: None,
         pending: None,
         epoch: 0,
-        watching: Vec::new(),
+        hearsay: Hearsay::new(),
         reload_again: false,
         pace: Pace::new(LINES_PER_SECOND, LINES_PER_SECOND),
         watchdog: notify::watchdog(),
@@ -120,9 +120,11 @@ struct Keeper {
     /// What the watcher has been given, and has not answered yet.
     pending: Option<(Epoch, Configuration)>,
     epoch: Epoch,
-    watching: Vec<InterfaceName>,
+    /// What the watcher says that only people hear.
+    hearsay: Hearsay,
     /// Somebody asked for another reload while one was pending.
     reload_again: bool,
+    /// Lines about doors that open and names that are found.
     pace: Pace,
     watchdog: Option<Duration>,
 }
@@ -148,6 +150,7 @@ impl Keeper {
                 self.take_hosts()?;
             }
             let held = self.pace.take_held(clock());
+            let held = held.saturating_add(self.hearsay.take_held(clock()));
             if held > 0 {
                 say(format_args!("suppressed {held} lines"));
             }
@@ -165,7 +168,8 @@ impl Keeper {
         let fds =
             [self.signals.as_fd(), self.socket.as_fd(), resolver.unwrap_or(self.socket.as_fd())];
         let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        let held = self.pace.holds().then_some(Duration::from_secs(1));
+        let held = self.pace.holds() || self.hearsay.holds();
+        let held = held.then_some(Duration::from_secs(1));
         let timeout = held.into_iter().chain(self.watchdog).min();
         let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
             PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)
@@ -198,28 +202,34 @@ impl Keeper {
                 self.open(epoch, door, address, open_for)?;
             }
             Message::Stage { epoch, door, address, stage } => {
-                if let Some(name) = self.door_name(epoch, door) {
+                if self.hearsay.admits_stage(clock())
+                    && let Some(name) = self.door_name(epoch, door)
+                {
                     say(format_args!("{address}: {name}: stage {stage}"));
                 }
             }
             // The watcher of native doors does not tell of this.
             Message::TimedOut { .. } => return Err(what_it_never_should()),
-            Message::Suppressed(count) => say(format_args!("suppressed {count} lines")),
-            Message::Lost(name, count) => warn(format_args!(
-                "{name}: {count} packets came faster than they could be read; knocks among them \
-                 count only for doors that the kernel recognises too"
-            )),
-            Message::Watching(name) => {
-                if self.pending.is_none() {
-                    say(format_args!("{name} has come: watching it"));
-                }
-                if !self.watching.contains(&name) {
-                    self.watching.push(name);
+            Message::Suppressed(count) => self.hearsay.hold_stages(count, clock()),
+            Message::Lost(name, count) => {
+                if self.hearsay.admits_interface(clock()) {
+                    warn(format_args!(
+                        "{name}: {count} packets came faster than they could be read; knocks among \
+                         them count only for doors that the kernel recognises too"
+                    ));
                 }
             }
+            Message::Watching(name) => {
+                if self.pending.is_none() && self.hearsay.admits_interface(clock()) {
+                    say(format_args!("{name} has come: watching it"));
+                }
+                self.hearsay.add(name);
+            }
             Message::Unwatched(name) => {
-                self.watching.retain(|watched| *watched != name);
-                warn(format_args!("{name} is gone: no longer watching it"));
+                self.hearsay.remove(&name);
+                if self.hearsay.admits_interface(clock()) {
+                    warn(format_args!("{name} is gone: no longer watching it"));
+                }
             }
             Message::Ready(epoch) => self.settle(epoch)?,
             Message::Missing(epoch, name) => {
@@ -300,7 +310,7 @@ impl Keeper {
     fn order(&mut self, configuration: Configuration) -> Result<(), Failure> {
         self.epoch = self.epoch.wrapping_add(1);
         let (epoch, verbose) = (self.epoch, self.settings.verbose);
-        self.watching.clear();
+        self.hearsay.begin_again();
         let order = Order { epoch, verbose, text: configuration.text.clone() };
         self.pending = Some((epoch, configuration));
         let packets = order.packets().map_err(|errno| system(TELL, errno))?;
@@ -367,7 +377,7 @@ impl Keeper {
     }
 
     fn status(&self, configuration: &Configuration) -> String {
-        let names: Vec<&str> = self.watching.iter().map(InterfaceName::as_str).collect();
+        let names: Vec<&str> = self.hearsay.watching().iter().map(InterfaceName::as_str).collect();
         let mut doors = configuration.policy.doors_seen_by(Recogniser::Daemon);
         match (doors.next(), names.as_slice()) {
             (None, _) => "nothing to watch, the kernel recognises every door by itself".to_owned(),
