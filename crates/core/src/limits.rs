@@ -208,3 +208,12 @@ pub const INTERFACE_LINES: u32 = 512;
 /// Lines of knockd's log about what has opened nothing yet (stages, timeouts), which anyone can cause: so
 /// many at once, and in the long run so many in a second. More are only counted.
 pub const STAGE_LINES: (u32, u32) = (1000, 50);
+
+/// What waits for a runner that does not read: openings, and of a configuration one for each 16 KiB (1,024 at
+/// most). When there is more, `on_open` is not run for the next openings, which is said; their grants are
+/// made all the same.
+pub const MAX_WAITING_OPENINGS: usize = 2048;
+
+/// How long the daemon waits at its end for commands that close what is open. Then it ends without them:
+/// they go on by themselves, as after a second signal. Service managers have 90 s of patience (systemd).
+pub const CLOSING_PATIENCE: Duration = Duration::from_secs(60);

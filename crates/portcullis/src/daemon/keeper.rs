@@ -21,14 +21,15 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
-use portcullis_core::limits::LINES_PER_SECOND;
+use portcullis_core::limits::{CLOSING_PATIENCE, LINES_PER_SECOND};
 use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
 
 use self::hearsay::Hearsay;
-use self::runner::Runner;
+use self::runner::{Begun, Runner};
 use super::gate::Gate;
 use super::lines::{say, warn};
-use super::message::{self, Epoch, Message, Order};
+use super::message::{Epoch, Message, Order};
+use super::outbox::Outbox;
 use super::pace::Pace;
 use super::parts::{self, system};
 use super::{clock, may_have_grants, notify};
@@ -74,7 +75,18 @@ pub fn run(settings: Settings) -> Outcome {
     let lock = start::lock()?;
     let signals = parts::signals()?;
     let needed = runner::is_needed(configuration.policy.has_hooks(), &settings.state_dir);
-    let runner = needed.then(|| Runner::start(&settings.state_dir)).transpose()?;
+    let runner = if needed {
+        match Runner::start(&settings.state_dir, &signals)? {
+            Begun::Ready(runner) => Some(runner),
+            Begun::Signalled(runner, signal) => {
+                notify::stopping();
+                runner.end(&signals, notify::watchdog(), CLOSING_PATIENCE);
+                return Ok(end(signal));
+            }
+        }
+    } else {
+        None
+    };
     let (watcher, socket) = parts::watcher(&["run-process", "watcher"], false)?;
     let resolver = hosts::Resolver::start(&configuration.policy)?;
     give_up_all_but_the_firewall()?;
@@ -85,6 +97,7 @@ pub fn run(settings: Settings) -> Outcome {
         signals,
         watcher,
         socket,
+        unsent: Outbox::default(),
         runner,
         resolver,
         current: None,
@@ -98,7 +111,7 @@ pub fn run(settings: Settings) -> Outcome {
     let outcome = keeper.order(configuration).and_then(|()| keeper.serve());
     notify::stopping();
     if let Some(runner) = keeper.runner.take() {
-        runner.end(&keeper.signals, keeper.watchdog);
+        runner.end(&keeper.signals, keeper.watchdog, CLOSING_PATIENCE);
     }
     // Until here nobody else may run.
     drop(lock);
@@ -111,6 +124,8 @@ struct Keeper {
     signals: SignalFd,
     watcher: Child,
     socket: OwnedFd,
+    /// What of an order the watcher has had no room for yet: one order at most.
+    unsent: Outbox,
     /// Nothing when no door runs anything.
     runner: Option<Runner>,
     /// Who looks names up, if there was a name at the start.
@@ -149,6 +164,7 @@ impl Keeper {
             if found {
                 self.take_hosts()?;
             }
+            self.send()?;
             let held = self.pace.take_held(clock());
             let held = held.saturating_add(self.hearsay.take_held(clock()));
             if held > 0 {
@@ -161,13 +177,16 @@ impl Keeper {
     }
 
     /// Waits for signals, for words of the watcher and for answers of the resolver; which of them
-    /// there are.
+    /// there are. Room for what is still to be sent ends the waiting too.
     fn wait(&self) -> Result<(bool, bool, bool), Failure> {
-        let resolver = self.resolver.as_ref().map(AsFd::as_fd);
-        // Where there is no resolver, the same descriptor twice: it is only looked at once.
-        let fds =
-            [self.signals.as_fd(), self.socket.as_fd(), resolver.unwrap_or(self.socket.as_fd())];
-        let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let mut fds = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.socket.as_fd(), self.unsent.events()),
+        ];
+        fds.extend(self.resolver.iter().map(|it| PollFd::new(it.as_fd(), PollFlags::POLLIN)));
+        let found = 2;
+        let behind = self.runner.iter().filter(|runner| runner.is_behind());
+        fds.extend(behind.map(|runner| PollFd::new(runner.as_fd(), PollFlags::POLLOUT)));
         let held = self.pace.holds() || self.hearsay.holds();
         let held = held.then_some(Duration::from_secs(1));
         let timeout = held.into_iter().chain(self.watchdog).min();
@@ -178,8 +197,8 @@ impl Keeper {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(system("wait", errno)),
         }
-        let [signals, socket, found] = fds.map(|fd| fd.any().unwrap_or(true));
-        Ok((signals, socket, found && resolver.is_some()))
+        let is_ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any().unwrap_or(true));
+        Ok((is_ready(0), is_ready(1), self.resolver.is_some() && is_ready(found)))
     }
 
     /// Hears what the watcher has said; signals must not wait for a watcher that never ends.
@@ -230,6 +249,10 @@ impl Keeper {
                 if self.hearsay.admits_interface(clock()) {
                     warn(format_args!("{name} is gone: no longer watching it"));
                 }
+            }
+            // Nobody can answer an order of which he has not heard the end.
+            message if message.is_answer() && !self.unsent.is_empty() => {
+                return Err(what_it_never_should());
             }
             Message::Ready(epoch) => self.settle(epoch)?,
             Message::Missing(epoch, name) => {
@@ -313,26 +336,23 @@ impl Keeper {
         self.hearsay.begin_again();
         let order = Order { epoch, verbose, text: configuration.text.clone() };
         self.pending = Some((epoch, configuration));
-        let packets = order.packets().map_err(|errno| system(TELL, errno))?;
-        packets.iter().try_for_each(|packet| self.send(packet))
+        self.unsent.extend(order.packets().map_err(|errno| system(TELL, errno))?);
+        self.send()
     }
 
-    /// Sends one packet, and listens while there is no room: otherwise the two could wait for each
-    /// other, the watcher for room for a request and the keeper for room for a configuration.
-    fn send(&mut self, packet: &[u8]) -> Result<(), Failure> {
-        loop {
-            match message::send(self.socket.as_fd(), packet, false) {
-                Ok(()) => return Ok(()),
-                Err(Errno::EPIPE) => return Err(self.watcher_ended()),
-                Err(Errno::EAGAIN) => {}
-                Err(errno) => return Err(system(TELL, errno)),
-            }
-            let both = PollFlags::POLLIN | PollFlags::POLLOUT;
-            match poll(&mut [PollFd::new(self.socket.as_fd(), both)], PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => self.listen()?,
-                Err(errno) => return Err(system("wait", errno)),
-            }
+    /// Sends what there is room for: to the watcher, and to the runner. It never waits, for it must not
+    /// be deaf, to neither signals nor the watcher, which may itself wait for room.
+    fn send(&mut self) -> Result<(), Failure> {
+        match self.unsent.flush(self.socket.as_fd()) {
+            Ok(()) => {}
+            Err(Errno::EPIPE) => return Err(self.watcher_ended()),
+            Err(errno) => return Err(system(TELL, errno)),
         }
+        let Some(runner) = self.runner.as_mut().filter(|runner| runner.is_behind()) else {
+            return Ok(());
+        };
+        runner.flush()?;
+        if runner.is_behind() { Ok(()) } else { self.reload_if_asked() }
     }
 
     /// The watcher follows a configuration: now the kernel does too.
@@ -388,7 +408,8 @@ impl Keeper {
 
     /// Reads the configuration again. A bad one changes nothing.
     fn reload(&mut self) -> Result<(), Failure> {
-        if self.pending.is_some() {
+        // One order at a time, so that what is to be sent has a bound.
+        if self.pending.is_some() || self.runner.as_ref().is_some_and(Runner::is_behind) {
             self.reload_again = true;
             return Ok(());
         }
