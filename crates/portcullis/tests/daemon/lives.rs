@@ -9,7 +9,8 @@ use std::process::{Output, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use portcullis::lab::program::Program;
 use portcullis::lab::{self, Family, Lab, Peer};
 use portcullis::netlink::nftables::Gate;
@@ -138,6 +139,11 @@ fn a_bad_file_changes_nothing() {
     fs::remove_file(&house.path).unwrap();
     house.daemon.signal(Signal::SIGHUP).unwrap();
     house.wait_for_line("warning: the old configuration stays in force");
+    // A pipe that nobody writes to keeps nobody waiting.
+    mkfifo(&house.path, Mode::S_IRWXU).unwrap();
+    house.daemon.signal(Signal::SIGHUP).unwrap();
+    let line = house.wait_for_line("warning: the old configuration stays in force");
+    assert!(line.contains("it is a named pipe"), "{line}");
 
     house.send(&house.knock(Family::V4, 0, &SEQUENCE));
     house.wait_for_open(Family::V4, 0);
