@@ -8,6 +8,7 @@
 
 mod configuration;
 mod hosts;
+mod interfaces;
 mod runner;
 mod start;
 
@@ -22,6 +23,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
 
+use self::interfaces::Interfaces;
 use self::runner::Runner;
 use super::gate::Gate;
 use super::lines::{say, warn};
@@ -30,6 +32,7 @@ use super::pace::Pace;
 use super::parts::{self, system};
 use super::{clock, may_have_grants, notify};
 use crate::config::duration;
+use crate::config::host::Refuse;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::sys::process;
 
@@ -69,7 +72,8 @@ fn give_up_all_but_the_firewall() -> Result<(), Failure> {
 ///
 /// When it cannot begin, or when one of its two processes ends.
 pub fn run(settings: Settings) -> Outcome {
-    let configuration = Configuration::read(&settings)?;
+    let mut interfaces = Interfaces::open()?;
+    let configuration = Configuration::read(&settings, interfaces.now(), Refuse::All)?;
     start::need_privileges()?;
     let lock = start::lock()?;
     let signals = parts::signals()?;
@@ -87,6 +91,7 @@ pub fn run(settings: Settings) -> Outcome {
         socket,
         runner,
         resolver,
+        interfaces,
         current: None,
         pending: None,
         epoch: 0,
@@ -115,6 +120,7 @@ struct Keeper {
     runner: Option<Runner>,
     /// Who looks names up, if there was a name at the start.
     resolver: Option<hosts::Resolver>,
+    interfaces: Interfaces,
     /// What is in force.
     current: Option<(Epoch, Configuration)>,
     /// What the watcher has been given, and has not answered yet.
@@ -131,7 +137,7 @@ impl Keeper {
     /// Until a signal, or an error, ends it.
     fn serve(&mut self) -> Outcome {
         loop {
-            let (signalled, spoken, found) = self.wait()?;
+            let (signalled, spoken, found, changed) = self.wait()?;
             if signalled {
                 while let Some(signal) = parts::take_signal(&self.signals)? {
                     match signal {
@@ -147,6 +153,9 @@ impl Keeper {
             if found {
                 self.take_hosts()?;
             }
+            if changed || self.interfaces.is_behind() {
+                self.follow_interfaces();
+            }
             let held = self.pace.take_held(clock());
             if held > 0 {
                 say(format_args!("suppressed {held} lines"));
@@ -157,15 +166,20 @@ impl Keeper {
         }
     }
 
-    /// Waits for signals, for words of the watcher and for answers of the resolver; which of them
-    /// there are.
-    fn wait(&self) -> Result<(bool, bool, bool), Failure> {
+    /// Waits for signals, for words of the watcher, for answers of the resolver and for changes of
+    /// interfaces; which of them there are.
+    fn wait(&self) -> Result<(bool, bool, bool, bool), Failure> {
         let resolver = self.resolver.as_ref().map(AsFd::as_fd);
         // Where there is no resolver, the same descriptor twice: it is only looked at once.
-        let fds =
-            [self.signals.as_fd(), self.socket.as_fd(), resolver.unwrap_or(self.socket.as_fd())];
+        let fds = [
+            self.signals.as_fd(),
+            self.socket.as_fd(),
+            resolver.unwrap_or(self.socket.as_fd()),
+            self.interfaces.as_fd(),
+        ];
         let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        let held = self.pace.holds().then_some(Duration::from_secs(1));
+        let held = self.pace.holds() || self.interfaces.is_behind();
+        let held = held.then_some(Duration::from_secs(1));
         let timeout = held.into_iter().chain(self.watchdog).min();
         let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
             PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)
@@ -174,8 +188,8 @@ impl Keeper {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(system("wait", errno)),
         }
-        let [signals, socket, found] = fds.map(|fd| fd.any().unwrap_or(true));
-        Ok((signals, socket, found && resolver.is_some()))
+        let [signals, socket, found, changed] = fds.map(|fd| fd.any().unwrap_or(true));
+        Ok((signals, socket, found && resolver.is_some(), changed))
     }
 
     /// Hears what the watcher has said; signals must not wait for a watcher that never ends.
@@ -349,6 +363,7 @@ impl Keeper {
             resolver.ask(epoch, &configuration.policy)?;
         }
         let status = self.status(&configuration);
+        self.interfaces.begin(&configuration.policy.gate);
         self.current = Some((epoch, configuration));
         say(format_args!("ready: {status}"));
         notify::ready(&status);
@@ -383,7 +398,8 @@ impl Keeper {
             return Ok(());
         }
         notify::reloading();
-        let read = Configuration::read(&self.settings).and_then(|configuration| {
+        let now = self.interfaces.now();
+        let read = Configuration::read(&self.settings, now, Refuse::Any).and_then(|configuration| {
             let can = self.runner.is_some() || !configuration.policy.has_hooks();
             let configuration = self.can_look_up(configuration)?;
             can.then_some(configuration).ok_or_else(|| {
@@ -403,6 +419,12 @@ impl Keeper {
                 Ok(())
             }
         }
+    }
+
+    /// Says where the gate no longer stands, or stands again.
+    fn follow_interfaces(&mut self) {
+        let gate = self.current.as_ref().map(|(_, configuration)| &configuration.policy.gate);
+        self.interfaces.follow(gate);
     }
 
     fn reload_if_asked(&mut self) -> Result<(), Failure> {
