@@ -1,5 +1,8 @@
 //! What there is on this host, for what a configuration means to it.
 
+use std::fs;
+
+use crate::config::conntrack::Tracking;
 use crate::config::host::{Host, Interface};
 use crate::netlink::route::Route;
 use crate::netlink::socket::Error;
@@ -17,7 +20,7 @@ pub fn look() -> (Host, Vec<String>) {
     let listening = listening.map(|all| {
         all.into_iter().filter(|(_, at)| !at.is_loopback()).map(|(port, _)| port).collect()
     });
-    (Host { listening, interfaces, ..Host::default() }, unseen)
+    (Host { listening, interfaces, tracking: tracking(), ..Host::default() }, unseen)
 }
 
 /// The interfaces of this host, with their addresses.
@@ -43,4 +46,18 @@ pub fn interfaces(route: &mut Route) -> Result<Vec<Interface>, Error> {
         }
     });
     Ok(interfaces.collect())
+}
+
+/// The table of connections; nothing where the kernel has none (yet).
+pub fn tracking() -> Option<Tracking> {
+    let number = |name: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/net/netfilter/nf_conntrack_{name}"));
+        text.ok()?.trim().parse().ok()
+    };
+    Some(Tracking {
+        max: number("max")?,
+        count: number("count")?,
+        buckets: number("buckets")?,
+        udp_timeout: number("udp_timeout")?,
+    })
 }

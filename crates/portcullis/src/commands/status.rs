@@ -12,7 +12,7 @@ use super::compile::ruleset;
 use super::live::{count, say, table};
 use crate::config::report::plain;
 use crate::config::topology::{Blind, Topology};
-use crate::config::{self, DEFAULT_PATH, LoadError};
+use crate::config::{self, DEFAULT_PATH, Diagnostic, LoadError, conntrack};
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::look;
@@ -51,6 +51,7 @@ pub fn run(args: &Args) -> Outcome {
         .unwrap_or_default();
     let status = Status {
         blind,
+        crowded: look::tracking().map(conntrack::warnings).unwrap_or_default(),
         file: path.to_string_lossy().into_owned(),
         difference: difference(&mut gate, policy.as_ref())?,
         policy,
@@ -78,6 +79,8 @@ struct Status {
     difference: Option<String>,
     /// Named interfaces on which no packet arrives.
     blind: Vec<Blind>,
+    /// What is odd about the table of connections.
+    crowded: Vec<Diagnostic>,
     /// How many sources are banned.
     bans: usize,
     daemon: bool,
@@ -99,8 +102,12 @@ impl Status {
 
     /// What is odd about this host: code, message and hint.
     fn findings(&self) -> Vec<(&'static str, String, String)> {
-        let blind = self.blind.iter();
-        blind.map(|blind| (blind.why.code(), blind.message(), blind.hint())).collect()
+        let blind =
+            self.blind.iter().map(|blind| (blind.why.code(), blind.message(), blind.hint()));
+        let crowded = self.crowded.iter().map(|found| {
+            (found.code, found.message.clone(), found.hint.clone().unwrap_or_default())
+        });
+        blind.chain(crowded).collect()
     }
 
     fn rows(&self) -> Vec<Row<'_>> {

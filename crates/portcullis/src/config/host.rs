@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use portcullis_core::policy::{Allowed, Place, Port, Severity, Stance};
 
+use super::conntrack::{self, Tracking};
 use super::meaning::Meaning;
 use super::report::Diagnostic;
 use super::topology::Topology;
@@ -17,6 +18,8 @@ pub struct Host {
     pub listening: Option<BTreeSet<Port>>,
     /// Its interfaces.
     pub interfaces: Option<Vec<Interface>>,
+    /// How much room its table of connections has.
+    pub tracking: Option<Tracking>,
     /// What is an error.
     pub refuse: Refuse,
 }
@@ -66,6 +69,9 @@ pub fn check(meaning: &Meaning, host: &Host, found: &mut Vec<Diagnostic>) {
         superfluous_interfaces(meaning, topology, found);
         interfaces_beside(meaning, topology, found);
         bare_interfaces(meaning, interfaces, &told, found);
+    }
+    if let Some(tracking) = host.tracking {
+        found.extend(conntrack::warnings(tracking));
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`keys`] | what each key means, for the reader and for the manual |
 //! | [`host`] | what a configuration means for one host: services at its knocks, interfaces without a gate |
 //! | [`topology`] | whether packets arrive on the interfaces where the gate stands |
+//! | [`conntrack`] | whether the kernel's table of connections has room |
 //! | [`problems`] | each code that a finding can have, explained |
 //! | `locate` | what the check of the policy finds, put where it stands in the file |
 //! | `suggest` | "did you mean" |
@@ -19,6 +20,7 @@
 //! Nothing stops at the first error: a person who fixes a file sees all that is wrong with it.
 
 pub mod backend;
+pub mod conntrack;
 mod door;
 pub mod duration;
 mod hook;

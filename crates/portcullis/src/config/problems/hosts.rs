@@ -108,4 +108,32 @@ pub(super) const ENTRIES: &[Entry] = &[
              `2001:db8::2`",
         ),
     },
+    Entry {
+        code: "conntrack-small",
+        title: "The kernel's table of connections is small",
+        why: "The gate's rules switch on connection tracking. Each datagram from a new port takes a place in \
+              its table until `nf_conntrack_udp_timeout` is over. A full table makes room by forgetting \
+              connections that nobody has answered yet: in a strong flood also those of your users.",
+        remedy: "`sysctl -w net.netfilter.nf_conntrack_max=262144`, which takes some 90 MB when it is full; \
+                 `docs/flood.md` has the figures.",
+        example: Words("where `nf_conntrack_max` is 16384"),
+    },
+    Entry {
+        code: "conntrack-sparse",
+        title: "The kernel's table of connections has far more chains than places",
+        why: "A full table makes room by looking for an unanswered connection in eight of its chains. Where \
+              most chains are empty it finds none, and drops the new packet: of your users, and of their \
+              knocks.",
+        remedy: "Set `net.netfilter.nf_conntrack_max` to no less than `net.netfilter.nf_conntrack_buckets`; \
+                 `docs/flood.md` has the figures.",
+        example: Words("where `nf_conntrack_max` is 65536 and `nf_conntrack_buckets` 262144"),
+    },
+    Entry {
+        code: "conntrack-full",
+        title: "The kernel's table of connections is nearly full",
+        why: "Where it is full, packets of new connections may be dropped before the gate sees them, and the \
+              kernel logs `nf_conntrack: table full, dropping packet`.",
+        remedy: "Raise `net.netfilter.nf_conntrack_max`, and look with `conntrack -L` who fills it.",
+        example: Words("where `nf_conntrack_count` is 240000 and `nf_conntrack_max` 262144"),
+    },
 ];

@@ -38,7 +38,7 @@ fn every_example_is_found_to_have_its_problem() {
 #[test]
 fn what_is_told_in_words_alone_is_tested_elsewhere() {
     // `not-utf8`, `file-mode`: tests/check.rs. `file-owner`: config/read.rs. `duplicate-door`: core,
-    // policy/check/tests.rs. Those of the host: config/host.rs and topology.rs. `backend-not-here`:
+    // policy/check/tests.rs. Those of the host: config/host.rs, topology.rs and conntrack.rs. `backend-not-here`:
     // tests/iptables/loading.rs. The other two nobody has seen.
     let words: Vec<_> =
         all().filter(|entry| matches!(entry.example, Example::Words(_))).map(|e| e.code).collect();
@@ -59,6 +59,9 @@ fn what_is_told_in_words_alone_is_tested_elsewhere() {
         "interface-with-master",
         "interface-on-top",
         "interface-without-gate",
+        "conntrack-small",
+        "conntrack-sparse",
+        "conntrack-full",
     ];
     assert_eq!(words, known);
 }
