@@ -14,7 +14,7 @@ use std::time::Duration;
 use portcullis_core::automaton::{Automaton, Conflict};
 use portcullis_core::engine::{Engine, Frame, Options, Verdict};
 use portcullis_core::policy::{
-    Door, DoorName, Place, Policy, Recogniser, Refuse, Severity, Stance,
+    Allowed, Door, DoorName, Place, Policy, Recogniser, Refuse, Severity, Stance,
 };
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Link;
@@ -130,6 +130,22 @@ fn stranger() -> impl Strategy<Value = Packet> {
     )
 }
 
+/// What becomes of a packet that may be another one than it seems.
+fn disguised(policy: &Policy) -> Fate {
+    match (policy.gate.stance, policy.gate.refuse) {
+        (Stance::Closed, Refuse::Reject) => Fate::Refused(Reject::AdminProhibited),
+        _ => Fate::Dropped,
+    }
+}
+
+fn is_allowed(policy: &Policy, packet: &Packet) -> bool {
+    policy.gate.allow.iter().any(|allowed| match allowed {
+        Allowed::Network(network) => network.contains(packet.source),
+        Allowed::Interface(name) => name.as_str() == packet.interface,
+        Allowed::Host(_) => false,
+    })
+}
+
 /// What the firewall answers in the place of the network stack.
 fn as_iptables(fate: Fate) -> Fate {
     match fate {
@@ -175,7 +191,10 @@ proptest! {
             times.push(now);
             let source = event.source();
             let packet = packet(event);
-            let fate = as_iptables(nftables.receive(&packet, now).fate);
+            let mut fate = as_iptables(nftables.receive(&packet, now).fate);
+            if packet.fragment && source.is_ipv6() && !is_allowed(&policy, &packet) {
+                fate = disguised(&policy);
+            }
             let mut opened = None;
             for (direction, bytes) in frames::frames(event) {
                 let frame = Frame { link: Link::Raw, direction, bytes: &bytes };

@@ -33,6 +33,8 @@ pub(super) const RST: u8 = 0x04;
 pub(super) const ACK: u8 = 0x10;
 
 const GATE: &str = "portcullis-gate";
+/// What the gate does with packets that are what they seem. In IPv4 all are.
+const PLAIN: &str = "portcullis-plain";
 pub(super) const REFUSE: &str = "portcullis-refuse";
 /// In the stance `closed`: counts knocks and wrong ports, and comes back.
 pub(super) const COUNT: &str = "portcullis-count";
@@ -60,7 +62,8 @@ pub fn compile(
     let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?;
     let listed = listed(&automaton);
     let compiler = Compiler { policy, matcher, family, generation, automaton, listed };
-    let mut chains = vec![compiler.input(), compiler.gate()];
+    let mut chains = vec![compiler.input()];
+    chains.extend(compiler.gate());
     chains.extend(compiler.doors());
     match policy.gate.stance {
         Stance::Guard => chains.push(compiler.refuse()),
@@ -195,11 +198,15 @@ impl Compiler<'_> {
     }
 
     fn input(&self) -> Chain {
-        let part = match self.policy.gate.stance {
+        let mut matches = vec![match self.policy.gate.stance {
             Stance::Guard => Match::Established,
             Stance::Closed => Match::EstablishedOrRelated,
-        };
-        let mut rules = vec![rule([part], Target::Return).because("connections already made")];
+        }];
+        if self.family == Family::V6 {
+            matches.push(Match::Plain);
+        }
+        let made = Rule { matches, target: Some(Target::Return), comment: None };
+        let mut rules = vec![made.because("connections already made")];
         if self.policy.gate.interfaces.is_empty() {
             rules.push(rule([Match::Interface("lo".to_owned())], Target::Return));
             rules.push(rule([], goto(GATE)));
@@ -213,23 +220,34 @@ impl Compiler<'_> {
     }
 
     /// What comes in where the gate stands.
-    fn gate(&self) -> Chain {
+    fn gate(&self) -> Vec<Chain> {
         let mut rules = self.allow();
-        if self.family == Family::V6 {
-            // A first fragment that breaks off inside its TCP header (RFC 8200, section 4.5), and yet
-            // shows a port. The network stack refuses it. To look for a port in it drops it.
-            rules.push(rule([Match::FragmentHeader], self.broken()));
+        match self.family {
+            Family::V4 => {
+                rules.extend(self.plain());
+                vec![chain(GATE, rules)]
+            }
+            Family::V6 => {
+                rules.push(rule([Match::Plain], goto(PLAIN)));
+                let disguised = rule([], self.disguised());
+                rules.push(disguised.because("headers that may hide another packet"));
+                vec![chain(GATE, rules), chain(PLAIN, self.plain())]
+            }
         }
+    }
+
+    /// For packets that are what they seem.
+    fn plain(&self) -> Vec<Rule> {
+        let mut rules = Vec::new();
         rules.extend(to_ports(&self.policy.gate.public, &Target::Return));
         for (id, door) in self.policy.doors() {
             let to_door = to_ports(&door.guards, &goto(&door_chain(id)));
             rules.extend(to_door.into_iter().map(|rule| rule.because(door.name.as_str())));
         }
         if self.recognises() {
-            let flags = Match::TcpFlags { is: false, mask: FIN | SYN | RST | ACK, value: SYN };
             rules.push(rule([Match::NotForHost], self.otherwise()));
             rules.push(
-                rule([Match::Protocol(Protocol::Tcp), flags], self.otherwise())
+                rule([Match::Protocol(Protocol::Tcp), not_bare_syn()], self.otherwise())
                     .because("only a bare SYN is a knock"),
             );
             match self.policy.gate.stance {
@@ -240,7 +258,7 @@ impl Compiler<'_> {
         if self.policy.gate.stance == Stance::Closed {
             rules.push(rule([], goto(REST)));
         }
-        chain(GATE, rules)
+        rules
     }
 
     /// A knock, or a wrong port.
@@ -382,6 +400,11 @@ fn seconds(time: Duration) -> u32 {
 
 pub(super) fn rule<const N: usize>(matches: [Match; N], target: Target) -> Rule {
     Rule { matches: matches.into(), target: Some(target), comment: None }
+}
+
+/// A segment that cannot begin a connection: SYN with neither of FIN, RST and ACK is what can.
+const fn not_bare_syn() -> Match {
+    Match::TcpFlags { is: false, mask: FIN | SYN | RST | ACK, value: SYN }
 }
 
 pub(super) fn chain(name: &str, rules: Vec<Rule>) -> Chain {

@@ -123,7 +123,9 @@ impl Filter {
             }
             Match::Established => write!(out, " -m conntrack --ctstate ESTABLISHED"),
             Match::NotForHost => write!(out, " -m pkttype ! --pkt-type unicast"),
-            Match::FragmentHeader => write!(out, " -m ipv6header --soft --header frag"),
+            Match::Plain => {
+                write!(out, " -m ipv6header --soft ! --header ipv6-opts,ipv6-route,ipv6-frag")
+            }
             Match::Protocol(Protocol::Tcp) => write!(out, " -p tcp -m tcp"),
             Match::Protocol(Protocol::Udp) => write!(out, " -p udp -m udp"),
             Match::Ports(ports) => match ports.as_slice() {

@@ -9,6 +9,7 @@
 
 mod articles;
 mod closed;
+mod headers;
 mod loading;
 mod random;
 mod tools;
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
             let name = |what: &str| format!("{what}_{variant}_{matcher:?}");
             all.push(world::trial(name("the_kernel_means_what_the_simulator_means"), move || {
                 random::run(Way::Iptables(variant, matcher));
+            }));
+            all.push(world::trial(name("extension_headers_lead_past_no_door"), move || {
+                headers::none_leads_past_the_gate(variant, matcher);
             }));
             all.push(world::trial(name("closed_lets_in_what_is_said"), move || {
                 closed::kinds(variant, matcher);
