@@ -146,6 +146,16 @@ fn is_allowed(policy: &Policy, packet: &Packet) -> bool {
     })
 }
 
+fn is_guarded(policy: &Policy, packet: &Packet) -> bool {
+    let port = match packet.payload {
+        Payload::Tcp { destination_port, .. } => (6, destination_port),
+        Payload::Udp { destination_port, .. } => (17, destination_port),
+        Payload::Icmp { .. } | Payload::Other(_) => return false,
+    };
+    let mut guards = policy.doors.iter().flat_map(|door| &door.guards);
+    guards.any(|guard| (guard.protocol.number(), guard.number.get()) == port)
+}
+
 /// What the firewall answers in the place of the network stack.
 fn as_iptables(fate: Fate) -> Fate {
     match fate {
@@ -235,6 +245,9 @@ proptest! {
             }
             for stranger in strangers.by_ref().take(2) {
                 let fate = as_iptables(nftables.receive(stranger, now).fate);
+                if stranger.related && is_guarded(&policy, stranger) {
+                    continue;
+                }
                 for (simulator, matcher) in iptables.iter_mut().zip(MATCHERS) {
                     let seen = simulator.receive(stranger, now).fate;
                     prop_assert_eq!(seen, fate, "{:?} {:?}", matcher, stranger);
@@ -296,6 +309,88 @@ fn syn(source: &str, port: u16) -> Packet {
         source: source.parse().expect("an address"),
         destination: "192.0.2.1".parse().expect("an address"),
         payload: Payload::Tcp { source_port: 40_000, destination_port: port, flags: 0x02 },
+    }
+}
+
+fn closed() -> Policy {
+    let mut policy = one_door();
+    policy.gate.stance = Stance::Closed;
+    policy
+}
+
+#[test]
+fn bare_syn_to_guarded_port_is_asked_for_its_grant_whatever_connection_tracking_says() {
+    for (matcher, policy) in MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
+        let filters = both(&policy, matcher);
+        let mut simulator = Simulator::new(&filters);
+        let now = Instant::from_millis(1_000);
+        for source in ["198.51.100.1", "2001:db8::1"] {
+            let mut passes = |flags, established, related| {
+                let mut packet = syn(source, 22);
+                let port = 22;
+                packet.payload = Payload::Tcp { source_port: 1, destination_port: port, flags };
+                (packet.established, packet.related) = (established, related);
+                simulator.receive(&packet, now).fate == Fate::Passed
+            };
+            // SYN, with ECN, with data that is urgent.
+            for flags in [0x02, 0xc2, 0x2a] {
+                assert!(!passes(flags, false, false), "{matcher:?} {flags:#x} from {source}");
+                assert!(!passes(flags, true, false), "{matcher:?} {flags:#x} from {source}");
+                assert!(!passes(flags, false, true), "{matcher:?} {flags:#x} from {source}");
+            }
+            for flags in [0x10, 0x18, 0x11, 0x04, 0x12] {
+                assert!(passes(flags, true, false), "{matcher:?} {flags:#x} from {source}");
+            }
+        }
+        for port in [100, 300, 200] {
+            simulator.receive(&syn("198.51.100.1", port), now);
+        }
+        let mut again = syn("198.51.100.1", 22);
+        again.established = true;
+        assert_eq!(simulator.receive(&again, now).fate, Fate::Passed, "{matcher:?}");
+    }
+}
+
+#[test]
+fn established_connections_cost_one_rule_of_tcp_and_two_of_udp() {
+    for (matcher, policy) in MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
+        let filters = both(&policy, matcher);
+        for source in ["198.51.100.1", "2001:db8::1"] {
+            let mut packet = syn(source, 22);
+            packet.established = true;
+            packet.payload = Payload::Tcp { source_port: 1, destination_port: 22, flags: 0x10 };
+            let mut steps = |payload| {
+                packet.payload = payload;
+                let trace = Simulator::new(&filters).receive(&packet, Instant::from_millis(1));
+                assert_eq!(trace.fate, Fate::Passed);
+                trace.steps.len()
+            };
+            let (source_port, destination_port) = (1, 22);
+            let tcp = Payload::Tcp { source_port, destination_port, flags: 0x10 };
+            let udp = Payload::Udp { source_port, destination_port };
+            assert_eq!((steps(tcp), steps(udp)), (1, 2), "{matcher:?} {source}");
+        }
+    }
+}
+
+#[test]
+fn related_packet_passes_in_closed_unless_the_port_is_guarded() {
+    let mut policy = closed();
+    policy.doors[0].guards.push("udp/22".parse().expect("a port"));
+    for matcher in MATCHERS {
+        let filters = both(&policy, matcher);
+        let mut simulator = Simulator::new(&filters);
+        for (port, expected) in [(22, false), (40_000, true), (100, true)] {
+            for udp in [false, true] {
+                let mut packet = syn("2001:db8::1", port);
+                packet.related = true;
+                if udp {
+                    packet.payload = Payload::Udp { source_port: 1, destination_port: port };
+                }
+                let fate = simulator.receive(&packet, Instant::from_millis(1_000)).fate;
+                assert_eq!(fate == Fate::Passed, expected, "{matcher:?} {port}");
+            }
+        }
     }
 }
 

@@ -198,15 +198,7 @@ impl Compiler<'_> {
     }
 
     fn input(&self) -> Chain {
-        let mut matches = vec![match self.policy.gate.stance {
-            Stance::Guard => Match::Established,
-            Stance::Closed => Match::EstablishedOrRelated,
-        }];
-        if self.family == Family::V6 {
-            matches.push(Match::Plain);
-        }
-        let made = Rule { matches, target: Some(Target::Return), comment: None };
-        let mut rules = vec![made.because("connections already made")];
+        let mut rules = Vec::from(self.already_made());
         if self.policy.gate.interfaces.is_empty() {
             rules.push(rule([Match::Interface("lo".to_owned())], Target::Return));
             rules.push(rule([], goto(GATE)));
@@ -217,6 +209,21 @@ impl Compiler<'_> {
             }
         }
         Chain { name: INPUT.to_owned(), rules }
+    }
+
+    /// Part of a connection already made. A SYN begins one, whatever connection tracking says: it
+    /// takes no notice of a segment with SYN and RST by which the network stack ends a connection, and
+    /// then holds each new SYN from there to be part of the old one.
+    fn already_made(&self) -> [Rule; 2] {
+        [vec![Match::Protocol(Protocol::Tcp), not_bare_syn()], vec![Match::NotTcp]].map(|kind| {
+            let mut matches = kind;
+            matches.push(Match::Established);
+            if self.family == Family::V6 {
+                matches.push(Match::Plain);
+            }
+            let rule = Rule { matches, target: Some(Target::Return), comment: None };
+            rule.because("connections already made")
+        })
     }
 
     /// What comes in where the gate stands.
@@ -243,6 +250,10 @@ impl Compiler<'_> {
         for (id, door) in self.policy.doors() {
             let to_door = to_ports(&door.guards, &goto(&door_chain(id)));
             rules.extend(to_door.into_iter().map(|rule| rule.because(door.name.as_str())));
+        }
+        if self.policy.gate.stance == Stance::Closed {
+            let related = rule([Match::Related], Target::Return);
+            rules.push(related.because("belongs to a connection"));
         }
         if self.recognises() {
             rules.push(rule([Match::NotForHost], self.otherwise()));

@@ -126,8 +126,8 @@ pub enum Match {
     From(Network),
     /// `-m conntrack --ctstate ESTABLISHED`
     Established,
-    /// `-m conntrack --ctstate RELATED,ESTABLISHED`
-    EstablishedOrRelated,
+    /// `-m conntrack --ctstate RELATED`
+    Related,
     /// `-m pkttype ! --pkt-type unicast`: not sent to this host alone.
     NotForHost,
     /// `-m ipv6header --soft ! --header dst,route,frag`: what rules see in it is what the network
@@ -146,6 +146,8 @@ pub enum Match {
     Plain,
     /// `-p tcp`
     Protocol(Protocol),
+    /// `! -p tcp`
+    NotTcp,
     /// `--sport N`. A [`Match::Protocol`] comes before it.
     SourcePort(u16),
     /// `-p icmp -m icmp --icmp-type N`, or `-p ipv6-icmp -m icmp6 --icmpv6-type N`.

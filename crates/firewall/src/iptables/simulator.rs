@@ -188,7 +188,7 @@ impl<'a> Simulator<'a> {
             Match::Interface(name) => packet.interface == *name,
             Match::From(network) => network.contains(source),
             Match::Established => packet.established,
-            Match::EstablishedOrRelated => packet.established || packet.related,
+            Match::Related => packet.related,
             Match::HopLimit255 => packet.hop_limit == u8::MAX,
             Match::IcmpType(kind) => packet.payload == Payload::Icmp { kind: *kind },
             Match::SourcePort(port) => match packet.payload {
@@ -204,6 +204,7 @@ impl<'a> Simulator<'a> {
             }
             Match::NotForHost => !packet.for_host,
             Match::Plain => !packet.fragment,
+            Match::NotTcp => !is_tcp(packet),
             Match::Protocol(protocol) => match packet.payload {
                 Payload::Tcp { .. } => protocol.number() == 6,
                 Payload::Udp { .. } => protocol.number() == 17,
