@@ -394,6 +394,22 @@ fn related_packet_passes_in_closed_unless_the_port_is_guarded() {
     }
 }
 
+#[test]
+fn knock_from_link_local_address_opens_nothing() {
+    for (matcher, policy) in MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
+        let filters = both(&policy, matcher);
+        for (source, expected) in [("fe80::77", false), ("febf::1", false), ("fec0::1", true)] {
+            let mut simulator = Simulator::new(&filters);
+            let now = Instant::from_millis(1_000);
+            for port in [100, 300, 200] {
+                simulator.receive(&syn(source, port), now);
+            }
+            let open = simulator.receive(&syn(source, 22), now).fate == Fate::Passed;
+            assert_eq!(open, expected, "{matcher:?} {source}");
+        }
+    }
+}
+
 /// A hundred forged first knocks put an honest attempt out of a list of `recent`; of a set, not.
 #[test]
 fn forged_sources_evict_from_recent_and_not_from_sets() {

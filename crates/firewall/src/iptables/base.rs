@@ -174,6 +174,6 @@ fn halves(network: Network) -> Vec<Network> {
 }
 
 /// Link-local addresses, from which DHCPv6 servers and relays answer (RFC 8415, section 18.2.9).
-fn link_local() -> Option<Network> {
+pub(super) fn link_local() -> Option<Network> {
     Network::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10).ok()
 }

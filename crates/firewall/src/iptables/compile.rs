@@ -22,7 +22,7 @@ use portcullis_core::policy::{
     Door, DoorId, DoorName, Policy, Port, Protocol, Recogniser, Refuse, Stance,
 };
 
-use super::base::REST;
+use super::base::{REST, link_local};
 use super::text::MAX_PORTS;
 use super::{Chain, Family, Filter, INPUT, Match, Matcher, PREFIX, Rule, Set, SetKind, Target};
 use crate::ruleset::Reject;
@@ -320,7 +320,13 @@ impl Compiler<'_> {
         let stages = self.lists().map(|(_, state, list)| {
             rule([self.is_in(list, state.step_timeout)], goto(&stage_chain(state)))
         });
-        let mut rules: Vec<Rule> = stages.collect();
+        let mut rules = Vec::new();
+        if self.family == Family::V6 {
+            // It is another host on each interface, and a list has no place for the interface.
+            let nobody = link_local().map(|network| rule([Match::From(network)], Target::Return));
+            rules.extend(nobody.map(|rule| rule.because("opens nothing for link-local addresses")));
+        }
+        rules.extend(stages);
         rules.push(rule([], goto(FIRST)));
         chain(KNOCK, rules)
     }
