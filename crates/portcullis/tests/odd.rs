@@ -46,6 +46,8 @@ const TOLERATED: &[(&str, Who, &str)] = &[
 
 /// What the kernel's rules still take for something else. Rows go when the rules are mended.
 const KERNEL: &[(&str, &str)] = &[
+    ("ip4-destination", "fib daddr type local"),
+    ("ip6-destination", "fib daddr type local"),
     ("ip4-options", "ip hdrlength 5"),
     ("ip4-random-options", "ip hdrlength 5"),
     ("ip4-header-length", "ip hdrlength 5"),

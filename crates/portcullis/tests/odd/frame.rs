@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use portcullis::lab::Family;
-use portcullis::lab::packet::{Extension, Packet, Payload, SYN};
+use portcullis::lab::packet::{Ends, Extension, Packet, Payload, SYN};
 
 /// Chance that is the same for the same seed: splitmix64.
 pub struct Chance(pub u64);
@@ -117,6 +117,22 @@ pub const MUTATIONS: &[Mutation] = &[
     }),
     ("ip-hop-limit", All, |odd, chance| odd.packet.ttl = chance.of(&[0, 1, 255])),
     ("ip-class", All, |odd, chance| odd.packet.tos = chance.below(256) as u8),
+    ("ip4-destination", V4, |odd, chance| {
+        let to = chance.of(&[
+            [255, 255, 255, 255],
+            [198, 51, 100, 255],
+            [198, 51, 100, 0],
+            [198, 51, 100, 77],
+            [224, 0, 0, 1],
+            [127, 0, 0, 1],
+            [0, 0, 0, 0],
+        ]);
+        odd.packet.ends = Ends::new(odd.packet.ends.source(), to.into());
+    }),
+    ("ip6-destination", V6, |odd, chance| {
+        let to: IpAddr = chance.of(&["ff02::1", "::1", "::", "2001:db8::77"]).parse().unwrap();
+        odd.packet.ends = Ends::new(odd.packet.ends.source(), to);
+    }),
     ("ip4-header-length", V4, |odd, chance| {
         let words = chance.below(16);
         odd.ip.push((|ip, n| ip[0] = ip[0] & 0xf0 | n as u8, words));
