@@ -364,9 +364,9 @@ impl fmt::Display for Problem {
             Self::StepTimeoutTooLong | Self::OpenForTooLong => f.write_str("this is too long"),
             Self::StepTimeoutLong { step_timeout } => write!(
                 f,
-                "attempts live so long that {} packets a second from forged sources keep all of the \
-                 kernel's memory for them in use",
-                u64::from(limits::KERNEL_BUCKETS)
+                "attempts live so long that {} packets a second from forged sources leave everybody \
+                 else one second for each knock",
+                u64::from(limits::MAX_KERNEL_ATTEMPTS)
                     .checked_div(step_timeout.as_secs())
                     .unwrap_or_default()
             ),

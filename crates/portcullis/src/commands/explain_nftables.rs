@@ -10,7 +10,7 @@ use portcullis_core::engine::{Direction, Engine, Options, Verdict};
 use portcullis_core::policy::{DoorId, Policy, Recogniser};
 use portcullis_core::time::Instant;
 use portcullis_core::wire;
-use portcullis_firewall::compile::{Buckets, GRANTS, LIVE, STATE, class_of, compile};
+use portcullis_firewall::compile::{GRANTS, attempt_of, class_of, compile};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Trace};
 
@@ -101,10 +101,8 @@ impl<'a> Story<'a> {
 
     /// How far the sender has come. Who has made the last knock has come nowhere a moment later.
     fn attempts(&self) -> Vec<Attempt> {
-        let key = [Buckets::of(&self.automaton).key(self.args.from)];
-        let set = if self.automaton.forgives() { LIVE } else { STATE };
-        let kernel =
-            self.automaton.state(self.state()).zip(self.simulator.left(set, &key, self.now));
+        let kernel = attempt_of(&self.simulator, self.args.from, self.now)
+            .and_then(|(state, left)| Some((self.automaton.state(StateId(state))?, left)));
         let kernel =
             kernel.map(|(state, left)| (state.opens.unwrap_or(state.door), state.stage, left));
         let daemon = self.daemon.filter(|reached| self.now < reached.until);
@@ -192,14 +190,8 @@ impl<'a> Story<'a> {
 
     /// The state of the sender in the kernel.
     fn state(&self) -> StateId {
-        let key = [Buckets::of(&self.automaton).key(self.args.from)];
-        if self.automaton.forgives() && self.simulator.get(LIVE, &key, self.now).is_none() {
-            return StateId::ROOT;
-        }
-        match self.simulator.get(STATE, &key, self.now) {
-            Some(Some(Value::Class(state))) => StateId(*state),
-            _ => StateId::ROOT,
-        }
+        attempt_of(&self.simulator, self.args.from, self.now)
+            .map_or(StateId::ROOT, |(state, _)| StateId(state))
     }
 
     /// What to say about it, in sentences.

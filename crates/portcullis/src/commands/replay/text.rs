@@ -121,7 +121,7 @@ fn more(out: &mut String, number: usize, listed: usize, all: bool) {
 fn reason(policy: &Policy, strike: &Strike) -> String {
     let why = match strike.why {
         Why::Refused(door) => format!("refused at door {}", name(policy, door)),
-        Why::Lost => "a wrong port in an attempt".into(),
+        Why::Closed => "at a closed port".into(),
     };
     if strike.bans { why + ", and bans" } else { why }
 }

@@ -50,6 +50,26 @@ pub enum Meta {
     Pkttype = 19,
 }
 
+/// What `ct` knows of the connection of a packet (`enum nft_ct_keys`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Ct {
+    /// What the packet is to it; 4 bytes.
+    State = 0,
+    /// What has become of it; 4 bytes.
+    Status = 2,
+}
+
+/// What `socket` knows of the socket that a packet is for (`enum nft_socket_keys`); 1 byte each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Socket {
+    /// Whether it takes packets to addresses of others.
+    Transparent = 0,
+    /// Whether it is bound to no address.
+    Wildcard = 2,
+}
+
 /// Bytes of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Payload {
@@ -112,11 +132,50 @@ pub fn meta_store(w: &mut Writer, key: Meta, slot: Slot) {
     });
 }
 
-/// `slot = ct state`
-pub fn ct_state_load(w: &mut Writer, slot: Slot) {
+/// `slot = ct key`
+pub fn ct_load(w: &mut Writer, key: Ct, slot: Slot) {
     expression(w, "ct", |w| {
-        w.be32(2, 0);
+        w.be32(2, key as u32);
         w.be32(1, slot.register());
+    });
+}
+
+/// `slot = socket key` (`enum nft_socket_attributes`)
+pub fn socket_load(w: &mut Writer, key: Socket, slot: Slot) {
+    expression(w, "socket", |w| {
+        w.be32(1, key as u32);
+        w.be32(2, slot.register());
+    });
+}
+
+/// `slot = fib daddr type` (`enum nft_fib_attributes`): what the routing table says of the destination.
+pub fn type_of_destination(w: &mut Writer, slot: Slot) {
+    /// `NFT_FIB_RESULT_ADDRTYPE`
+    const ADDRESS_TYPE: u32 = 3;
+    /// `NFTA_FIB_F_DADDR`
+    const DESTINATION: u32 = 2;
+    expression(w, "fib", |w| {
+        w.be32(1, slot.register());
+        w.be32(2, ADDRESS_TYPE);
+        w.be32(3, DESTINATION);
+    });
+}
+
+/// Translates the destination port of the connection to the one in the slot, and nothing else
+/// (`enum nft_nat_attributes`).
+pub fn translate_port(w: &mut Writer, slot: Slot) {
+    /// `NFT_NAT_DNAT`
+    const DESTINATION: u32 = 1;
+    /// `NFPROTO_INET`
+    const BOTH_FAMILIES: u32 = 1;
+    /// `NF_NAT_RANGE_PROTO_SPECIFIED`
+    const PORT: u32 = 2;
+    expression(w, "nat", |w| {
+        w.be32(1, DESTINATION);
+        w.be32(2, BOTH_FAMILIES);
+        w.be32(5, slot.register());
+        w.be32(6, slot.register());
+        w.be32(7, PORT);
     });
 }
 
@@ -143,21 +202,6 @@ pub fn tcp_store(w: &mut Writer, payload: Payload, slot: Slot) {
         w.be32(6, CHECKSUM_INTERNET);
         w.be32(7, CHECKSUM_OFFSET);
         w.be32(8, 0);
-    });
-}
-
-/// `slot = jhash of so many bytes from another slot on, scaled to less than the modulus`
-/// (`enum nft_hash_attributes`)
-pub fn hash(w: &mut Writer, from: Slot, length: u32, modulus: u32, seed: u32, slot: Slot) {
-    /// `NFT_HASH_JENKINS`
-    const JENKINS: u32 = 0;
-    expression(w, "hash", |w| {
-        w.be32(1, from.register());
-        w.be32(2, slot.register());
-        w.be32(3, length);
-        w.be32(4, modulus);
-        w.be32(5, seed);
-        w.be32(7, JENKINS);
     });
 }
 

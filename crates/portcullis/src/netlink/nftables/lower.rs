@@ -9,11 +9,11 @@
 //! register all the same, and so overwrites the end of the key (or fails an assertion). The text
 //! of such a rule is right, and what nft loads from it is not; what is loaded here is right.
 
-use portcullis_core::limits::KERNEL_BUCKETS;
-use portcullis_firewall::ruleset::{Data, Field, Reject, Rule, Statement, Type};
+use portcullis_core::policy::Protocol;
+use portcullis_firewall::ruleset::{Data, Field, Reject, Rule, Statement, Tracking, Type};
 
 use super::elements::value_bytes;
-use super::expression::{self, Found, Meta, Payload, Slot};
+use super::expression::{self, Ct, Found, Meta, Payload, Slot, Socket};
 use crate::netlink::message::Writer;
 
 const IPPROTO_ICMP: u8 = 1;
@@ -24,13 +24,12 @@ const IPPROTO_ICMPV6: u8 = 58;
 const IPPROTO_FRAGMENT: u8 = 44;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
-/// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)`: connections of which packets in both directions were seen.
-const CT_ESTABLISHED: u32 = 2;
-/// `NF_CT_STATE_BIT(IP_CT_RELATED)`: what connection tracking expects because of one of those.
-const CT_RELATED: u32 = 4;
+/// `IPS_DST_NAT`: the destination of the connection has been translated.
+const CT_STATUS_DNAT: u32 = 0x20;
+/// `RTN_LOCAL`: an address of this host.
+const ROUTE_LOCAL: u32 = 2;
 const PACKET_HOST: u8 = 0;
 
-const TCP_SPORT: Payload = Payload::transport(0, 2);
 const TCP_DPORT: Payload = Payload::transport(2, 2);
 const TCP_FLAGS: Payload = Payload::transport(13, 1);
 const ICMP_TYPE: Payload = Payload::transport(0, 1);
@@ -62,12 +61,8 @@ enum Needs {
 
 const fn needs(field: Field) -> Needs {
     match field {
-        Field::IpSaddr | Field::IpDaddr | Field::IpSaddrBucket { .. } => Needs::Ipv4,
-        Field::Ip6Saddr
-        | Field::Ip6Daddr
-        | Field::Ip6SaddrNetwork
-        | Field::Ip6SaddrBucket { .. } => Needs::Ipv6,
-        Field::TcpDport => Needs::Tcp,
+        Field::IpSaddr => Needs::Ipv4,
+        Field::Ip6Saddr | Field::Ip6SaddrNetwork => Needs::Ipv6,
         Field::L4Proto | Field::ThDport | Field::Priority | Field::Iifname => Needs::Nothing,
     }
 }
@@ -93,40 +88,17 @@ pub fn rule(w: &mut Writer, rule: &Rule) {
 
 /// Whether the rule ends in a reset, and nothing before it implies that the packet is TCP.
 fn reset_is_first_of_tcp(rule: &Rule) -> bool {
-    let says_tcp = |statement: &Statement| match statement {
-        Statement::Protocol { is, protocol } => *is && protocol.number() == IPPROTO_TCP,
-        Statement::TcpSportNotZero
-        | Statement::TcpFlags { .. }
-        | Statement::SetTcpDportZero
-        | Statement::SetTcpSportFrom { .. }
-        | Statement::Reject(Reject::TcpReset) => true,
-        Statement::In { key, .. }
-        | Statement::SetPriorityFrom { key, .. }
-        | Statement::Dispatch { key, .. } => key.contains(&Field::TcpDport),
-        Statement::Change { key, data, .. } => {
-            key.contains(&Field::TcpDport) || *data == Some(Data::Field(Field::TcpDport))
-        }
-        Statement::CtEstablished
-        | Statement::CtEstablishedOrRelated
-        | Statement::IcmpType(_)
-        | Statement::Icmpv6Type(_)
-        | Statement::HopLimit255
-        | Statement::DhcpReply
-        | Statement::Dhcpv6Reply
-        | Statement::Limit(_)
-        | Statement::Counter
-        | Statement::Log(_)
-        | Statement::NotForHost
-        | Statement::FragmentHeader
-        | Statement::Interface(_)
-        | Statement::PriorityNotZero
-        | Statement::SetPriority(_)
-        | Statement::SetPriorityTo(_)
-        | Statement::Reject(_)
-        | Statement::Verdict(_) => false,
+    let says_tcp = |statement: &&Statement| {
+        matches!(
+            statement,
+            Statement::Protocol { is: true, protocol: Protocol::Tcp }
+                | Statement::TcpFlags { .. }
+                | Statement::SetTcpDportZero
+                | Statement::SetTcpDportFrom { .. }
+                | Statement::Reject(Reject::TcpReset)
+        )
     };
-    let first = rule.statements.iter().find(|statement| says_tcp(statement));
-    first == Some(&Statement::Reject(Reject::TcpReset))
+    rule.statements.iter().find(says_tcp) == Some(&Statement::Reject(Reject::TcpReset))
 }
 
 /// What the rule has already found out about the packet.
@@ -178,6 +150,14 @@ impl Known {
         expression::compare(w, Slot::FIRST, true, value);
     }
 
+    /// Ends the rule unless the source is a link-local address of IPv6.
+    fn link_local(&mut self, w: &mut Writer) {
+        self.need(w, Needs::Ipv6);
+        expression::payload_load(w, IP6_SADDR, Slot::FIRST);
+        expression::mask(w, Slot::FIRST, &LINK_LOCAL_MASK);
+        expression::compare(w, Slot::FIRST, true, &LINK_LOCAL);
+    }
+
     fn need_all(&mut self, w: &mut Writer, fields: &[Field]) {
         for &field in fields {
             self.need(w, needs(field));
@@ -192,8 +172,25 @@ impl Known {
 
     fn statement(&mut self, w: &mut Writer, statement: &Statement) {
         match statement {
-            Statement::CtEstablished => ct_state(w, CT_ESTABLISHED),
-            Statement::CtEstablishedOrRelated => ct_state(w, CT_ESTABLISHED | CT_RELATED),
+            Statement::Tracked(states) => {
+                expression::ct_load(w, Ct::State, Slot::FIRST);
+                any_of(w, states.iter().fold(0, |all, state| all | ct_bit(*state)));
+            }
+            Statement::Translated => {
+                expression::ct_load(w, Ct::Status, Slot::FIRST);
+                any_of(w, CT_STATUS_DNAT);
+            }
+            Statement::SocketTransparent(is) => socket(w, Socket::Transparent, *is),
+            Statement::SocketWildcard(is) => socket(w, Socket::Wildcard, *is),
+            Statement::ToLocalAddress => {
+                expression::type_of_destination(w, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, true, &ROUTE_LOCAL.to_ne_bytes());
+            }
+            Statement::FromLinkLocal => self.link_local(w),
+            Statement::ThDportZero => {
+                expression::payload_load(w, TCP_DPORT, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, true, &[0, 0]);
+            }
             Statement::NotForHost => {
                 expression::meta_load(w, Meta::Pkttype, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, false, &[PACKET_HOST]);
@@ -220,10 +217,7 @@ impl Known {
                 self.equals(w, Needs::Udp, UDP_PORTS, &DHCP_REPLY);
             }
             Statement::Dhcpv6Reply => {
-                self.need(w, Needs::Ipv6);
-                expression::payload_load(w, IP6_SADDR, Slot::FIRST);
-                expression::mask(w, Slot::FIRST, &LINK_LOCAL_MASK);
-                expression::compare(w, Slot::FIRST, true, &LINK_LOCAL);
+                self.link_local(w);
                 self.equals(w, Needs::Udp, UDP_DPORT, &DHCPV6_CLIENT.to_be_bytes());
             }
             Statement::Limit(limit) => expression::limit(w, *limit),
@@ -232,11 +226,6 @@ impl Known {
             Statement::Interface(name) => {
                 expression::meta_load(w, Meta::Iifname, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, true, &super::elements::interface_bytes(name));
-            }
-            Statement::TcpSportNotZero => {
-                self.need(w, Needs::Tcp);
-                expression::payload_load(w, TCP_SPORT, Slot::FIRST);
-                expression::compare(w, Slot::FIRST, false, &[0, 0]);
             }
             Statement::TcpFlags { equal, mask, value } => {
                 self.need(w, Needs::Tcp);
@@ -255,10 +244,6 @@ impl Known {
             }
             Statement::SetPriority(number) => {
                 expression::constant(w, Slot::FIRST, &number.to_ne_bytes());
-                expression::meta_store(w, Meta::Priority, Slot::FIRST);
-            }
-            Statement::SetPriorityTo(field) => {
-                self.key(w, std::slice::from_ref(field));
                 expression::meta_store(w, Meta::Priority, Slot::FIRST);
             }
             Statement::SetPriorityFrom { key, map } => {
@@ -293,11 +278,15 @@ impl Known {
                 expression::constant(w, Slot::FIRST, &[0, 0]);
                 expression::tcp_store(w, TCP_DPORT, Slot::FIRST);
             }
-            Statement::SetTcpSportFrom { key, map } => {
+            Statement::SetTcpDportFrom { map } => {
                 self.need(w, Needs::Tcp);
-                self.key(w, key);
+                self.key(w, &[Field::Priority]);
                 expression::lookup(w, map, Found::Into(Slot::FIRST));
-                expression::tcp_store(w, TCP_SPORT, Slot::FIRST);
+                expression::tcp_store(w, TCP_DPORT, Slot::FIRST);
+            }
+            Statement::DnatToPortZero => {
+                expression::constant(w, Slot::FIRST, &[0, 0]);
+                expression::translate_port(w, Slot::FIRST);
             }
             Statement::Reject(how) => {
                 expression::reject(w, *how);
@@ -307,11 +296,27 @@ impl Known {
     }
 }
 
-/// Ends the rule unless the state of the connection is one of these.
-fn ct_state(w: &mut Writer, states: u32) {
-    expression::ct_state_load(w, Slot::FIRST);
-    expression::mask(w, Slot::FIRST, &states.to_ne_bytes());
+/// `NF_CT_STATE_BIT` of `enum ip_conntrack_info`, and the two states beside it.
+const fn ct_bit(state: Tracking) -> u32 {
+    match state {
+        Tracking::Invalid => 1,
+        Tracking::Established => 2,
+        Tracking::Related => 4,
+        Tracking::New => 8,
+        Tracking::Untracked => 64,
+    }
+}
+
+/// Ends the rule unless the first slot has one of these bits.
+fn any_of(w: &mut Writer, bits: u32) {
+    expression::mask(w, Slot::FIRST, &bits.to_ne_bytes());
     expression::compare(w, Slot::FIRST, false, &0_u32.to_ne_bytes());
+}
+
+/// Ends the rule unless there is a socket of which this is so, or is not.
+fn socket(w: &mut Writer, what: Socket, is: bool) {
+    expression::socket_load(w, what, Slot::FIRST);
+    expression::compare(w, Slot::FIRST, true, &[u8::from(is)]);
 }
 
 /// Loads fields one behind the other; where the next would begin.
@@ -327,27 +332,16 @@ fn load_all(w: &mut Writer, fields: &[Field]) -> Slot {
 fn load(w: &mut Writer, field: Field, slot: Slot) {
     match field {
         Field::IpSaddr => expression::payload_load(w, IP_SADDR, slot),
-        Field::IpSaddrBucket { seed } => bucket(w, IP_SADDR, seed, slot),
-        Field::Ip6SaddrBucket { seed } => bucket(w, IP6_SADDR, seed, slot),
-        Field::IpDaddr => expression::payload_load(w, Payload::network(16, 4), slot),
         Field::Ip6Saddr => expression::payload_load(w, IP6_SADDR, slot),
-        Field::Ip6Daddr => expression::payload_load(w, Payload::network(24, 16), slot),
         Field::Ip6SaddrNetwork => {
             expression::payload_load(w, IP6_SADDR, slot);
             expression::mask(w, slot, &NETWORK_MASK);
         }
-        Field::ThDport | Field::TcpDport => expression::payload_load(w, TCP_DPORT, slot),
+        Field::ThDport => expression::payload_load(w, TCP_DPORT, slot),
         Field::L4Proto => expression::meta_load(w, Meta::L4proto, slot),
         Field::Priority => expression::meta_load(w, Meta::Priority, slot),
         Field::Iifname => expression::meta_load(w, Meta::Iifname, slot),
     }
-}
-
-/// Hashes an address that is loaded as `nft` does it: to the next of the registers of 16 bytes.
-fn bucket(w: &mut Writer, address: Payload, seed: u32, slot: Slot) {
-    let from = Slot(slot.0.saturating_add(1).next_multiple_of(4));
-    expression::payload_load(w, address, from);
-    expression::hash(w, from, address.length, KERNEL_BUCKETS, seed, slot);
 }
 
 #[cfg(test)]

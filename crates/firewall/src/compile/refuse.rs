@@ -1,0 +1,283 @@
+//! How those who may not pass are refused.
+//!
+//! **Like a closed port** is done by the network stack itself: a connection to a guarded port is
+//! translated to port 0, which nothing can listen on, and connection tracking gives its answers the
+//! port back, also in what an ICMP message quotes. It is done before others translate destinations
+//! (`dstnat`, -100). An answer made by the firewall would differ in its type of service, in its flow
+//! label, and for every odd packet that the stack drops and the firewall does not, or the reverse; and
+//! it would be an answer even where the rest of the firewall is silent.
+//!
+//! **What is not translated is refused by the filter behind it**: what connection tracking calls invalid
+//! or was told not to look at, and connections that it knows from before. TCP segments of that kind
+//! which begin no connection at all (no SYN, SYN and FIN, and the like) a listener would drop in silence
+//! and a closed port would answer with a reset. So they are readdressed to port 0 by hand, and in the
+//! chain `late`, behind the filters of others, all ports that have no socket answer with a reset
+//! of the firewall, guarded ones and closed ones by the same rule.
+
+use alloc::borrow::ToOwned;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use portcullis_core::policy::{Port, Protocol, Refuse, Stance};
+
+use super::base::{LOG_PREFIX, LOGGED};
+use super::{
+    ACCEPT, ACK, Compiler, PORT, PORT_FIELDS, REFUSE, RST, RST_OR_ACK, SYN, chain, element, fixed,
+    goto, is, is_in, port_key, rule,
+};
+use crate::ruleset::{
+    Chain, Hook, HookPoint, Reject, Rule, Set, Statement, Tracking, Type, Value, Verdict,
+};
+
+/// In the stance `guard`: how a guarded port answers those who have no grant.
+pub(super) const TURNED_AWAY: &str = "turned_away";
+/// What goes to a guarded port without a grant, in the chains that translate: its door in the priority.
+const ASKED: &str = "asked";
+/// A TCP segment without a grant that may belong to a handshake.
+const HALF_OPEN: &str = "half_open";
+/// Where a segment that was readdressed gets its port back.
+const PUT_BACK: &str = "put_back";
+/// The connection goes to port 0.
+const TO_PORT_ZERO: &str = "to_port_zero";
+/// In the stance `closed`: what is not translated.
+const BY_HAND: &str = "by_hand";
+/// Guarded TCP ports, numbered; and back.
+const NUMBER_OF_PORT: &str = "number_of_port";
+const PORT_OF_NUMBER: &str = "port_of_number";
+
+/// Right before the destinations of others are translated (`NF_IP_PRI_NAT_DST`).
+const BEFORE_DSTNAT: i32 = -101;
+/// Right behind that.
+const AFTER_DSTNAT: i32 = -99;
+/// Behind the filters of others (0) and behind `security` (50) and `srcnat` (100).
+const LATE: i32 = 120;
+
+/// One of these matches where the network stack has a socket for the packet.
+pub(super) const SOCKET: [Statement; 2] =
+    [Statement::SocketTransparent(false), Statement::SocketTransparent(true)];
+
+const DROP: Statement = Statement::Verdict(Verdict::Drop);
+const TCP: Statement = is(Protocol::Tcp);
+const UDP: Statement = is(Protocol::Udp);
+/// A TCP segment that could belong to a connection.
+const NO_SYN: Statement = Statement::TcpFlags { equal: true, mask: SYN, value: 0 };
+
+impl Compiler<'_> {
+    fn guarded_tcp_ports(&self) -> Vec<Port> {
+        let ports = self.policy.doors.iter().flat_map(|door| &door.guards).copied();
+        let mut ports: Vec<_> = ports.filter(|port| port.protocol == Protocol::Tcp).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+
+    /// Whether closed ports with a socket are translated too, so that knock ports must not be.
+    pub(super) fn spares_knocks(&self) -> bool {
+        self.answers_as_closed() && self.policy.gate.stance == Stance::Closed && self.recognises()
+    }
+
+    /// Whether segments are readdressed by hand.
+    fn readdresses(&self) -> bool {
+        self.answers_as_closed() && self.policy.gate.stance == Stance::Guard
+    }
+
+    pub(super) fn readdressing_sets(&self) -> Vec<Set> {
+        if !self.readdresses() {
+            return Vec::new();
+        }
+        let numbered = || (1..).map(Value::Class).zip(self.guarded_tcp_ports());
+        let numbers = numbered().map(|(number, port)| element(port_key(port), Some(number)));
+        let ports = numbered()
+            .map(|(number, port)| element(vec![number], Some(Value::Service(port.number.get()))));
+        vec![
+            fixed(NUMBER_OF_PORT, PORT.to_vec(), Some(Type::Classid), numbers.collect()),
+            fixed(PORT_OF_NUMBER, vec![Type::Classid], Some(Type::InetService), ports.collect()),
+        ]
+    }
+
+    /// The chains that translate what is to be refused as by a closed port.
+    pub(super) fn translation(&self) -> Vec<Chain> {
+        if !self.answers_as_closed() {
+            return Vec::new();
+        }
+        let hook = |priority| Some(Hook { point: HookPoint::Prerouting, priority });
+        let to_port_zero = [TCP, UDP].map(|protocol| {
+            rule([protocol, Statement::ToLocalAddress, Statement::DnatToPortZero])
+                .because("answered as a closed port")
+        });
+        let mut rules = self.unconcerned();
+        rules.push(self.guarded(ASKED));
+        let mut chains =
+            vec![Chain { name: "before".to_owned(), hook: hook(BEFORE_DSTNAT), rules }];
+        if self.policy.gate.stance == Stance::Closed {
+            let mut rules = self.unconcerned();
+            rules.push(rule([is_in("public"), ACCEPT]));
+            rules.push(self.guarded(ASKED));
+            rules.extend(
+                [Statement::DhcpReply, Statement::Dhcpv6Reply].map(|it| rule([it, ACCEPT])),
+            );
+            if self.spares_knocks() {
+                // The chain `input` must see them as they came.
+                rules.push(rule([is_in("knocks"), ACCEPT]));
+            }
+            // A port that nothing listens on is closed already.
+            rules.extend(SOCKET.into_iter().map(|socket| rule([socket, goto(TO_PORT_ZERO)])));
+            chains.push(Chain { name: "after".to_owned(), hook: hook(AFTER_DSTNAT), rules });
+        }
+        let mut rules = self.granted();
+        rules.push(rule([Statement::SetPriority(0), goto(TO_PORT_ZERO)]));
+        chains.push(chain(ASKED, rules));
+        chains.push(chain(TO_PORT_ZERO, to_port_zero.into()));
+        chains
+    }
+
+    /// In the chain `door`, without a grant: what may belong to a handshake goes its own way.
+    pub(super) fn half_open(&self) -> Vec<Rule> {
+        match (self.policy.gate.stance, self.policy.gate.refuse) {
+            (Stance::Guard, Refuse::Drop | Refuse::Reject) => Vec::new(),
+            (Stance::Closed, Refuse::Drop | Refuse::Reject) => {
+                vec![rule([NO_SYN, RST_OR_ACK, goto(HALF_OPEN)])]
+            }
+            (_, Refuse::LikeClosed) => vec![rule([RST_OR_ACK, goto(HALF_OPEN)])],
+        }
+    }
+
+    /// The chains that refuse at guarded ports.
+    pub(super) fn refusal_chains(&self) -> Vec<Chain> {
+        let guard = self.policy.gate.stance == Stance::Guard;
+        let mut chains = Vec::new();
+        if guard {
+            chains.push(chain(TURNED_AWAY, self.turned_away()));
+        }
+        if !self.half_open().is_empty() {
+            chains.push(chain(HALF_OPEN, self.half_open_rules()));
+        }
+        if self.readdresses() {
+            chains.extend([self.late(), self.put_back()]);
+        }
+        if self.answers_as_closed() && !guard {
+            let mut rules = refuse_datagrams();
+            rules.push(rule([Statement::Reject(Reject::TcpReset)]).because("as a closed port"));
+            rules.push(rule([DROP]));
+            chains.push(chain(BY_HAND, rules));
+        }
+        chains
+    }
+
+    /// A segment that cannot begin a connection, to a guarded port. It belongs to none that the stack
+    /// has a whole socket for. A listener answers it as a closed port does. But it could complete a
+    /// handshake that was begun while there was a grant, and then a connection would begin now.
+    fn half_open_rules(&self) -> Vec<Rule> {
+        let refusal = match self.policy.gate.refuse {
+            Refuse::Drop => DROP,
+            Refuse::Reject => Statement::Reject(Reject::AdminProhibited),
+            Refuse::LikeClosed => Statement::Reject(Reject::TcpReset),
+        };
+        let mut rules =
+            vec![rule([Statement::SocketWildcard(true), ACCEPT]).because("a listener refuses it")];
+        rules.extend(
+            SOCKET.map(|socket| {
+                rule([socket, refusal.clone()]).because("a handshake without a grant")
+            }),
+        );
+        rules.push(rule([ACCEPT]));
+        rules
+    }
+
+    /// In the stance `guard`: refuses who has no grant.
+    fn turned_away(&self) -> Vec<Rule> {
+        match self.policy.gate.refuse {
+            Refuse::Drop => vec![rule([DROP])],
+            Refuse::Reject => vec![rule([Statement::Reject(Reject::AdminProhibited)])],
+            Refuse::LikeClosed => {
+                let mut rules = refuse_datagrams();
+                let number =
+                    Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: NUMBER_OF_PORT };
+                rules.push(rule([number]));
+                rules.push(rule([Statement::SetTcpDportZero, ACCEPT]));
+                rules.push(rule([DROP]));
+                rules
+            }
+        }
+    }
+
+    /// In the stance `guard`, behind the filters of others: a segment that begins no connection and
+    /// belongs to none is answered by one rule, whether its port is guarded or closed.
+    fn late(&self) -> Chain {
+        let begins = Statement::Tracked(&[Tracking::New, Tracking::Related]);
+        let conversation = Statement::Tracked(&[Tracking::Established]);
+        let mut rules = vec![
+            rule([RST_OR_ACK, ACCEPT]),
+            rule([begins, ACCEPT]),
+            rule([conversation, UDP, ACCEPT]),
+        ];
+        rules.extend(self.unconcerned());
+        rules.extend([rule([TCP, Statement::ThDportZero, goto(PUT_BACK)])]);
+        rules.extend(SOCKET.map(|socket| rule([socket, ACCEPT]).because("an open port")));
+        rules.extend([
+            rule([Statement::NotForHost, ACCEPT]),
+            rule([UDP, Statement::Tracked(&[Tracking::Invalid]), DROP]),
+            rule([Statement::Reject(Reject::TcpReset)]).because("as a closed port"),
+        ]);
+        let hook = Some(Hook { point: HookPoint::Input, priority: LATE });
+        Chain { name: "late".to_owned(), hook, rules }
+    }
+
+    fn put_back(&self) -> Chain {
+        let rules = vec![
+            rule([Statement::SetTcpDportFrom { map: PORT_OF_NUMBER }, Statement::SetPriority(0)]),
+            rule([Statement::NotForHost, DROP]),
+            rule([Statement::Reject(Reject::TcpReset)]).because("as a closed port"),
+        ];
+        chain(PUT_BACK, rules)
+    }
+
+    /// In the stance `closed`: refuses whatever comes here, a guarded port or any other, so that no
+    /// port can be told from another.
+    pub(super) fn refuse(&self) -> Chain {
+        let mut rules = vec![
+            // It belongs to a connection that is older than the gate, or the network stack refuses it,
+            // on every port alike: a listening socket does not take it either.
+            rule([NO_SYN, RST_OR_ACK, ACCEPT]).because("starts no connection"),
+            rule([Statement::Counter]).because("refused"),
+        ];
+        if self.policy.gate.log_refused {
+            rules.push(rule([Statement::Limit(LOGGED), Statement::Log(LOG_PREFIX)]));
+        }
+        match self.policy.gate.refuse {
+            Refuse::Drop => rules.push(rule([DROP])),
+            Refuse::Reject => {
+                rules.push(rule([Statement::NotForHost, DROP]));
+                rules.push(rule([Statement::Reject(Reject::AdminProhibited)]));
+            }
+            Refuse::LikeClosed => {
+                rules.push(rule([Statement::NotForHost, DROP]));
+                rules.push(rule([RST_OR_ACK, ACCEPT]));
+                rules.push(
+                    rule([Statement::Translated, Statement::ThDportZero, ACCEPT])
+                        .because("answered as a closed port"),
+                );
+                rules.extend(SOCKET.map(|socket| rule([socket, goto(BY_HAND)])));
+                let begins = Statement::Tracked(&[Tracking::New, Tracking::Related]);
+                rules.extend([TCP, UDP].map(|protocol| {
+                    rule([protocol, begins.clone(), ACCEPT]).because("a closed port")
+                }));
+                rules.push(rule([goto(BY_HAND)]));
+            }
+        }
+        chain(REFUSE, rules)
+    }
+}
+
+/// Refuses datagrams whose conversation is not translated.
+fn refuse_datagrams() -> Vec<Rule> {
+    vec![
+        rule([Statement::NotForHost, DROP]),
+        rule([UDP, Statement::FragmentHeader, DROP]),
+        // The stack would take it at an open port, and at a closed one answer or not: nobody answers.
+        rule([UDP, Statement::Tracked(&[Tracking::Invalid]), DROP]),
+        rule([UDP, Statement::Reject(Reject::PortUnreachable)]),
+    ]
+}
+
+const _: () = assert!(RST | ACK == 0x14, "the flags that `simulator::Packet` knows");
