@@ -147,13 +147,14 @@ pub struct Hook {
     pub priority: i32,
 }
 
-/// The hooks of netfilter that we use (`enum nf_inet_hooks`), each with the one type of chain that we
-/// use there.
+/// The hooks of netfilter that we use (`enum nf_inet_hooks`), each with the type of chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookPoint {
-    /// All packets that come in, before routing; a chain of type `nat`: only the first packet of a
-    /// connection meets it, and none that connection tracking calls invalid or does not track.
+    /// All packets that come in, before routing; a chain of type `filter`.
     Prerouting,
+    /// The same; a chain of type `nat`: only the first packet of a connection meets it, and none that
+    /// connection tracking calls invalid or does not track.
+    PreroutingNat,
     /// Packets to this host, after routing and reassembly; a chain of type `filter`.
     Input,
 }
@@ -181,6 +182,10 @@ pub enum Field {
     L4Proto,
     /// `th dport`: the destination port of whatever transport protocol it is.
     ThDport,
+    /// `ct original proto-dst`: the destination port that the connection of the packet was begun with,
+    /// before any translation. Only behind a [`Protocol`](Statement::Protocol), as the only field of
+    /// a key.
+    OriginalDport,
     /// `meta priority`: the register.
     Priority,
     /// `iifname`
@@ -194,7 +199,7 @@ impl Field {
             Self::IpSaddr => Type::Ipv4Addr,
             Self::Ip6Saddr | Self::Ip6SaddrNetwork => Type::Ipv6Addr,
             Self::L4Proto => Type::InetProto,
-            Self::ThDport => Type::InetService,
+            Self::ThDport | Self::OriginalDport => Type::InetService,
             Self::Priority => Type::Classid,
             Self::Iifname => Type::Ifname,
         }
@@ -224,8 +229,12 @@ pub enum Statement {
     ThDportZero,
     /// `meta pkttype != host`: broadcast, multicast, and what was meant for another host.
     NotForHost,
-    /// `exthdr frag exists`: a fragment that was not reassembled; only in IPv6 packets.
+    /// `exthdr frag exists`; only in IPv6 packets.
     FragmentHeader,
+    /// `ip6 nexthdr N`: the kind of the header right behind the fixed one; only in IPv6 packets.
+    Ip6NextHeader(u8),
+    /// `hbh nexthdr N`: the kind of the header behind that of hop-by-hop options; only in IPv6 packets.
+    HopByHopNextHeader(u8),
     /// `meta l4proto == P` or `!=`
     Protocol {
         /// Whether it must be this protocol or must not.

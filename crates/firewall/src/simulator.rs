@@ -21,6 +21,7 @@ use crate::ruleset::{
 
 const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_ICMPV6: u8 = 58;
+const IPPROTO_FRAGMENT: u8 = 44;
 
 /// A packet to this host, as the network stack and connection tracking see it: reassembled, with a
 /// correct checksum, and with what they know about it.
@@ -307,9 +308,14 @@ impl<'a> Simulator<'a> {
             translated: false,
         };
         let mut steps = Vec::new();
+        for chain in at_hook(ruleset, HookPoint::Prerouting) {
+            if let Some(fate) = run.chains(ruleset, chain, &mut steps) {
+                return Trace { steps, fate };
+            }
+        }
         // Connection tracking asks for a translation once, when a connection begins.
         if matches!(packet.tracked, Tracking::New | Tracking::Related) {
-            for chain in at_hook(ruleset, HookPoint::Prerouting) {
+            for chain in at_hook(ruleset, HookPoint::PreroutingNat) {
                 if !run.translated {
                     run.chains(ruleset, chain, &mut steps);
                 }
@@ -419,6 +425,11 @@ impl<'a> Run<'_, 'a> {
             Statement::ThDportZero => self.port == Some(0),
             Statement::NotForHost => !self.packet.for_host,
             Statement::FragmentHeader => self.packet.fragment && self.packet.source.is_ipv6(),
+            // The one header that a packet of this kind may have is the first.
+            Statement::Ip6NextHeader(kind) => {
+                *kind == IPPROTO_FRAGMENT && self.packet.fragment && self.packet.source.is_ipv6()
+            }
+            Statement::HopByHopNextHeader(_) => false,
             Statement::Protocol { is, protocol } => (self.protocol() == protocol.number()) == *is,
             Statement::Interface(name) => self.packet.interface == *name,
             Statement::IcmpType(kind) => self.icmp(false) == Some(*kind),
@@ -550,6 +561,7 @@ impl<'a> Run<'_, 'a> {
                 _ => None,
             },
             Field::ThDport => self.port.map(Value::Service),
+            Field::OriginalDport => self.packet.payload.destination_port().map(Value::Service),
             Field::Priority => Some(Value::Class(self.priority)),
             Field::Iifname => Some(Value::Interface(self.packet.interface.clone())),
         }

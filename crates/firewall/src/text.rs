@@ -71,7 +71,8 @@ impl fmt::Display for Chain {
         writeln!(f, "\tchain {} {{", self.name)?;
         if let Some(hook) = self.hook {
             let (kind, point) = match hook.point {
-                HookPoint::Prerouting => ("nat", "prerouting"),
+                HookPoint::Prerouting => ("filter", "prerouting"),
+                HookPoint::PreroutingNat => ("nat", "prerouting"),
                 HookPoint::Input => ("filter", "input"),
             };
             writeln!(f, "\t\ttype {kind} hook {point} priority {}; policy accept;", hook.priority)?;
@@ -111,6 +112,8 @@ impl fmt::Display for Statement {
             Self::ThDportZero => f.write_str("th dport 0"),
             Self::NotForHost => f.write_str("meta pkttype != host"),
             Self::FragmentHeader => f.write_str("exthdr frag exists"),
+            Self::Ip6NextHeader(kind) => write!(f, "ip6 nexthdr {kind}"),
+            Self::HopByHopNextHeader(kind) => write!(f, "hbh nexthdr {kind}"),
             Self::Protocol { is: true, protocol } => write!(f, "meta l4proto {protocol}"),
             Self::Protocol { is: false, protocol } => write!(f, "meta l4proto != {protocol}"),
             Self::Interface(name) => write!(f, "iifname \"{name}\""),
@@ -202,6 +205,7 @@ impl fmt::Display for Field {
             Self::Ip6SaddrNetwork => "ip6 saddr & ffff:ffff:ffff:ffff::",
             Self::L4Proto => "meta l4proto",
             Self::ThDport => "th dport",
+            Self::OriginalDport => "ct original proto-dst",
             Self::Priority => "meta priority",
             Self::Iifname => "iifname",
         })

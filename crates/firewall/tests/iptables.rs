@@ -18,14 +18,14 @@ use portcullis_core::policy::{
 };
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Link;
-use portcullis_firewall::compile::{Buckets, GRANTS, STATE, class_of};
+use portcullis_firewall::compile::{GRANTS, attempt_of, class_of};
 use portcullis_firewall::iptables::check::{Problem, Site, check};
 use portcullis_firewall::iptables::compile::{Generation, compile, grant_list, stage_list};
 use portcullis_firewall::iptables::simulator::{RECENT_SIZE, Simulator};
 use portcullis_firewall::iptables::text::{Jump, is_ours, removal, sets};
 use portcullis_firewall::iptables::{Family, Filter, INPUT, Match, Matcher, Target};
-use portcullis_firewall::ruleset::{Reject, Value};
-use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator as Nftables};
+use portcullis_firewall::ruleset::{Reject, Tracking, Value};
+use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator as Nftables, Socket};
 use portcullis_testkit::frames;
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{policies, script};
@@ -80,16 +80,24 @@ fn packet(event: &Event) -> Packet {
         What::Fragment(number) if event.source().is_ipv6() => tcp(number, 0x02),
         What::Fragment(_) => Payload::Other(255),
     };
-    Packet {
+    let packet = Packet {
         interface: policies::INTERFACE.to_owned(),
         for_host: !matches!(event.what, What::Broadcast(_)),
         fragment: matches!(event.what, What::Fragment(_)),
-        established: matches!(event.what, What::Answer(_)),
-        related: false,
-        hop_limit: 64,
-        source: event.source(),
-        destination: event.destination(),
-        payload,
+        tracked: tracked(&payload),
+        socket: Socket::Listener,
+        ..Packet::new(event.source(), event.destination(), payload)
+    };
+    if matches!(event.what, What::Answer(_)) { packet.of_connection() } else { packet }
+}
+
+/// What connection tracking says of a packet that belongs to nothing.
+fn tracked(payload: &Payload) -> Tracking {
+    match payload {
+        Payload::Tcp { flags, .. } if flags & 0x14 == 0 && flags & 0x17 != 0x02 => {
+            Tracking::Invalid
+        }
+        _ => Tracking::New,
     }
 }
 
@@ -113,28 +121,26 @@ fn stranger() -> impl Strategy<Value = Packet> {
     (of_it, any::<[bool; 3]>(), payload).prop_map(
         |((source, hop_limit, interface), of, payload)| {
             let source: IpAddr = source.parse().expect("an address");
+            let destination = script::HOST[usize::from(source.is_ipv6())];
             Packet {
                 interface: interface.to_owned(),
                 for_host: of[0] || of[1],
-                fragment: false,
-                established: false,
-                related: of[1] && of[2],
+                tracked: if of[1] && of[2] { Tracking::Related } else { tracked(&payload) },
+                socket: Socket::Listener,
                 hop_limit,
-                source,
-                destination: script::HOST[usize::from(source.is_ipv6())]
-                    .parse()
-                    .expect("an address"),
-                payload,
+                ..Packet::new(source, destination.parse().expect("an address"), payload)
             }
         },
     )
 }
 
 /// What the firewall answers in the place of the network stack.
-fn as_iptables(fate: Fate) -> Fate {
-    match fate {
-        Fate::AnsweredAsClosed => Fate::Refused(Reject::TcpReset),
-        fate => fate,
+fn as_iptables(packet: &Packet, fate: Fate) -> Fate {
+    match (fate, packet.payload) {
+        (Fate::AnsweredAsClosed, Payload::Tcp { flags, .. }) if flags & 0x14 != 0 => Fate::Passed,
+        (Fate::AnsweredAsClosed, Payload::Tcp { .. }) => Fate::Refused(Reject::TcpReset),
+        (Fate::AnsweredAsClosed, _) => Fate::Refused(Reject::PortUnreachable),
+        (fate, _) => fate,
     }
 }
 
@@ -175,7 +181,7 @@ proptest! {
             times.push(now);
             let source = event.source();
             let packet = packet(event);
-            let fate = as_iptables(nftables.receive(&packet, now).fate);
+            let fate = as_iptables(&packet, nftables.receive(&packet, now).fate);
             let mut opened = None;
             for (direction, bytes) in frames::frames(event) {
                 let frame = Frame { link: Link::Raw, direction, bytes: &bytes };
@@ -184,10 +190,7 @@ proptest! {
                 }
             }
             let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
-            let state = match nftables.get(STATE, &[Buckets::of(&automaton).key(source)], now) {
-                Some(Some(Value::Class(state))) => *state,
-                _ => 0,
-            };
+            let state = attempt_of(&nftables, source, now).map_or(0, |(state, _)| state);
             for (simulator, matcher) in iptables.iter_mut().zip(MATCHERS) {
                 let seen = simulator.receive(&packet, now).fate;
                 prop_assert_eq!(seen, fate, "{:?} {:?}", matcher, event);
@@ -215,7 +218,7 @@ proptest! {
                 }
             }
             for stranger in strangers.by_ref().take(2) {
-                let fate = as_iptables(nftables.receive(stranger, now).fate);
+                let fate = as_iptables(stranger, nftables.receive(stranger, now).fate);
                 for (simulator, matcher) in iptables.iter_mut().zip(MATCHERS) {
                     let seen = simulator.receive(stranger, now).fate;
                     prop_assert_eq!(seen, fate, "{:?} {:?}", matcher, stranger);
@@ -268,15 +271,12 @@ fn one_door() -> Policy {
 
 fn syn(source: &str, port: u16) -> Packet {
     Packet {
-        interface: "eth0".to_owned(),
-        for_host: true,
-        fragment: false,
-        established: false,
-        related: false,
-        hop_limit: 64,
-        source: source.parse().expect("an address"),
-        destination: "192.0.2.1".parse().expect("an address"),
-        payload: Payload::Tcp { source_port: 40_000, destination_port: port, flags: 0x02 },
+        socket: Socket::Listener,
+        ..Packet::new(
+            source.parse().expect("an address"),
+            "192.0.2.1".parse().expect("an address"),
+            Payload::Tcp { source_port: 40_000, destination_port: port, flags: 0x02 },
+        )
     }
 }
 

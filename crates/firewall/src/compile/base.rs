@@ -119,10 +119,7 @@ impl Compiler<'_> {
         }
         if self.recognises() || self.refused_elsewhere() != self.otherwise() {
             rules.extend(not_counted(&self.otherwise()));
-            let translated = [Statement::Translated, Statement::ThDportZero];
-            let [translated, zero] = translated;
-            rules
-                .push(rule([translated, zero, self.refused_elsewhere()]).because("a guarded port"));
+            rules.extend(self.translated_from_guarded(&self.refused_elsewhere()));
             let next = if self.recognises() { goto(RECALL) } else { self.refused_elsewhere() };
             rules.push(rule([next]));
         } else if self.otherwise() != ACCEPT {

@@ -7,6 +7,7 @@
 //! | `ban` | strikes and bans |
 //! | `base` | the way of a packet that comes in; the base firewall of the stance `closed` |
 //! | `attempts` | where the state of a source is kept |
+//! | `fragments` | what hides its port is dropped |
 //! | `door` | who is let in at a guarded port |
 //! | `refuse` | how all others are answered: as by a closed port, if that is wanted |
 //! | `knock` | what a knock does to the state of its source |
@@ -24,6 +25,7 @@ mod attempts;
 mod ban;
 pub(crate) mod base;
 mod door;
+mod fragments;
 mod knock;
 mod refuse;
 mod sets;
@@ -109,7 +111,8 @@ pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
     let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?;
     let compiler = Compiler { policy, automaton };
     let mut sets = compiler.gate_sets();
-    let mut chains = compiler.translation();
+    let mut chains = compiler.fragment_chains();
+    chains.extend(compiler.translation());
     chains.push(compiler.input());
     chains.extend(compiler.door());
     chains.extend(compiler.refusal_chains());

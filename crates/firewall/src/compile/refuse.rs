@@ -15,6 +15,7 @@
 //! of the firewall, guarded ones and closed ones by the same rule.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -26,7 +27,7 @@ use super::{
     goto, is, is_in, port_key, rule,
 };
 use crate::ruleset::{
-    Chain, Hook, HookPoint, Reject, Rule, Set, Statement, Tracking, Type, Value, Verdict,
+    Chain, Field, Hook, HookPoint, Reject, Rule, Set, Statement, Tracking, Type, Value, Verdict,
 };
 
 /// In the stance `guard`: how a guarded port answers those who have no grant.
@@ -44,6 +45,10 @@ const BY_HAND: &str = "by_hand";
 /// Guarded TCP ports, numbered; and back.
 const NUMBER_OF_PORT: &str = "number_of_port";
 const PORT_OF_NUMBER: &str = "port_of_number";
+
+/// In the stance `closed`: the guarded ports of each protocol.
+const GUARDED: [(Protocol, &str); 2] =
+    [(Protocol::Tcp, "guarded_tcp"), (Protocol::Udp, "guarded_udp")];
 
 /// Right before the destinations of others are translated (`NF_IP_PRI_NAT_DST`).
 const BEFORE_DSTNAT: i32 = -101;
@@ -63,17 +68,36 @@ const UDP: Statement = is(Protocol::Udp);
 const NO_SYN: Statement = Statement::TcpFlags { equal: true, mask: SYN, value: 0 };
 
 impl Compiler<'_> {
-    fn guarded_tcp_ports(&self) -> Vec<Port> {
+    fn guarded_ports(&self, protocol: Protocol) -> BTreeSet<Port> {
         let ports = self.policy.doors.iter().flat_map(|door| &door.guards).copied();
-        let mut ports: Vec<_> = ports.filter(|port| port.protocol == Protocol::Tcp).collect();
-        ports.sort_unstable();
-        ports.dedup();
-        ports
+        ports.filter(|port| port.protocol == protocol).collect()
     }
 
     /// Whether closed ports with a socket are translated too, so that knock ports must not be.
     pub(super) fn spares_knocks(&self) -> bool {
         self.answers_as_closed() && self.policy.gate.stance == Stance::Closed && self.recognises()
+    }
+
+    /// Sends what is translated because it goes to a guarded port, which is no wrong port, elsewhere.
+    pub(super) fn translated_from_guarded(&self, elsewhere: &Statement) -> Vec<Rule> {
+        let translated = [Statement::Translated, Statement::ThDportZero];
+        let asked = |protocol, set| {
+            let key = vec![Field::OriginalDport];
+            vec![is(protocol), Statement::In { key, set, member: true }]
+        };
+        let which = match (self.answers_as_closed(), self.policy.gate.stance) {
+            (false, _) => Vec::new(),
+            // Nothing else is translated.
+            (true, Stance::Guard) => vec![Vec::new()],
+            (true, Stance::Closed) => {
+                GUARDED.into_iter().map(|(protocol, set)| asked(protocol, set)).collect()
+            }
+        };
+        let rules = which.into_iter().map(|which| {
+            let statements = translated.iter().cloned().chain(which).chain([elsewhere.clone()]);
+            Rule { statements: statements.collect(), comment: Some("a guarded port") }
+        });
+        rules.collect()
     }
 
     /// Whether segments are readdressed by hand.
@@ -82,10 +106,18 @@ impl Compiler<'_> {
     }
 
     pub(super) fn readdressing_sets(&self) -> Vec<Set> {
-        if !self.readdresses() {
+        if !self.answers_as_closed() {
             return Vec::new();
         }
-        let numbered = || (1..).map(Value::Class).zip(self.guarded_tcp_ports());
+        if self.policy.gate.stance == Stance::Closed {
+            let sets = GUARDED.into_iter().map(|(protocol, name)| {
+                let ports = self.guarded_ports(protocol).into_iter();
+                let ports = ports.map(|it| element(vec![Value::Service(it.number.get())], None));
+                fixed(name, vec![Type::InetService], None, ports.collect())
+            });
+            return sets.collect();
+        }
+        let numbered = || (1..).map(Value::Class).zip(self.guarded_ports(Protocol::Tcp));
         let numbers = numbered().map(|(number, port)| element(port_key(port), Some(number)));
         let ports = numbered()
             .map(|(number, port)| element(vec![number], Some(Value::Service(port.number.get()))));
@@ -100,7 +132,7 @@ impl Compiler<'_> {
         if !self.answers_as_closed() {
             return Vec::new();
         }
-        let hook = |priority| Some(Hook { point: HookPoint::Prerouting, priority });
+        let hook = |priority| Some(Hook { point: HookPoint::PreroutingNat, priority });
         let to_port_zero = [TCP, UDP].map(|protocol| {
             rule([protocol, Statement::ToLocalAddress, Statement::DnatToPortZero])
                 .because("answered as a closed port")

@@ -124,6 +124,18 @@ pub fn extension_present(w: &mut Writer, kind: u8, slot: Slot) {
     });
 }
 
+/// `slot = bytes of the IPv6 extension header of this kind`
+pub fn extension_load(w: &mut Writer, kind: u8, offset: u32, length: u32, slot: Slot) {
+    expression(w, "exthdr", |w| {
+        w.be32(1, slot.register());
+        w.bytes(2, &[kind]);
+        w.be32(3, offset);
+        w.be32(4, length);
+        w.be32(6, 0);
+        w.be32(5, 0);
+    });
+}
+
 /// `meta key = slot`
 pub fn meta_store(w: &mut Writer, key: Meta, slot: Slot) {
     expression(w, "meta", |w| {
@@ -137,6 +149,19 @@ pub fn ct_load(w: &mut Writer, key: Ct, slot: Slot) {
     expression(w, "ct", |w| {
         w.be32(2, key as u32);
         w.be32(1, slot.register());
+    });
+}
+
+/// `slot = ct original proto-dst`
+pub fn ct_original_dport_load(w: &mut Writer, slot: Slot) {
+    /// `NFT_CT_PROTO_DST`
+    const PROTO_DST: u32 = 12;
+    /// `IP_CT_DIR_ORIGINAL`
+    const ORIGINAL: u8 = 0;
+    expression(w, "ct", |w| {
+        w.be32(2, PROTO_DST);
+        w.be32(1, slot.register());
+        w.bytes(3, &[ORIGINAL]);
     });
 }
 

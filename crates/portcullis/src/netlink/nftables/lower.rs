@@ -20,6 +20,8 @@ const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 const IPPROTO_ICMPV6: u8 = 58;
+/// The IPv6 header of hop-by-hop options.
+const IPPROTO_HOPOPTS: u8 = 0;
 /// The IPv6 fragment header.
 const IPPROTO_FRAGMENT: u8 = 44;
 const NFPROTO_IPV4: u8 = 2;
@@ -37,6 +39,7 @@ const UDP_PORTS: Payload = Payload::transport(0, 4);
 const UDP_DPORT: Payload = Payload::transport(2, 2);
 const IP_SADDR: Payload = Payload::network(12, 4);
 const IP6_SADDR: Payload = Payload::network(8, 16);
+const IP6_NEXT_HEADER: Payload = Payload::network(6, 1);
 const HOP_LIMIT: Payload = Payload::network(7, 1);
 /// `fe80::/10`, and its mask.
 const LINK_LOCAL: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -63,7 +66,11 @@ const fn needs(field: Field) -> Needs {
     match field {
         Field::IpSaddr => Needs::Ipv4,
         Field::Ip6Saddr | Field::Ip6SaddrNetwork => Needs::Ipv6,
-        Field::L4Proto | Field::ThDport | Field::Priority | Field::Iifname => Needs::Nothing,
+        Field::L4Proto
+        | Field::ThDport
+        | Field::OriginalDport
+        | Field::Priority
+        | Field::Iifname => Needs::Nothing,
     }
 }
 
@@ -199,6 +206,14 @@ impl Known {
                 self.need(w, Needs::Ipv6);
                 expression::extension_present(w, IPPROTO_FRAGMENT, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, true, &[1]);
+            }
+            Statement::Ip6NextHeader(kind) => {
+                self.equals(w, Needs::Ipv6, IP6_NEXT_HEADER, &[*kind]);
+            }
+            Statement::HopByHopNextHeader(kind) => {
+                self.need(w, Needs::Ipv6);
+                expression::extension_load(w, IPPROTO_HOPOPTS, 0, 1, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, true, &[*kind]);
             }
             Statement::Protocol { is, protocol } => {
                 expression::meta_load(w, Meta::L4proto, Slot::FIRST);
@@ -338,6 +353,7 @@ fn load(w: &mut Writer, field: Field, slot: Slot) {
             expression::mask(w, slot, &NETWORK_MASK);
         }
         Field::ThDport => expression::payload_load(w, TCP_DPORT, slot),
+        Field::OriginalDport => expression::ct_original_dport_load(w, slot),
         Field::L4Proto => expression::meta_load(w, Meta::L4proto, slot),
         Field::Priority => expression::meta_load(w, Meta::Priority, slot),
         Field::Iifname => expression::meta_load(w, Meta::Iifname, slot),

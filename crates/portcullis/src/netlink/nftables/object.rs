@@ -82,7 +82,8 @@ pub fn chain(w: &mut Writer, chain: &Chain, place: Option<i32>) {
     w.text(CHAIN_NAME, &chain.name);
     if let Some(hook) = chain.hook {
         let (kind, point) = match hook.point {
-            HookPoint::Prerouting => ("nat", 0),
+            HookPoint::Prerouting => ("filter", 0),
+            HookPoint::PreroutingNat => ("nat", 0),
             HookPoint::Input => ("filter", 1),
         };
         w.text(CHAIN_TYPE, kind);
