@@ -233,6 +233,8 @@ pub enum Statement {
     FragmentHeader,
     /// `ip6 nexthdr N`: the kind of the header right behind the fixed one; only in IPv6 packets.
     Ip6NextHeader(u8),
+    /// `frag nexthdr N`: the kind of the header behind the fragment header; only in IPv6 packets.
+    FragmentNextHeader(u8),
     /// `hbh nexthdr N`: the kind of the header behind that of hop-by-hop options; only in IPv6 packets.
     HopByHopNextHeader(u8),
     /// `meta l4proto == P` or `!=`

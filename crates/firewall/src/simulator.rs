@@ -429,7 +429,7 @@ impl<'a> Run<'_, 'a> {
             Statement::Ip6NextHeader(kind) => {
                 *kind == IPPROTO_FRAGMENT && self.packet.fragment && self.packet.source.is_ipv6()
             }
-            Statement::HopByHopNextHeader(_) => false,
+            Statement::HopByHopNextHeader(_) | Statement::FragmentNextHeader(_) => false,
             Statement::Protocol { is, protocol } => (self.protocol() == protocol.number()) == *is,
             Statement::Interface(name) => self.packet.interface == *name,
             Statement::IcmpType(kind) => self.icmp(false) == Some(*kind),

@@ -113,6 +113,7 @@ impl fmt::Display for Statement {
             Self::NotForHost => f.write_str("meta pkttype != host"),
             Self::FragmentHeader => f.write_str("exthdr frag exists"),
             Self::Ip6NextHeader(kind) => write!(f, "ip6 nexthdr {kind}"),
+            Self::FragmentNextHeader(kind) => write!(f, "frag nexthdr {kind}"),
             Self::HopByHopNextHeader(kind) => write!(f, "hbh nexthdr {kind}"),
             Self::Protocol { is: true, protocol } => write!(f, "meta l4proto {protocol}"),
             Self::Protocol { is: false, protocol } => write!(f, "meta l4proto != {protocol}"),

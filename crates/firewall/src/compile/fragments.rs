@@ -19,6 +19,11 @@ const BEFORE_REASSEMBLY: i32 = -450;
 /// The headers of hop-by-hop options, which are read before any of this, and of fragments.
 const HOP_BY_HOP: u8 = 0;
 const FRAGMENT: u8 = 44;
+/// The extension headers that the network stack reads through: hop-by-hop options, routing, fragment,
+/// authentication, destination options.
+const EXTENSIONS: [u8; 5] = [HOP_BY_HOP, 43, FRAGMENT, 51, 60];
+const DROP: Statement = Statement::Verdict(Verdict::Drop);
+const UNKNOWN: &str = "its port cannot be known";
 /// Where a packet with a fragment header goes.
 const FRAGMENTS: &str = "fragments";
 
@@ -29,6 +34,11 @@ impl Compiler<'_> {
         let rules = vec![rule([Statement::FragmentHeader, goto(FRAGMENTS)])];
         let first = Chain { name: "first".to_owned(), hook, rules };
         let mut rules = self.unconcerned();
+        // A second fragment header may hide there, which the network stack would read alone.
+        rules.extend(EXTENSIONS.map(|kind| {
+            let followed = Statement::FragmentNextHeader(kind);
+            rule([followed, Statement::ToLocalAddress, DROP]).because(UNKNOWN)
+        }));
         rules.extend([
             rule([Statement::Ip6NextHeader(FRAGMENT), ACCEPT]),
             rule([
@@ -36,8 +46,7 @@ impl Compiler<'_> {
                 Statement::HopByHopNextHeader(FRAGMENT),
                 ACCEPT,
             ]),
-            rule([Statement::ToLocalAddress, Statement::Verdict(Verdict::Drop)])
-                .because("its port cannot be known"),
+            rule([Statement::ToLocalAddress, DROP]).because(UNKNOWN),
         ]);
         vec![first, chain(FRAGMENTS, rules)]
     }

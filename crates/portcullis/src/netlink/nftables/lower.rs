@@ -157,6 +157,13 @@ impl Known {
         expression::compare(w, Slot::FIRST, true, value);
     }
 
+    /// Ends the rule unless there is an extension header with this kind of header behind it.
+    fn behind(&mut self, w: &mut Writer, extension: u8, kind: u8) {
+        self.need(w, Needs::Ipv6);
+        expression::extension_load(w, extension, 0, 1, Slot::FIRST);
+        expression::compare(w, Slot::FIRST, true, &[kind]);
+    }
+
     /// Ends the rule unless the source is a link-local address of IPv6.
     fn link_local(&mut self, w: &mut Writer) {
         self.need(w, Needs::Ipv6);
@@ -210,11 +217,8 @@ impl Known {
             Statement::Ip6NextHeader(kind) => {
                 self.equals(w, Needs::Ipv6, IP6_NEXT_HEADER, &[*kind]);
             }
-            Statement::HopByHopNextHeader(kind) => {
-                self.need(w, Needs::Ipv6);
-                expression::extension_load(w, IPPROTO_HOPOPTS, 0, 1, Slot::FIRST);
-                expression::compare(w, Slot::FIRST, true, &[*kind]);
-            }
+            Statement::HopByHopNextHeader(kind) => self.behind(w, IPPROTO_HOPOPTS, *kind),
+            Statement::FragmentNextHeader(kind) => self.behind(w, IPPROTO_FRAGMENT, *kind),
             Statement::Protocol { is, protocol } => {
                 expression::meta_load(w, Meta::L4proto, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, *is, &[protocol.number()]);
