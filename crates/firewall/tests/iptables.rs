@@ -14,7 +14,7 @@ use std::time::Duration;
 use portcullis_core::automaton::{Automaton, Conflict};
 use portcullis_core::engine::{Engine, Frame, Options, Verdict};
 use portcullis_core::policy::{
-    Door, DoorName, Place, Policy, Recogniser, Refuse, Severity, Stance,
+    Allowed, Door, DoorName, Place, Policy, Recogniser, Refuse, Severity, Stance,
 };
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Link;
@@ -134,6 +134,22 @@ fn stranger() -> impl Strategy<Value = Packet> {
     )
 }
 
+/// What becomes of a packet that may be another one than it seems.
+fn disguised(policy: &Policy) -> Fate {
+    match (policy.gate.stance, policy.gate.refuse) {
+        (Stance::Closed, Refuse::Reject) => Fate::Refused(Reject::AdminProhibited),
+        _ => Fate::Dropped,
+    }
+}
+
+fn is_allowed(policy: &Policy, packet: &Packet) -> bool {
+    policy.gate.allow.iter().any(|allowed| match allowed {
+        Allowed::Network(network) => network.contains(packet.source),
+        Allowed::Interface(name) => name.as_str() == packet.interface,
+        Allowed::Host(_) => false,
+    })
+}
+
 /// What the firewall answers in the place of the network stack.
 fn as_iptables(packet: &Packet, fate: Fate) -> Fate {
     match (fate, packet.payload) {
@@ -181,7 +197,10 @@ proptest! {
             times.push(now);
             let source = event.source();
             let packet = packet(event);
-            let fate = as_iptables(&packet, nftables.receive(&packet, now).fate);
+            let mut fate = as_iptables(&packet, nftables.receive(&packet, now).fate);
+            if packet.fragment && source.is_ipv6() && !is_allowed(&policy, &packet) {
+                fate = disguised(&policy);
+            }
             let mut opened = None;
             for (direction, bytes) in frames::frames(event) {
                 let frame = Frame { link: Link::Raw, direction, bytes: &bytes };
@@ -277,6 +296,107 @@ fn syn(source: &str, port: u16) -> Packet {
             "192.0.2.1".parse().expect("an address"),
             Payload::Tcp { source_port: 40_000, destination_port: port, flags: 0x02 },
         )
+    }
+}
+
+fn closed() -> Policy {
+    let mut policy = one_door();
+    policy.gate.stance = Stance::Closed;
+    policy
+}
+
+#[test]
+fn bare_syn_to_guarded_port_is_asked_for_its_grant_whatever_connection_tracking_says() {
+    for (matcher, policy) in MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
+        let filters = both(&policy, matcher);
+        let mut simulator = Simulator::new(&filters);
+        let now = Instant::from_millis(1_000);
+        for source in ["198.51.100.1", "2001:db8::1"] {
+            let mut passes = |flags, tracked| {
+                let mut packet = syn(source, 22);
+                let port = 22;
+                packet.payload = Payload::Tcp { source_port: 1, destination_port: port, flags };
+                packet.tracked = tracked;
+                simulator.receive(&packet, now).fate == Fate::Passed
+            };
+            // SYN, with ECN, with data that is urgent.
+            for flags in [0x02, 0xc2, 0x2a] {
+                for tracked in [Tracking::New, Tracking::Established, Tracking::Related] {
+                    assert!(!passes(flags, tracked), "{matcher:?} {flags:#x} from {source}");
+                }
+            }
+            for flags in [0x10, 0x18, 0x11, 0x04, 0x12] {
+                assert!(
+                    passes(flags, Tracking::Established),
+                    "{matcher:?} {flags:#x} from {source}"
+                );
+            }
+        }
+        for port in [100, 300, 200] {
+            simulator.receive(&syn("198.51.100.1", port), now);
+        }
+        let mut again = syn("198.51.100.1", 22);
+        again.tracked = Tracking::Established;
+        assert_eq!(simulator.receive(&again, now).fate, Fate::Passed, "{matcher:?}");
+    }
+}
+
+#[test]
+fn established_connections_cost_one_rule_of_tcp_and_two_of_udp() {
+    for (matcher, policy) in MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
+        let filters = both(&policy, matcher);
+        for source in ["198.51.100.1", "2001:db8::1"] {
+            let mut packet = syn(source, 22);
+            packet.tracked = Tracking::Established;
+            packet.payload = Payload::Tcp { source_port: 1, destination_port: 22, flags: 0x10 };
+            let mut steps = |payload| {
+                packet.payload = payload;
+                let trace = Simulator::new(&filters).receive(&packet, Instant::from_millis(1));
+                assert_eq!(trace.fate, Fate::Passed);
+                trace.steps.len()
+            };
+            let (source_port, destination_port) = (1, 22);
+            let tcp = Payload::Tcp { source_port, destination_port, flags: 0x10 };
+            let udp = Payload::Udp { source_port, destination_port };
+            assert_eq!((steps(tcp), steps(udp)), (1, 2), "{matcher:?} {source}");
+        }
+    }
+}
+
+#[test]
+fn related_packet_passes_in_closed_unless_the_port_is_guarded() {
+    let mut policy = closed();
+    policy.doors[0].guards.push("udp/22".parse().expect("a port"));
+    for matcher in MATCHERS {
+        let filters = both(&policy, matcher);
+        let mut simulator = Simulator::new(&filters);
+        for (port, expected) in [(22, false), (40_000, true), (100, true)] {
+            for udp in [false, true] {
+                let mut packet = syn("2001:db8::1", port);
+                packet.tracked = Tracking::Related;
+                if udp {
+                    packet.payload = Payload::Udp { source_port: 1, destination_port: port };
+                }
+                let fate = simulator.receive(&packet, Instant::from_millis(1_000)).fate;
+                assert_eq!(fate == Fate::Passed, expected, "{matcher:?} {port}");
+            }
+        }
+    }
+}
+
+#[test]
+fn knock_from_link_local_address_opens_nothing() {
+    for (matcher, policy) in MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
+        let filters = both(&policy, matcher);
+        for (source, expected) in [("fe80::77", false), ("febf::1", false), ("fec0::1", true)] {
+            let mut simulator = Simulator::new(&filters);
+            let now = Instant::from_millis(1_000);
+            for port in [100, 300, 200] {
+                simulator.receive(&syn(source, port), now);
+            }
+            let open = simulator.receive(&syn(source, 22), now).fate == Fate::Passed;
+            assert_eq!(open, expected, "{matcher:?} {source}");
+        }
     }
 }
 

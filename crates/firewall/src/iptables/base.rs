@@ -61,11 +61,12 @@ impl Compiler<'_> {
         }
     }
 
-    /// The same for a fragment in which no port can be looked for.
-    pub(super) fn broken(&self) -> Target {
-        match self.policy.gate.stance {
-            Stance::Guard => Target::Return,
-            Stance::Closed => goto(REFUSED),
+    /// What becomes of a packet that may be another one to the network stack than it is to rules. No
+    /// port that it shows can be believed, so all are refused alike.
+    pub(super) fn disguised(&self) -> Target {
+        match (self.policy.gate.stance, self.policy.gate.refuse) {
+            (Stance::Guard, _) | (Stance::Closed, Refuse::LikeClosed) => Target::Drop,
+            (Stance::Closed, Refuse::Drop | Refuse::Reject) => goto(REFUSED),
         }
     }
 
@@ -139,9 +140,6 @@ impl Compiler<'_> {
             Refuse::Drop => rules.push(rule([], Target::Drop)),
             Refuse::Reject => rules.push(rule([], Target::Reject(Reject::AdminProhibited))),
             Refuse::LikeClosed => {
-                if self.family == Family::V6 {
-                    rules.push(rule([Match::FragmentHeader], Target::Drop));
-                }
                 let tcp = || Match::Protocol(Protocol::Tcp);
                 let udp = Match::Protocol(Protocol::Udp);
                 let ongoing = Match::TcpFlags { is: false, mask: RST | ACK, value: 0 };
@@ -175,7 +173,7 @@ fn halves(network: Network) -> Vec<Network> {
     [network.first(), upper].into_iter().filter_map(|first| Network::new(first, 1).ok()).collect()
 }
 
-/// `fe80::/10`, from which DHCPv6 servers and relays answer (RFC 8415, section 18.2.9).
-fn link_local() -> Option<Network> {
+/// Link-local addresses, from which DHCPv6 servers and relays answer (RFC 8415, section 18.2.9).
+pub(super) fn link_local() -> Option<Network> {
     Network::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10).ok()
 }

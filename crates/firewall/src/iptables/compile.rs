@@ -22,7 +22,7 @@ use portcullis_core::policy::{
     Door, DoorId, DoorName, Policy, Port, Protocol, Recogniser, Refuse, Stance,
 };
 
-use super::base::REST;
+use super::base::{REST, link_local};
 use super::text::MAX_PORTS;
 use super::{Chain, Family, Filter, INPUT, Match, Matcher, PREFIX, Rule, Set, SetKind, Target};
 use crate::ruleset::Reject;
@@ -33,6 +33,8 @@ pub(super) const RST: u8 = 0x04;
 pub(super) const ACK: u8 = 0x10;
 
 const GATE: &str = "portcullis-gate";
+/// What the gate does with packets that are what they seem. In IPv4 all are.
+const PLAIN: &str = "portcullis-plain";
 pub(super) const REFUSE: &str = "portcullis-refuse";
 /// In the stance `closed`: counts knocks and wrong ports, and comes back.
 pub(super) const COUNT: &str = "portcullis-count";
@@ -60,7 +62,8 @@ pub fn compile(
     let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?;
     let listed = listed(&automaton);
     let compiler = Compiler { policy, matcher, family, generation, automaton, listed };
-    let mut chains = vec![compiler.input(), compiler.gate()];
+    let mut chains = vec![compiler.input()];
+    chains.extend(compiler.gate());
     chains.extend(compiler.doors());
     match policy.gate.stance {
         Stance::Guard => chains.push(compiler.refuse()),
@@ -195,11 +198,7 @@ impl Compiler<'_> {
     }
 
     fn input(&self) -> Chain {
-        let part = match self.policy.gate.stance {
-            Stance::Guard => Match::Established,
-            Stance::Closed => Match::EstablishedOrRelated,
-        };
-        let mut rules = vec![rule([part], Target::Return).because("connections already made")];
+        let mut rules = Vec::from(self.already_made());
         if self.policy.gate.interfaces.is_empty() {
             rules.push(rule([Match::Interface("lo".to_owned())], Target::Return));
             rules.push(rule([], goto(GATE)));
@@ -212,24 +211,54 @@ impl Compiler<'_> {
         Chain { name: INPUT.to_owned(), rules }
     }
 
+    /// Part of a connection already made. A SYN begins one, whatever connection tracking says: it
+    /// takes no notice of a segment with SYN and RST by which the network stack ends a connection, and
+    /// then holds each new SYN from there to be part of the old one.
+    fn already_made(&self) -> [Rule; 2] {
+        [vec![Match::Protocol(Protocol::Tcp), not_bare_syn()], vec![Match::NotTcp]].map(|kind| {
+            let mut matches = kind;
+            matches.push(Match::Established);
+            if self.family == Family::V6 {
+                matches.push(Match::Plain);
+            }
+            let rule = Rule { matches, target: Some(Target::Return), comment: None };
+            rule.because("connections already made")
+        })
+    }
+
     /// What comes in where the gate stands.
-    fn gate(&self) -> Chain {
+    fn gate(&self) -> Vec<Chain> {
         let mut rules = self.allow();
-        if self.family == Family::V6 {
-            // A first fragment that breaks off inside its TCP header (RFC 8200, section 4.5), and yet
-            // shows a port. The network stack refuses it. To look for a port in it drops it.
-            rules.push(rule([Match::FragmentHeader], self.broken()));
+        match self.family {
+            Family::V4 => {
+                rules.extend(self.plain());
+                vec![chain(GATE, rules)]
+            }
+            Family::V6 => {
+                rules.push(rule([Match::Plain], goto(PLAIN)));
+                let disguised = rule([], self.disguised());
+                rules.push(disguised.because("headers that may hide another packet"));
+                vec![chain(GATE, rules), chain(PLAIN, self.plain())]
+            }
         }
+    }
+
+    /// For packets that are what they seem.
+    fn plain(&self) -> Vec<Rule> {
+        let mut rules = Vec::new();
         rules.extend(to_ports(&self.policy.gate.public, &Target::Return));
         for (id, door) in self.policy.doors() {
             let to_door = to_ports(&door.guards, &goto(&door_chain(id)));
             rules.extend(to_door.into_iter().map(|rule| rule.because(door.name.as_str())));
         }
+        if self.policy.gate.stance == Stance::Closed {
+            let related = rule([Match::Related], Target::Return);
+            rules.push(related.because("belongs to a connection"));
+        }
         if self.recognises() {
-            let flags = Match::TcpFlags { is: false, mask: FIN | SYN | RST | ACK, value: SYN };
             rules.push(rule([Match::NotForHost], self.otherwise()));
             rules.push(
-                rule([Match::Protocol(Protocol::Tcp), flags], self.otherwise())
+                rule([Match::Protocol(Protocol::Tcp), not_bare_syn()], self.otherwise())
                     .because("only a bare SYN is a knock"),
             );
             match self.policy.gate.stance {
@@ -240,7 +269,7 @@ impl Compiler<'_> {
         if self.policy.gate.stance == Stance::Closed {
             rules.push(rule([], goto(REST)));
         }
-        chain(GATE, rules)
+        rules
     }
 
     /// A knock, or a wrong port.
@@ -291,7 +320,13 @@ impl Compiler<'_> {
         let stages = self.lists().map(|(_, state, list)| {
             rule([self.is_in(list, state.step_timeout)], goto(&stage_chain(state)))
         });
-        let mut rules: Vec<Rule> = stages.collect();
+        let mut rules = Vec::new();
+        if self.family == Family::V6 {
+            // It is another host on each interface, and a list has no place for the interface.
+            let nobody = link_local().map(|network| rule([Match::From(network)], Target::Return));
+            rules.extend(nobody.map(|rule| rule.because("opens nothing for link-local addresses")));
+        }
+        rules.extend(stages);
         rules.push(rule([], goto(FIRST)));
         chain(KNOCK, rules)
     }
@@ -382,6 +417,11 @@ fn seconds(time: Duration) -> u32 {
 
 pub(super) fn rule<const N: usize>(matches: [Match; N], target: Target) -> Rule {
     Rule { matches: matches.into(), target: Some(target), comment: None }
+}
+
+/// A segment that cannot begin a connection: SYN with neither of FIN, RST and ACK is what can.
+const fn not_bare_syn() -> Match {
+    Match::TcpFlags { is: false, mask: FIN | SYN | RST | ACK, value: SYN }
 }
 
 pub(super) fn chain(name: &str, rules: Vec<Rule>) -> Chain {

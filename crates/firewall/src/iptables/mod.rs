@@ -126,14 +126,28 @@ pub enum Match {
     From(Network),
     /// `-m conntrack --ctstate ESTABLISHED`
     Established,
-    /// `-m conntrack --ctstate RELATED,ESTABLISHED`
-    EstablishedOrRelated,
+    /// `-m conntrack --ctstate RELATED`
+    Related,
     /// `-m pkttype ! --pkt-type unicast`: not sent to this host alone.
     NotForHost,
-    /// `-m ipv6header --soft --header frag`: a fragment that was not reassembled. In IPv6 only.
-    FragmentHeader,
+    /// `-m ipv6header --soft ! --header dst,route,frag`: what rules see in it is what the network
+    /// stack sees. In IPv6 only.
+    ///
+    /// A fragment header that is still there is taken away after the rules have been asked, and
+    /// everything behind it may be another packet by then. Behind a routing header or destination
+    /// options there may have been one that the reassembly for connection tracking took away
+    /// (`nf_ct_frag6_reasm` of `net/ipv6/netfilter/nf_conntrack_reasm.c`, in every kernel since 3.13):
+    /// it leaves the stack at the header behind it, with the number of the first header of the packet.
+    /// So what calls itself a header of any other protocol is read as a routing header or as options,
+    /// and the segment behind that is delivered.
+    ///
+    /// The match says no, too, where the headers break off, so it is asked what may go on and not what
+    /// may not.
+    Plain,
     /// `-p tcp`
     Protocol(Protocol),
+    /// `! -p tcp`
+    NotTcp,
     /// `--sport N`. A [`Match::Protocol`] comes before it.
     SourcePort(u16),
     /// `-p icmp -m icmp --icmp-type N`, or `-p ipv6-icmp -m icmp6 --icmpv6-type N`.

@@ -104,7 +104,8 @@ impl<'a> Simulator<'a> {
         (now <= last).then(|| last.after(Duration::from_nanos(1)).since(now))
     }
 
-    /// Sends a packet through the chains.
+    /// Sends a packet through the chains. Of an IPv6 packet, `fragment` stands for each of the
+    /// headers that [`Match::Plain`] looks for.
     pub fn receive(&mut self, packet: &Packet, now: Instant) -> Trace<'a> {
         let family = if packet.source.is_ipv4() { Family::V4 } else { Family::V6 };
         let mut steps = Vec::new();
@@ -188,9 +189,7 @@ impl<'a> Simulator<'a> {
             Match::Interface(name) => packet.interface == *name,
             Match::From(network) => network.contains(source),
             Match::Established => packet.tracked == Tracking::Established,
-            Match::EstablishedOrRelated => {
-                matches!(packet.tracked, Tracking::Established | Tracking::Related)
-            }
+            Match::Related => packet.tracked == Tracking::Related,
             Match::HopLimit255 => packet.hop_limit == u8::MAX,
             Match::IcmpType(kind) => packet.payload == Payload::Icmp { kind: *kind },
             Match::SourcePort(port) => match packet.payload {
@@ -205,7 +204,8 @@ impl<'a> Simulator<'a> {
                 self.limits.entry(at).or_insert(Bucket::full(limit, now)).take(limit, now)
             }
             Match::NotForHost => !packet.for_host,
-            Match::FragmentHeader => packet.fragment,
+            Match::Plain => !packet.fragment,
+            Match::NotTcp => !is_tcp(packet),
             Match::Protocol(protocol) => match packet.payload {
                 Payload::Tcp { .. } => protocol.number() == 6,
                 Payload::Udp { .. } => protocol.number() == 17,

@@ -109,9 +109,7 @@ impl Filter {
         match condition {
             Match::Interface(name) => write!(out, " -i {name}"),
             Match::From(network) => write!(out, " -s {network}"),
-            Match::EstablishedOrRelated => {
-                write!(out, " -m conntrack --ctstate RELATED,ESTABLISHED")
-            }
+            Match::Related => write!(out, " -m conntrack --ctstate RELATED"),
             Match::SourcePort(port) => write!(out, " --sport {port}"),
             Match::IcmpType(kind) => match self.family {
                 Family::V4 => write!(out, " -p icmp -m icmp --icmp-type {kind}"),
@@ -123,9 +121,12 @@ impl Filter {
             }
             Match::Established => write!(out, " -m conntrack --ctstate ESTABLISHED"),
             Match::NotForHost => write!(out, " -m pkttype ! --pkt-type unicast"),
-            Match::FragmentHeader => write!(out, " -m ipv6header --soft --header frag"),
+            Match::Plain => {
+                write!(out, " -m ipv6header --soft ! --header ipv6-opts,ipv6-route,ipv6-frag")
+            }
             Match::Protocol(Protocol::Tcp) => write!(out, " -p tcp -m tcp"),
             Match::Protocol(Protocol::Udp) => write!(out, " -p udp -m udp"),
+            Match::NotTcp => write!(out, " ! -p tcp"),
             Match::Ports(ports) => match ports.as_slice() {
                 [port] => write!(out, " --dport {port}"),
                 ports => {

@@ -8,7 +8,9 @@
 )]
 
 mod articles;
+mod begins;
 mod closed;
+mod headers;
 mod loading;
 mod random;
 mod tools;
@@ -31,6 +33,15 @@ fn main() -> ExitCode {
             let name = |what: &str| format!("{what}_{variant}_{matcher:?}");
             all.push(world::trial(name("the_kernel_means_what_the_simulator_means"), move || {
                 random::run(Way::Iptables(variant, matcher));
+            }));
+            all.push(world::trial(name("old_port_of_ended_connection_begins_none"), move || {
+                begins::old_port(variant, matcher);
+            }));
+            all.push(world::trial(name("related_connection_needs_a_grant"), move || {
+                begins::related(variant, matcher);
+            }));
+            all.push(world::trial(name("extension_headers_lead_past_no_door"), move || {
+                headers::none_leads_past_the_gate(variant, matcher);
             }));
             all.push(world::trial(name("closed_lets_in_what_is_said"), move || {
                 closed::kinds(variant, matcher);
