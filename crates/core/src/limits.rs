@@ -188,3 +188,30 @@ pub const MAX_STRAYS: usize = 4;
 /// Segments of an attempt that are recognised when they are sent again. An older one counts as a
 /// wrong knock.
 pub const MAX_FINGERPRINTS: usize = 8;
+
+/// Interfaces that the daemon reads packets from where none are named. Those beyond are not watched: the
+/// kernel's recogniser still sees their packets. The keeper keeps as many names from its watcher; a
+/// further one, which only a watcher that was taken over sends, is not kept and missing in the status.
+pub const MAX_WATCHED: usize = 256;
+
+/// Lines that `portcullis run` writes in a second about each of: doors that open, stages (`-v`), names
+/// of the allow-list, commands. All of these can be caused by packets. More are only counted, and the
+/// count is written once a second: a flood of one kind hides lines of that kind, and of no other.
+pub const LINES_PER_SECOND: u32 = 50;
+
+/// Lines about interfaces (come, gone, packets lost) that a keeper writes at once: all that are watched may
+/// come and go together. In the long run there are [`LINES_PER_SECOND`]; more are only counted.
+pub const INTERFACE_LINES: u32 = 512;
+
+/// Lines of knockd's log about what has opened nothing yet (stages, timeouts), which anyone can cause: so
+/// many at once, and in the long run so many in a second. More are only counted.
+pub const STAGE_LINES: (u32, u32) = (1000, 50);
+
+/// What waits for a runner that does not read: openings, and of a configuration one for each 16 KiB (1,024 at
+/// most). When there is more, `on_open` is not run for the next openings, which is said; their grants are
+/// made all the same.
+pub const MAX_WAITING_OPENINGS: usize = 2048;
+
+/// How long the daemon waits at its end for commands that close what is open. Then it ends without them:
+/// they go on by themselves, as after a second signal. Service managers have 90 s of patience (systemd).
+pub const CLOSING_PATIENCE: Duration = Duration::from_secs(60);

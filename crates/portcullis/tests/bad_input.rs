@@ -9,9 +9,13 @@
 
 mod world;
 
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use portcullis::lab::{Family, Lab};
 use portcullis::netlink::nftables::Gate;
 use tempfile::TempDir;
@@ -26,6 +30,10 @@ fn main() -> ExitCode {
             world::trial("a_bad_file_changes_nothing", a_bad_file_changes_nothing),
             world::trial("an_interface_that_does_not_exist", no_such_interface),
             world::trial("a_file_that_does_not_exist", no_such_file),
+            world::trial("configuration_that_is_no_file_is_refused", no_file),
+            world::trial("configuration_of_a_descriptor_is_read", descriptor),
+            world::trial("picture_is_written_into_files_alone", picture),
+            world::trial("manual_is_written_through_no_link", manual),
             world::trial("without_permission", without_permission)
                 .with_ignored_flag(!have("setpriv")),
             world::trial("wrong_use", wrong_use),
@@ -107,6 +115,80 @@ fn no_such_file() {
             &["/nowhere/portcullis.toml"],
         );
     }
+}
+
+/// Runs the program in this folder; a program that waits for somebody is ended, with another exit code.
+fn run_in(folder: &TempDir, script: &str) -> Output {
+    let mut command = Command::new("timeout");
+    command.args(["20", "sh", "-c", script]).current_dir(folder.path()).env("PROGRAM", PROGRAM);
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+/// A pipe keeps whoever opens it waiting, a device does more than that.
+fn no_file() {
+    let _lab = Lab::new().unwrap();
+    let folder = TempDir::new().unwrap();
+    mkfifo(&folder.path().join("pipe"), Mode::S_IRWXU).unwrap();
+    for command in ["check", "apply", "run", "compile", "doors", "import", "explain --svg"] {
+        for (file, kind) in [("pipe", "named pipe"), ("/dev/zero", "device")] {
+            let output = run_in(&folder, &format!("exec \"$PROGRAM\" {command} {file}"));
+            refused(&output, 3, &[file, &format!("it is a {kind}, not a regular file")]);
+        }
+    }
+}
+
+fn descriptor() {
+    let (folder, _) = config(GOOD);
+    for script in [
+        "cat portcullis.toml | \"$PROGRAM\" doors -",
+        "cat portcullis.toml | \"$PROGRAM\" doors /dev/stdin",
+        "cat portcullis.toml | \"$PROGRAM\" doors /dev/fd/7 7<&0",
+        "\"$PROGRAM\" doors /proc/self/fd/0 < portcullis.toml",
+    ] {
+        let output = run_in(&folder, script);
+        assert!(output.status.success(), "{script}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("ssh"), "{script}: {output:?}");
+    }
+}
+
+/// It shows the knocks.
+fn picture() {
+    let (folder, _) = config(GOOD);
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("precious"), "precious").unwrap();
+    symlink("precious", at("link")).unwrap();
+    mkfifo(&at("pipe"), Mode::S_IRWXU).unwrap();
+    let draw = |to: &str| {
+        run_in(&folder, &format!("exec \"$PROGRAM\" explain portcullis.toml --svg -o {to}"))
+    };
+    for (to, said) in [("link", "symbolic link"), ("pipe", "named pipe"), ("/dev/full", "device")] {
+        refused(&draw(to), 3, &[&format!("cannot write `{to}`: it is a {said}"), "hint: "]);
+    }
+    assert_eq!(fs::read_to_string(at("precious")).unwrap(), "precious");
+    let drawn = draw("-").stdout;
+    assert!(drawn.starts_with(b"<svg") || drawn.starts_with(b"<?xml"), "{}", drawn.len());
+    assert_eq!(draw("/dev/stdout").stdout, drawn);
+    // A file that was there, and that others could read.
+    fs::write(at("new.svg"), "").unwrap();
+    fs::set_permissions(at("new.svg"), fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(draw("new.svg").status.success());
+    assert_eq!(fs::read(at("new.svg")).unwrap(), drawn);
+    assert_eq!(fs::metadata(at("new.svg")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+fn manual() {
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("precious"), "precious").unwrap();
+    let write = || run_in(&folder, "umask 022; exec \"$PROGRAM\" man --to .");
+    for _ in 0..2 {
+        assert!(write().status.success());
+    }
+    assert_eq!(fs::metadata(at("portcullis.1")).unwrap().permissions().mode() & 0o777, 0o644);
+    fs::remove_file(at("portcullis.1")).unwrap();
+    symlink("precious", at("portcullis.1")).unwrap();
+    refused(&write(), 3, &["portcullis.1: it is a symbolic link"]);
+    assert_eq!(fs::read_to_string(at("precious")).unwrap(), "precious");
 }
 
 fn without_permission() {

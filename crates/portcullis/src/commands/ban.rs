@@ -1,17 +1,19 @@
 //! `portcullis ban`: an address starts no new connections for a while, as if it had made strikes.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use portcullis_core::limits;
 use portcullis_core::policy::Network;
 use serde_json::json;
 
-use super::live::{count, millis, name, said_cut, say, shown, sources, tell, within};
+use super::live::{ME, count, millis, name, said_cut, say, shown, sources, tell, within};
 use crate::apply::session::Session;
 use crate::exit::{Failure, Outcome};
 use crate::netlink::cut::cut_all;
 use crate::netlink::nftables::{Banning, Gate, MOST_AT_ONCE, bans_of};
+use crate::netlink::route::Route;
 
 /// Arguments of `ban`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +27,7 @@ pub struct Args {
     /// End all connections, too, that it has with this host
     #[arg(long)]
     cut: bool,
-    /// Ban also where your own SSH session comes from
+    /// Ban also the address of your own SSH session
     #[arg(long)]
     force: bool,
     /// Print one JSON object
@@ -35,12 +37,16 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
+    if let Ok(address) = args.source.parse::<IpAddr>() {
+        must_be_a_source(address, None)?;
+    }
     let asked = sources(&args.source)?;
     let network = banned(asked)?;
     let length = args.length.as_deref().map(length).transpose()?;
     if !args.force {
-        spare_own_session(network)?;
+        spare_own_session(args.source == ME, asked, network)?;
     }
+    spare_this_host(asked)?;
     let mut gate = Gate::open()?;
     let view = gate.view()?.unwrap_or_default();
     let banning = gate.ban(network, asked, length)?;
@@ -81,9 +87,8 @@ pub fn run(args: &Args) -> Outcome {
 /// What of it can be banned, which is all of it: not too much, not too little.
 fn banned(asked: Network) -> Result<Network, Failure> {
     let network = within(asked);
-    if asked.first().is_loopback() {
-        let message = format!("{asked} is this host: the gate never looks at it");
-        return Err(Failure::wrong_use(message).hint("ban an address that comes from elsewhere"));
+    if asked.first().is_loopback() && asked.last().is_loopback() {
+        must_be_a_source(asked.first(), Some(asked))?;
     }
     // Somebody who writes a network means that, and nothing around it.
     if network != asked && !asked.is_one() {
@@ -96,7 +101,50 @@ fn banned(asked: Network) -> Result<Network, Failure> {
             "ban up to an IPv4 /24 or an IPv6 /56; for more write a rule of your own firewall",
         ));
     }
+    for address in [network.first(), network.last(), Ipv6Addr::LOCALHOST.into()] {
+        if network.contains(address) {
+            must_be_a_source(address, Some(network).filter(|network| !network.is_one()))?;
+        }
+    }
     Ok(network)
+}
+
+/// That packets can come from an address over the network: a ban of another one does nothing but take
+/// room, and whoever asks for it means something else. `within` is the network that it was found in.
+fn must_be_a_source(address: IpAddr, within: Option<Network>) -> Result<(), Failure> {
+    let what = match address {
+        IpAddr::V4(Ipv4Addr::BROADCAST) => "the broadcast address",
+        address if address.is_unspecified() => "the unspecified address",
+        address if address.is_multicast() => "a multicast address",
+        address if address.is_loopback() => "a loopback address, which is this host",
+        _ => return Ok(()),
+    };
+    let message = match within {
+        Some(network) => format!("cannot ban {network}: it contains {address}, {what}"),
+        None => format!("cannot ban {address}: it is {what}"),
+    };
+    Err(Failure::refused(message).hint("ban an address that other hosts send from"))
+}
+
+/// Nobody means to ban the host that the gate is on: its own packets do not come by the gate, so whoever
+/// bans one of its addresses has mixed up who is who, and a network around it has its router in it.
+fn spare_this_host(asked: Network) -> Result<(), Failure> {
+    let found = Route::open().and_then(|mut route| route.addresses());
+    let found =
+        found.map_err(|error| Failure::could_not(format!("cannot ask for addresses: {error}")))?;
+    let mut own: Vec<IpAddr> = found.into_iter().map(|(_, address)| address).collect();
+    own.sort_unstable();
+    let Some(own) = own.into_iter().find(|own| asked.contains(*own)) else { return Ok(()) };
+    let (message, hint) = if asked.is_one() {
+        (
+            format!("cannot ban {own}: it is an address of this host"),
+            "ban the address of another host",
+        )
+    } else {
+        let message = format!("cannot ban {asked}: it contains {own}, an address of this host");
+        (message, "ban single addresses, or smaller networks beside that one")
+    };
+    Err(Failure::refused(message).hint(hint))
 }
 
 fn length(text: &str) -> Result<Duration, Failure> {
@@ -104,13 +152,12 @@ fn length(text: &str) -> Result<Duration, Failure> {
     super::live::time(text, least..=most, "a ban")
 }
 
-/// A ban leaves the session alone, but no further one could begin.
-fn spare_own_session(network: Network) -> Result<(), Failure> {
-    let Some(session) = Session::current() else { return Ok(()) };
-    if !network.contains(session.client) {
-        return Ok(());
-    }
-    let client = session.client;
+/// A ban leaves the session alone, but no further one could begin. `me` is the session's address wherever
+/// that session ends, which may be another network namespace.
+fn spare_own_session(me: bool, asked: Network, network: Network) -> Result<(), Failure> {
+    let session = Session::current().map(|session| session.client);
+    let client = if me { Some(asked.first()) } else { session };
+    let Some(client) = client.filter(|client| network.contains(*client)) else { return Ok(()) };
     let message = format!("your own SSH session comes from {client}; nothing was changed");
     Err(Failure::refused(message).hint("`--force` bans it all the same"))
 }

@@ -4,10 +4,8 @@
 //! The rules are run by the firewall's own simulator and the daemon's part by the engine itself, so
 //! what is said here is what would happen. It is told once, as a [`Story`], which text and picture show.
 
-use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use portcullis_core::policy::{Policy, Stance};
@@ -45,7 +43,8 @@ pub struct Args {
     /// packets all doors and what the gate does. The picture shows the knocks, which are secret
     #[arg(long)]
     svg: bool,
-    /// Write the picture to this file, which only its owner can read then [default: standard output]
+    /// Write the picture to this file, which only its owner can read then; `-` is standard output, the
+    /// default
     #[arg(short, long, value_name = "FILE", requires = "svg")]
     output: Option<PathBuf>,
 }
@@ -122,27 +121,24 @@ fn name_of(path: &Path) -> String {
 
 fn draw(args: &Args, picture: &Picture) -> Outcome {
     let text = svg::write(picture);
-    match &args.output {
+    match args.output.as_deref().filter(|path| !is_standard_output(path)) {
         None => {
             let mut out = io::stdout().lock();
             written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
         }
-        Some(path) => keep(path, &text).map(|()| Exit::Done).map_err(|error| {
-            let path = path.to_string_lossy();
-            Failure::could_not(format!("cannot write `{}`: {error}", path.escape_debug()))
-        }),
+        // Only its owner can read it: it shows the knocks.
+        Some(path) => {
+            files::put(path, text.as_bytes(), 0o600).map(|()| Exit::Done).map_err(|error| {
+                let path = path.to_string_lossy();
+                Failure::could_not(format!("cannot write `{}`: {error}", path.escape_debug()))
+                    .hint("name a regular file or a new one, or `-` for standard output")
+            })
+        }
     }
 }
 
-/// Writes a file that only its owner can read, whoever could read it before.
-fn keep(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = files::ours(OpenOptions::new().write(true).create(true)).open(path)?;
-    if file.metadata()?.is_file() {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.set_len(0)?;
-    }
-    file.write_all(text.as_bytes())?;
-    file.flush()
+fn is_standard_output(path: &Path) -> bool {
+    path == Path::new("-") || path == Path::new("/dev/stdout")
 }
 
 fn written(result: io::Result<()>) -> Outcome {

@@ -1,9 +1,10 @@
 //! `portcullis man`: pages of the manual.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::files;
 use crate::manual::{Page, pages};
 
 /// Arguments of `man`.
@@ -24,9 +25,15 @@ pub fn run(args: &Args) -> Outcome {
     if let Some(folder) = &args.to {
         for Page { name, text } in &pages {
             let path = folder.join(name);
-            std::fs::write(&path, text).map_err(|error| {
+            files::put(&path, text.as_bytes(), 0o666).map_err(|error| {
                 let shown = path.to_string_lossy().escape_debug().to_string();
-                Failure::could_not(format!("cannot write {shown}: {error}"))
+                let failure = Failure::could_not(format!("cannot write {shown}: {error}"));
+                match error.kind() {
+                    ErrorKind::InvalidInput => {
+                        failure.hint("look who has put it there, and remove it")
+                    }
+                    _ => failure,
+                }
             })?;
         }
         return Ok(Exit::Done);

@@ -11,6 +11,7 @@ use portcullis_core::policy::Severity;
 use super::DEFAULT_PATH;
 use super::report::{Diagnostic, Report, plain};
 use crate::exit::Failure;
+use crate::files;
 
 /// Largest configuration that is read. Ten thousand doors take about two of these sixteen mebibytes.
 pub const MAX_BYTES: u64 = 16 << 20;
@@ -83,7 +84,7 @@ pub(crate) fn read_bytes(path: &Path, most: u64) -> Result<Bytes, Failure> {
     let result = if stdin {
         take(io::stdin().lock(), most, &mut bytes)
     } else {
-        File::open(path).and_then(|file| {
+        files::open_to_read(path).and_then(|file| {
             warnings.extend(too_open(&file, &name)?);
             take(file, most, &mut bytes)
         })
@@ -148,6 +149,10 @@ fn failure(path: &Path, name: &str, error: &io::Error) -> Failure {
         }
         io::ErrorKind::NotFound => ("there is no such file".into(), None),
         io::ErrorKind::PermissionDenied => ("permission denied".into(), Some("try it as root")),
+        io::ErrorKind::InvalidInput => (
+            error.to_string(),
+            Some("name a regular file; most commands read standard input as `-`"),
+        ),
         io::ErrorKind::IsADirectory => ("it is a directory".into(), None),
         _ => (error.to_string(), None),
     };

@@ -9,15 +9,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use portcullis_core::engine::Direction;
+use portcullis_core::limits::MAX_WATCHED;
 use portcullis_core::policy::InterfaceName;
 
 use crate::netlink;
 use crate::netlink::route::{Interface, Route};
 use crate::sys::packet::{Instruction, Ring};
-
-/// Most interfaces that are watched where none are named. Those beyond are not: the kernel's
-/// recogniser still sees their packets.
-pub const MAX_WATCHED: usize = 256;
 
 /// The first interfaces have 4 MiB for 8,192 packets each: 8 milliseconds of a million a second.
 const LARGE: u32 = 64;

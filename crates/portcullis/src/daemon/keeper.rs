@@ -7,6 +7,7 @@
 //! there only if it has something to do at the start.
 
 mod configuration;
+mod hearsay;
 mod hosts;
 mod runner;
 mod start;
@@ -20,12 +21,15 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
+use portcullis_core::limits::{CLOSING_PATIENCE, LINES_PER_SECOND};
 use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
 
-use self::runner::Runner;
+use self::hearsay::Hearsay;
+use self::runner::{Begun, Runner};
 use super::gate::Gate;
 use super::lines::{say, warn};
-use super::message::{self, Epoch, Message, Order};
+use super::message::{Epoch, Message, Order};
+use super::outbox::Outbox;
 use super::pace::Pace;
 use super::parts::{self, system};
 use super::{clock, may_have_grants, notify};
@@ -43,9 +47,6 @@ pub use configuration::{Configuration, Settings};
 pub fn is_running() -> Result<bool, Failure> {
     start::is_running()
 }
-
-/// Lines about doors in a second; each tells of a right knock, which can be repeated by who knows it.
-const LINES_PER_SECOND: u32 = 50;
 
 /// Messages that are heard before everything else is looked at again.
 const AT_ONCE: usize = 256;
@@ -74,7 +75,18 @@ pub fn run(settings: Settings) -> Outcome {
     let lock = start::lock()?;
     let signals = parts::signals()?;
     let needed = runner::is_needed(configuration.policy.has_hooks(), &settings.state_dir);
-    let runner = needed.then(|| Runner::start(&settings.state_dir)).transpose()?;
+    let runner = if needed {
+        match Runner::start(&settings.state_dir, &signals)? {
+            Begun::Ready(runner) => Some(runner),
+            Begun::Signalled(runner, signal) => {
+                notify::stopping();
+                runner.end(&signals, notify::watchdog(), CLOSING_PATIENCE);
+                return Ok(end(signal));
+            }
+        }
+    } else {
+        None
+    };
     let (watcher, socket) = parts::watcher(&["run-process", "watcher"], false)?;
     let resolver = hosts::Resolver::start(&configuration.policy)?;
     give_up_all_but_the_firewall()?;
@@ -85,12 +97,13 @@ pub fn run(settings: Settings) -> Outcome {
         signals,
         watcher,
         socket,
+        unsent: Outbox::default(),
         runner,
         resolver,
         current: None,
         pending: None,
         epoch: 0,
-        watching: Vec::new(),
+        hearsay: Hearsay::new(),
         reload_again: false,
         pace: Pace::new(LINES_PER_SECOND, LINES_PER_SECOND),
         watchdog: notify::watchdog(),
@@ -98,7 +111,7 @@ pub fn run(settings: Settings) -> Outcome {
     let outcome = keeper.order(configuration).and_then(|()| keeper.serve());
     notify::stopping();
     if let Some(runner) = keeper.runner.take() {
-        runner.end(&keeper.signals, keeper.watchdog);
+        runner.end(&keeper.signals, keeper.watchdog, CLOSING_PATIENCE);
     }
     // Until here nobody else may run.
     drop(lock);
@@ -111,6 +124,8 @@ struct Keeper {
     signals: SignalFd,
     watcher: Child,
     socket: OwnedFd,
+    /// What of an order the watcher has had no room for yet: one order at most.
+    unsent: Outbox,
     /// Nothing when no door runs anything.
     runner: Option<Runner>,
     /// Who looks names up, if there was a name at the start.
@@ -120,9 +135,11 @@ struct Keeper {
     /// What the watcher has been given, and has not answered yet.
     pending: Option<(Epoch, Configuration)>,
     epoch: Epoch,
-    watching: Vec<InterfaceName>,
+    /// What the watcher says that only people hear.
+    hearsay: Hearsay,
     /// Somebody asked for another reload while one was pending.
     reload_again: bool,
+    /// Lines about doors that open and names that are found.
     pace: Pace,
     watchdog: Option<Duration>,
 }
@@ -147,7 +164,9 @@ impl Keeper {
             if found {
                 self.take_hosts()?;
             }
+            self.send()?;
             let held = self.pace.take_held(clock());
+            let held = held.saturating_add(self.hearsay.take_held(clock()));
             if held > 0 {
                 say(format_args!("suppressed {held} lines"));
             }
@@ -158,14 +177,18 @@ impl Keeper {
     }
 
     /// Waits for signals, for words of the watcher and for answers of the resolver; which of them
-    /// there are.
+    /// there are. Room for what is still to be sent ends the waiting too.
     fn wait(&self) -> Result<(bool, bool, bool), Failure> {
-        let resolver = self.resolver.as_ref().map(AsFd::as_fd);
-        // Where there is no resolver, the same descriptor twice: it is only looked at once.
-        let fds =
-            [self.signals.as_fd(), self.socket.as_fd(), resolver.unwrap_or(self.socket.as_fd())];
-        let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        let held = self.pace.holds().then_some(Duration::from_secs(1));
+        let mut fds = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.socket.as_fd(), self.unsent.events()),
+        ];
+        fds.extend(self.resolver.iter().map(|it| PollFd::new(it.as_fd(), PollFlags::POLLIN)));
+        let found = 2;
+        let behind = self.runner.iter().filter(|runner| runner.is_behind());
+        fds.extend(behind.map(|runner| PollFd::new(runner.as_fd(), PollFlags::POLLOUT)));
+        let held = self.pace.holds() || self.hearsay.holds();
+        let held = held.then_some(Duration::from_secs(1));
         let timeout = held.into_iter().chain(self.watchdog).min();
         let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
             PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)
@@ -174,8 +197,8 @@ impl Keeper {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(system("wait", errno)),
         }
-        let [signals, socket, found] = fds.map(|fd| fd.any().unwrap_or(true));
-        Ok((signals, socket, found && resolver.is_some()))
+        let is_ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any().unwrap_or(true));
+        Ok((is_ready(0), is_ready(1), self.resolver.is_some() && is_ready(found)))
     }
 
     /// Hears what the watcher has said; signals must not wait for a watcher that never ends.
@@ -198,28 +221,38 @@ impl Keeper {
                 self.open(epoch, door, address, open_for)?;
             }
             Message::Stage { epoch, door, address, stage } => {
-                if let Some(name) = self.door_name(epoch, door) {
+                if self.hearsay.admits_stage(clock())
+                    && let Some(name) = self.door_name(epoch, door)
+                {
                     say(format_args!("{address}: {name}: stage {stage}"));
                 }
             }
             // The watcher of native doors does not tell of this.
             Message::TimedOut { .. } => return Err(what_it_never_should()),
-            Message::Suppressed(count) => say(format_args!("suppressed {count} lines")),
-            Message::Lost(name, count) => warn(format_args!(
-                "{name}: {count} packets came faster than they could be read; knocks among them \
-                 count only for doors that the kernel recognises too"
-            )),
-            Message::Watching(name) => {
-                if self.pending.is_none() {
-                    say(format_args!("{name} has come: watching it"));
-                }
-                if !self.watching.contains(&name) {
-                    self.watching.push(name);
+            Message::Suppressed(count) => self.hearsay.hold_stages(count, clock()),
+            Message::Lost(name, count) => {
+                if self.hearsay.admits_interface(clock()) {
+                    warn(format_args!(
+                        "{name}: {count} packets came faster than they could be read; knocks among \
+                         them count only for doors that the kernel recognises too"
+                    ));
                 }
             }
+            Message::Watching(name) => {
+                if self.pending.is_none() && self.hearsay.admits_interface(clock()) {
+                    say(format_args!("{name} has come: watching it"));
+                }
+                self.hearsay.add(name);
+            }
             Message::Unwatched(name) => {
-                self.watching.retain(|watched| *watched != name);
-                warn(format_args!("{name} is gone: no longer watching it"));
+                self.hearsay.remove(&name);
+                if self.hearsay.admits_interface(clock()) {
+                    warn(format_args!("{name} is gone: no longer watching it"));
+                }
+            }
+            // Nobody can answer an order of which he has not heard the end.
+            message if message.is_answer() && !self.unsent.is_empty() => {
+                return Err(what_it_never_should());
             }
             Message::Ready(epoch) => self.settle(epoch)?,
             Message::Missing(epoch, name) => {
@@ -300,29 +333,26 @@ impl Keeper {
     fn order(&mut self, configuration: Configuration) -> Result<(), Failure> {
         self.epoch = self.epoch.wrapping_add(1);
         let (epoch, verbose) = (self.epoch, self.settings.verbose);
-        self.watching.clear();
+        self.hearsay.begin_again();
         let order = Order { epoch, verbose, text: configuration.text.clone() };
         self.pending = Some((epoch, configuration));
-        let packets = order.packets().map_err(|errno| system(TELL, errno))?;
-        packets.iter().try_for_each(|packet| self.send(packet))
+        self.unsent.extend(order.packets().map_err(|errno| system(TELL, errno))?);
+        self.send()
     }
 
-    /// Sends one packet, and listens while there is no room: otherwise the two could wait for each
-    /// other, the watcher for room for a request and the keeper for room for a configuration.
-    fn send(&mut self, packet: &[u8]) -> Result<(), Failure> {
-        loop {
-            match message::send(self.socket.as_fd(), packet, false) {
-                Ok(()) => return Ok(()),
-                Err(Errno::EPIPE) => return Err(self.watcher_ended()),
-                Err(Errno::EAGAIN) => {}
-                Err(errno) => return Err(system(TELL, errno)),
-            }
-            let both = PollFlags::POLLIN | PollFlags::POLLOUT;
-            match poll(&mut [PollFd::new(self.socket.as_fd(), both)], PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => self.listen()?,
-                Err(errno) => return Err(system("wait", errno)),
-            }
+    /// Sends what there is room for: to the watcher, and to the runner. It never waits, for it must not
+    /// be deaf, to neither signals nor the watcher, which may itself wait for room.
+    fn send(&mut self) -> Result<(), Failure> {
+        match self.unsent.flush(self.socket.as_fd()) {
+            Ok(()) => {}
+            Err(Errno::EPIPE) => return Err(self.watcher_ended()),
+            Err(errno) => return Err(system(TELL, errno)),
         }
+        let Some(runner) = self.runner.as_mut().filter(|runner| runner.is_behind()) else {
+            return Ok(());
+        };
+        runner.flush()?;
+        if runner.is_behind() { Ok(()) } else { self.reload_if_asked() }
     }
 
     /// The watcher follows a configuration: now the kernel does too.
@@ -367,7 +397,7 @@ impl Keeper {
     }
 
     fn status(&self, configuration: &Configuration) -> String {
-        let names: Vec<&str> = self.watching.iter().map(InterfaceName::as_str).collect();
+        let names: Vec<&str> = self.hearsay.watching().iter().map(InterfaceName::as_str).collect();
         let mut doors = configuration.policy.doors_seen_by(Recogniser::Daemon);
         match (doors.next(), names.as_slice()) {
             (None, _) => "nothing to watch, the kernel recognises every door by itself".to_owned(),
@@ -378,7 +408,8 @@ impl Keeper {
 
     /// Reads the configuration again. A bad one changes nothing.
     fn reload(&mut self) -> Result<(), Failure> {
-        if self.pending.is_some() {
+        // One order at a time, so that what is to be sent has a bound.
+        if self.pending.is_some() || self.runner.as_ref().is_some_and(Runner::is_behind) {
             self.reload_again = true;
             return Ok(());
         }

@@ -166,6 +166,11 @@ impl Message {
         (message.encode() == *bytes).then_some(message)
     }
 
+    /// Whether it answers an order.
+    pub const fn is_answer(&self) -> bool {
+        matches!(self, Self::Ready(_) | Self::Missing(..) | Self::Failed(..))
+    }
+
     /// Sends it.
     ///
     /// # Errors

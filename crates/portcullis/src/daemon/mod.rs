@@ -28,6 +28,7 @@
 //! | [`pace`] | how many lines an attacker can make us write |
 //! | [`lines`] | those lines |
 //! | [`notify`] | what systemd is told |
+//! | [`outbox`] | what a keeper still has to say, so that it never waits for a reader |
 //! | [`parts`] | what every keeper begins with |
 //!
 //! Each ends when another does, the runner after it has closed what it has opened. The rules and the
@@ -42,6 +43,7 @@ pub mod keeper;
 pub mod lines;
 pub mod message;
 pub mod notify;
+pub mod outbox;
 pub mod pace;
 pub mod parts;
 pub mod runner;

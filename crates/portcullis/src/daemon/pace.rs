@@ -41,11 +41,16 @@ impl Pace {
             self.left = left;
             return true;
         }
+        self.hold(1, now);
+        false
+    }
+
+    /// Counts so many as held back, which somebody else has held back.
+    pub fn hold(&mut self, count: u32, now: Instant) {
         if self.held == 0 {
             self.since = now;
         }
-        self.held = self.held.saturating_add(1);
-        false
+        self.held = self.held.saturating_add(count);
     }
 
     /// Whether some are held back, so that [`take_held`](Self::take_held) must be asked later.
@@ -85,6 +90,19 @@ mod tests {
         assert_eq!(admitted(&mut pace, start + 1334), 1);
         assert_eq!(pace.take_held(Instant::from_millis(start + 1999)), 0);
         assert_eq!(pace.take_held(Instant::from_millis(start + 2000)), 7 + 10 + 9);
+    }
+
+    #[test]
+    fn what_others_held_back_is_told_once_a_second() {
+        let mut pace = Pace::new(1, 1);
+        let at = |ms: u64| Instant::from_millis(5_000 + ms);
+        for ms in 0..1000 {
+            pace.hold(u32::MAX, at(ms));
+            assert_eq!(pace.take_held(at(ms)), 0);
+        }
+        assert!(pace.holds());
+        assert_eq!(pace.take_held(at(1000)), u32::MAX);
+        assert!(pace.admits(at(1000)), "it takes no room");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use portcullis_core::limits::LINES_PER_SECOND;
 use portcullis_core::policy::{Door, DoorId, Policy, Recogniser};
 
 use super::lines::{say, warn};
@@ -25,9 +26,6 @@ use crate::config::{self, duration};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::runner::{AtExit, Command, Commands, Job, Line, Opening, Options, Which};
 use crate::sys::{process, shell};
-
-/// Lines in a second; each tells of a right knock, which can be repeated by who knows it.
-const LINES_PER_SECOND: u32 = 50;
 
 /// Messages that are heard before everything else is looked at again.
 const AT_ONCE: usize = 256;

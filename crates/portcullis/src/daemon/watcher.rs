@@ -19,9 +19,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_core::engine::Direction;
+use portcullis_core::limits::MAX_WATCHED;
 use portcullis_core::time::Instant;
 
-use super::capture::{self, Capture, Change, MAX_WATCHED, Unwatchable};
+use super::capture::{self, Capture, Change, Unwatchable};
 use super::clock;
 use super::message::{Epoch, Message, Order};
 use super::pace::Pace;

@@ -153,10 +153,14 @@ impl Keeper {
         let (now_in_force, _) = self.followed;
         match message {
             Message::Stage { epoch, door, address, stage } if epoch == now_in_force => {
-                self.tell_of(door, address, &format!("Stage {stage}"));
+                if self.reporter.admits_stage() {
+                    self.tell_of(door, address, &format!("Stage {stage}"));
+                }
             }
             Message::TimedOut { epoch, door, address, stage } if epoch == now_in_force => {
-                self.tell_of(door, address, &format!("sequence timeout (stage {stage})\n"));
+                if self.reporter.admits_stage() {
+                    self.tell_of(door, address, &format!("sequence timeout (stage {stage})\n"));
+                }
             }
             Message::Open { epoch, door, address, .. } if epoch == now_in_force => {
                 self.open(door, address);
@@ -169,22 +173,30 @@ impl Keeper {
             Message::Missing(epoch, name) => {
                 self.refuse(epoch, &format!("there is no interface {name}"));
             }
-            Message::Suppressed(count) => self.reporter.tell_of_suppressed(count),
-            Message::Lost(name, count) => self
-                .reporter
-                .tell(format!("{name}: {count} packets came faster than they could be read")),
+            Message::Suppressed(count) => self.reporter.hold(count),
+            Message::Lost(name, count) => {
+                self.tell_of_interface(format!(
+                    "{name}: {count} packets came faster than they could be read"
+                ));
+            }
             // With each answer to an order comes what is watched: nothing new.
             Message::Watching(name) if self.ordered.is_none() => {
-                self.reporter.tell(format!("{name} has come: listening on it"));
+                self.tell_of_interface(format!("{name} has come: listening on it"));
             }
             Message::Unwatched(name) => {
-                self.reporter.tell(format!("{name} is gone: no longer listening on it"));
+                self.tell_of_interface(format!("{name} is gone: no longer listening on it"));
             }
             // Of what was in force before.
             Message::Stage { .. }
             | Message::TimedOut { .. }
             | Message::Open { .. }
             | Message::Watching(_) => {}
+        }
+    }
+
+    fn tell_of_interface(&mut self, text: String) {
+        if self.reporter.admits_interface() {
+            self.reporter.tell(text);
         }
     }
 
@@ -205,8 +217,10 @@ impl Keeper {
         self.stale |= used != Use::Reusable;
         let Some(door) = self.doors.get(number(id)).cloned() else { return };
         let name = door.name.as_bytes();
+        let admitted = self.reporter.admits();
         match used {
             Use::Reusable | Use::Once { .. } => {}
+            Use::Again | Use::Unknown(_) if !admitted => return,
             Use::Again => {
                 return self.tell_of(id, address, "this one-time sequence was used before");
             }
@@ -216,7 +230,6 @@ impl Keeper {
                 return self.reporter.tell(one_line(&failure));
             }
         }
-        let admitted = self.reporter.admits();
         if admitted {
             self.tell_of(id, address, "OPEN SESAME");
         }

@@ -6,12 +6,13 @@
 //!
 //! Nothing here can fail: a daemon that keeps doors must not stop because a disk is full.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::syslog::Syslog;
+use crate::files;
 use crate::sys::time::local;
 
 /// Longest message, in bytes; more than this is cut off. The longest that there is, a command, has
@@ -38,8 +39,7 @@ struct LogFile {
 
 impl LogFile {
     fn open(path: &Path) -> io::Result<Self> {
-        // The mode is what the umask leaves of 0666, as for any file that a program makes.
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let file = files::open_to_append(path)?;
         Ok(Self { path: path.to_owned(), file, complained: false })
     }
 }

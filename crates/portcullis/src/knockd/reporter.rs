@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use portcullis_core::limits::{INTERFACE_LINES, LINES_PER_SECOND, STAGE_LINES};
 use portcullis_core::time::Instant;
 
 use super::journal::{Entry, Journal, Line};
@@ -28,6 +29,10 @@ pub struct Reporter {
     /// With `-l`.
     lookup: Option<Lookup>,
     pace: Pace,
+    /// Lines about what has opened nothing yet.
+    stages: Pace,
+    /// Lines about interfaces.
+    interfaces: Pace,
 }
 
 impl Reporter {
@@ -35,7 +40,12 @@ impl Reporter {
     pub fn new(log: Log) -> Self {
         let (burst, per_second) = PACE;
         let pace = Pace::new(burst, per_second);
-        Self { log, journal: Journal::new(), lookup: None, pace }
+        // The watcher holds back what is too much. One that was taken over does not, and what an honest one
+        // has sent in a while may arrive at once.
+        let (burst, per_second) = STAGE_LINES;
+        let stages = Pace::new(burst.saturating_mul(2), per_second);
+        let interfaces = Pace::new(INTERFACE_LINES, LINES_PER_SECOND);
+        Self { log, journal: Journal::new(), lookup: None, pace, stages, interfaces }
     }
 
     /// Names are looked up from now on.
@@ -94,6 +104,21 @@ impl Reporter {
         self.pace.admits(clock())
     }
 
+    /// Whether a line about what has opened nothing may be told. Those that may not are counted.
+    pub fn admits_stage(&mut self) -> bool {
+        self.stages.admits(clock())
+    }
+
+    /// Whether a line about an interface may be told. Those that may not are counted.
+    pub fn admits_interface(&mut self) -> bool {
+        self.interfaces.admits(clock())
+    }
+
+    /// The watcher has held back so many lines by itself.
+    pub fn hold(&mut self, count: u32) {
+        self.stages.hold(count, clock());
+    }
+
     /// A line about a command.
     pub fn tell_of_command(&mut self, line: OfCommands) {
         match line {
@@ -136,20 +161,18 @@ impl Reporter {
         }
         let lines = self.journal.due(now);
         self.write(lines);
-        let held = self.pace.take_held(now);
+        let paces = [&mut self.pace, &mut self.stages, &mut self.interfaces];
+        let held = paces.into_iter().map(|pace| pace.take_held(now));
+        let held = held.fold(0, u32::saturating_add);
         if held > 0 {
-            self.tell_of_suppressed(held);
+            self.tell(format!("suppressed {held} lines"));
         }
-    }
-
-    /// So many lines were left out.
-    pub fn tell_of_suppressed(&mut self, count: u32) {
-        self.tell(format!("suppressed {count} lines"));
     }
 
     /// When [`catch_up`](Self::catch_up) has something to do, at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let held = self.pace.holds().then(|| clock().after(Duration::from_secs(1)));
+        let held = (self.pace.holds() || self.stages.holds() || self.interfaces.holds())
+            .then(|| clock().after(Duration::from_secs(1)));
         held.into_iter().chain(self.journal.deadline()).min()
     }
 
@@ -189,5 +212,22 @@ impl Reporter {
         for Line { at, message } in lines {
             self.log.line(at, &message);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_without_end_make_few_lines() {
+        let mut reporter = Reporter::new(Log::new(false));
+        let stages = (0..200_000).filter(|_| reporter.admits_stage()).count();
+        assert!((1_000..50_000).contains(&stages), "{stages}");
+        assert!(reporter.admits() && reporter.admits_interface(), "one kind hides another");
+        let interfaces = (0..200_000).filter(|_| reporter.admits_interface()).count();
+        assert!(interfaces < 50_000, "{interfaces}");
+        // What is held back is told in a second.
+        assert!(reporter.poll_timeout().is_some());
     }
 }

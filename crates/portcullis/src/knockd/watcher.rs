@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 use portcullis_core::engine::Direction;
 use portcullis_core::knockd::{Event, Matcher, Options, Seen};
+use portcullis_core::limits::STAGE_LINES;
 use portcullis_core::policy::DoorId;
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{self, Link, Packet};
@@ -28,8 +29,7 @@ pub struct Knockd {
 }
 
 impl Recogniser for Knockd {
-    /// Lines of the log about what has opened nothing yet, which anyone can cause.
-    const PACE: (u32, u32) = (1000, 50);
+    const PACE: (u32, u32) = STAGE_LINES;
 
     fn obey(
         order: &Order,

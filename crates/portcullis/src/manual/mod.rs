@@ -46,7 +46,7 @@ pub fn pages() -> io::Result<Vec<Page>> {
 fn page(command: Command) -> io::Result<Page> {
     let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
     // The version is that of the program, and would make all pages others with each one.
-    let command = command.version(None::<&str>).long_version(None::<&str>);
+    let command = command.version(None::<&str>).long_version(None::<&str>).propagate_version(false);
     let man = Man::new(command)
         .title(name.to_uppercase())
         .section("1")

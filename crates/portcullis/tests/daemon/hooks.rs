@@ -29,6 +29,8 @@ pub const TESTS: &[(&str, fn())] = &[
     ("what_begins_to_run_commands_begins_anew", what_begins_to_run_commands_begins_anew),
     ("a_folder_of_others_is_not_trusted", a_folder_of_others_is_not_trusted),
     ("commands_of_knockd_are_run", commands_of_knockd_are_run),
+    ("runner_that_was_stopped_misses_nothing", runner_that_was_stopped),
+    ("sigterm_ends_a_keeper_whose_runner_is_stopped", sigterm_with_a_stopped_runner),
 ];
 
 /// What a shell would do something about, and what is not replaced.
@@ -104,6 +106,51 @@ on_open = ["/bin/echo", "woken by", "{address}"]
         house.wait_for_open(family, 1);
         assert!(house.gets_in(family, 1) && !house.gets_in(family, 0));
     }
+}
+
+/// Stops the runner, and reloads a configuration for which the socket to it has no room.
+fn stop_runner_and_reload(house: &House) -> Pid {
+    let runner = Pid::from_raw(runner(house.daemon.id()) as i32);
+    kill(runner, Signal::SIGSTOP).unwrap();
+    fs::write(&house.path, format!("{}{}", door("30m"), "# comment\n".repeat(44_000))).unwrap();
+    house.daemon.signal(Signal::SIGHUP).unwrap();
+    house.wait_for_line("ready: watching client");
+    runner
+}
+
+fn runner_that_was_stopped() {
+    let house = House::new(&door("30m"));
+    let runner = stop_runner_and_reload(&house);
+    for family in BOTH {
+        house.send(&house.knock(family, 0, &SEQUENCE));
+        house.wait_for_open(family, 0);
+        assert!(house.gets_in(family, 0));
+    }
+    // A further reload waits until the runner has heard of this one.
+    fs::write(&house.path, door("30m").replace("\"opened\"", "\"OPENED\"")).unwrap();
+    house.daemon.signal(Signal::SIGHUP).unwrap();
+    kill(runner, Signal::SIGCONT).unwrap();
+    let seen = house.lines_until("ready: watching client");
+    for family in BOTH {
+        let opened = format!("opened ssh {} ", house.client.address(family, 0));
+        if !seen.iter().any(|line| line.starts_with(&opened)) {
+            house.wait_for_line("opened ssh ");
+        }
+    }
+    house.send(&house.knock(Family::V4, 1, &SEQUENCE));
+    house.wait_for_line(&format!("OPENED ssh {} ", house.client.address(Family::V4, 1)));
+}
+
+fn sigterm_with_a_stopped_runner() {
+    let mut house = House::new(&door("30m"));
+    let runner = stop_runner_and_reload(&house);
+    house.daemon.signal(Signal::SIGTERM).unwrap();
+    house.wait_for_line("ended by SIGTERM");
+    // The runner may have doors to close, and is waited for; somebody is in a hurry.
+    house.daemon.signal(Signal::SIGTERM).unwrap();
+    assert_eq!(house.daemon.wait(WAIT).unwrap().unwrap().code(), Some(0));
+    kill(runner, Signal::SIGCONT).unwrap();
+    assert!(wait_for_end(runner.as_raw() as u32));
 }
 
 fn status(id: u32, field: &str) -> String {

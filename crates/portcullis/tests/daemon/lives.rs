@@ -2,17 +2,22 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use portcullis::lab::{self, Family, Lab};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+use portcullis::lab::program::Program;
+use portcullis::lab::{self, Family, Lab, Peer};
 use portcullis::netlink::nftables::Gate;
+use tempfile::TempDir;
 
 use super::support::{
-    BOTH, DOOR, House, SEQUENCE, WAIT, child, grants, portcullis, start_daemon, wait_for_end,
+    BOTH, DOOR, House, SEQUENCE, WAIT, child, grants, knock, portcullis, start_daemon, wait_for_end,
 };
 
 pub const TESTS: &[(&str, fn())] = &[
@@ -29,6 +34,8 @@ pub const TESTS: &[(&str, fn())] = &[
     ("without_permission_nothing_begins", without_permission_nothing_begins),
     ("doors_of_the_kernel_alone_need_no_eyes", doors_of_the_kernel_alone_need_no_eyes),
     ("systemd_is_told", systemd_is_told),
+    ("sigterm_ends_a_keeper_whose_watcher_is_stopped", sigterm_with_a_stopped_watcher),
+    ("reload_goes_on_when_a_stopped_watcher_does", reload_with_a_stopped_watcher),
 ];
 
 fn status(id: u32, field: &str) -> String {
@@ -132,6 +139,11 @@ fn a_bad_file_changes_nothing() {
     fs::remove_file(&house.path).unwrap();
     house.daemon.signal(Signal::SIGHUP).unwrap();
     house.wait_for_line("warning: the old configuration stays in force");
+    // A pipe that nobody writes to keeps nobody waiting.
+    mkfifo(&house.path, Mode::S_IRWXU).unwrap();
+    house.daemon.signal(Signal::SIGHUP).unwrap();
+    let line = house.wait_for_line("warning: the old configuration stays in force");
+    assert!(line.contains("it is a named pipe"), "{line}");
 
     house.send(&house.knock(Family::V4, 0, &SEQUENCE));
     house.wait_for_open(Family::V4, 0);
@@ -261,31 +273,92 @@ fn doors_of_the_kernel_alone_need_no_eyes() {
     assert!(house.gets_in(Family::V4, 0));
 }
 
-fn systemd_is_told() {
-    let _lab = Lab::new().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let socket = directory.path().join("notify");
-    let manager = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
-    manager.set_read_timeout(Some(WAIT)).unwrap();
-    let path = directory.path().join("portcullis.toml");
-    fs::write(&path, DOOR).unwrap();
-    let mut command = portcullis(&["run", path.to_str().unwrap()]);
-    let daemon = lab::program::Program::start(
-        command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "100000"),
-    )
-    .unwrap();
-    let mut buffer = [0; 512];
-    let mut wait_for = |what: &str| loop {
-        let length = manager.recv(&mut buffer).unwrap();
-        if buffer[..length].starts_with(what.as_bytes()) {
-            return;
+/// A daemon, and what systemd is told of it.
+struct Managed {
+    _lab: Lab,
+    client: Peer,
+    daemon: Program,
+    manager: UnixDatagram,
+    path: PathBuf,
+    _directory: TempDir,
+}
+
+impl Managed {
+    fn new(configuration: &str) -> Self {
+        let mut lab = Lab::new().unwrap();
+        let client = lab.peer("client", 3).unwrap();
+        let directory = TempDir::new().unwrap();
+        let socket = directory.path().join("notify");
+        let manager = UnixDatagram::bind(&socket).unwrap();
+        manager.set_read_timeout(Some(WAIT)).unwrap();
+        let path = directory.path().join("portcullis.toml");
+        fs::write(&path, configuration).unwrap();
+        let mut command = portcullis(&["run", path.to_str().unwrap()]);
+        command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "100000");
+        let daemon = Program::start(&mut command).unwrap();
+        Self { _lab: lab, client, daemon, manager, path, _directory: directory }
+    }
+
+    /// Waits until systemd is told something that begins so.
+    fn wait_for(&self, what: &str) {
+        let mut buffer = [0; 512];
+        loop {
+            let length = self.manager.recv(&mut buffer).unwrap();
+            if buffer[..length].starts_with(what.as_bytes()) {
+                return;
+            }
         }
-    };
-    wait_for("READY=1\nSTATUS=watching no interface");
-    wait_for("WATCHDOG=1");
-    daemon.signal(Signal::SIGHUP).unwrap();
-    wait_for("RELOADING=1\nMONOTONIC_USEC=");
-    wait_for("READY=1");
-    daemon.signal(Signal::SIGTERM).unwrap();
-    wait_for("STOPPING=1");
+    }
+
+    /// Stops the watcher and orders a reload for which the socket to it has no room; the watcher.
+    fn reload_without_room(&self, configuration: &str) -> Pid {
+        let watcher = Pid::from_raw(child(self.daemon.id()) as i32);
+        kill(watcher, Signal::SIGSTOP).unwrap();
+        fs::write(&self.path, format!("{configuration}{}", "# comment\n".repeat(44_000))).unwrap();
+        self.daemon.signal(Signal::SIGHUP).unwrap();
+        self.wait_for("RELOADING=1");
+        // It goes on living.
+        self.wait_for("WATCHDOG=1");
+        watcher
+    }
+}
+
+fn sigterm_with_a_stopped_watcher() {
+    let mut it = Managed::new(DOOR);
+    it.wait_for("READY=1");
+    let watcher = it.reload_without_room(DOOR);
+    it.daemon.signal(Signal::SIGTERM).unwrap();
+    it.wait_for("STOPPING=1");
+    assert_eq!(it.daemon.wait(WAIT).unwrap().unwrap().code(), Some(0));
+    assert!(wait_for_end(watcher.as_raw() as u32));
+}
+
+fn reload_with_a_stopped_watcher() {
+    let it = Managed::new(DOOR);
+    it.wait_for("READY=1");
+    let watcher = it.reload_without_room(&DOOR.replace("7431", "9431"));
+    kill(watcher, Signal::SIGCONT).unwrap();
+    it.wait_for("READY=1\nSTATUS=watching client");
+    let wire = it.client.wire().unwrap();
+    let [first, second, third] = SEQUENCE;
+    for (number, first) in [(0, first), (1, ("tcp", 9431))] {
+        let (from, to) = (it.client.address(Family::V4, number), it.client.host(Family::V4));
+        for packet in knock(from, to, &[first, second, third]) {
+            wire.send(&packet).unwrap();
+        }
+    }
+    it.daemon.wait_for_line(WAIT, |line| line.contains(": ssh: open for ")).unwrap();
+    assert_eq!(grants().len(), 1);
+    assert_eq!(grants()[0].address, it.client.address(Family::V4, 1));
+}
+
+fn systemd_is_told() {
+    let it = Managed::new(DOOR);
+    it.wait_for("READY=1\nSTATUS=watching client");
+    it.wait_for("WATCHDOG=1");
+    it.daemon.signal(Signal::SIGHUP).unwrap();
+    it.wait_for("RELOADING=1\nMONOTONIC_USEC=");
+    it.wait_for("READY=1");
+    it.daemon.signal(Signal::SIGTERM).unwrap();
+    it.wait_for("STOPPING=1");
 }

@@ -60,6 +60,8 @@ pub fn trials() -> Vec<Trial> {
     trials.push(world::trial("bans_of_the_rules_are_listed_and_ended", bans_of_the_rules));
     trials.push(world::trial("my_own_session_is_not_banned", my_own_session));
     trials.push(world::trial("what_cannot_be_banned", what_cannot_be_banned));
+    trials.push(world::trial("ban_of_this_host_is_refused", ban_of_this_host));
+    trials.push(world::trial("ban_of_no_source_is_refused", ban_of_no_source));
     trials.push(world::trial("without_bans", without_bans));
     trials.push(world::trial("bans_by_nft", bans_by_nft));
     trials.push(world::trial("a_full_set_of_bans", a_full_set));
@@ -380,6 +382,12 @@ fn my_own_session() {
         assert_eq!(ssh_session("unban me", None).code, 3);
         assert_eq!(ssh_session("unban me", Some(&connection)).code, 0);
         assert_eq!(banned(), [""; 0]);
+        // Where that session ends in another network namespace, `me` is its address all the same.
+        let elsewhere = format!("{me} 40000 192.0.2.99 22");
+        let said = ssh_session("ban me", Some(&elsewhere));
+        assert!(said.code == 1 && said.err.contains("your own SSH session"), "{said:?}");
+        assert_eq!(ssh_session("ban me --force", Some(&elsewhere)).code, 0);
+        assert_eq!(ssh_session("unban me", Some(&elsewhere)).code, 0);
         // Somebody else.
         assert_eq!(ssh_session("ban 203.0.113.9", Some(&connection)).code, 0);
         done("unban --all", &[]);
@@ -400,11 +408,7 @@ fn what_cannot_be_banned() {
         ("ban 0.0.0.0/0", "more than 256 bans"),
         ("ban ::/0", "more than 256 bans"),
         ("ban 2001:db8::/96", "ban 2001:db8::/64"),
-        ("ban 224.0.0.1", "is not the address of one host"),
-        ("ban ::", "is not the address of one host"),
         ("ban ::ffff:203.0.113.7", "as an IPv4 address it is 203.0.113.7"),
-        ("ban 127.0.0.1", "is this host"),
-        ("ban ::1", "is this host"),
         ("ban 203.0.113.7 --for 0s", "a ban cannot be for no time"),
         ("ban 203.0.113.7 --for 10ms", "a ban can be for 1s at least"),
         ("ban 203.0.113.7 --for 721h", "a ban can be for 720h at most"),
@@ -422,6 +426,59 @@ fn what_cannot_be_banned() {
         assert_eq!(run(words, &[]).code, 2, "{words}");
     }
     assert_eq!(banned(), [""; 0]);
+}
+
+/// Refused in this way, with advice; `--force` changes nothing.
+fn refused_with(words: &str, says: &str) {
+    for more in [&[][..], &["--force"]] {
+        let said = run(words, more);
+        assert_eq!(said.code, 1, "{words}: {said:?}");
+        assert!(said.err.contains(says) && said.err.contains("hint: "), "{words}: {said:?}");
+    }
+    assert_eq!(banned(), [""; 0]);
+}
+
+fn ban_of_this_host() {
+    let world = World::new(By::Kernel, CONFIG);
+    for family in FAMILIES {
+        let host = world.client.host(family);
+        refused_with(&format!("ban {host}"), "it is an address of this host");
+        let networks = match family {
+            Family::V4 => ["198.51.100.0/24", "198.51.100.0/30"],
+            Family::V6 => ["2001:db8::/64", "2001:db8::/56"],
+        };
+        for network in networks {
+            let says = format!("it contains {host}, an address of this host");
+            refused_with(&format!("ban {network}"), &says);
+        }
+    }
+    // Beside it.
+    done("ban 198.51.100.128/25", &[]);
+    done("ban 2001:db8:0:1::/64", &[]);
+}
+
+fn ban_of_no_source() {
+    let _world = World::new(By::Kernel, CONFIG);
+    for (who, says) in [
+        ("127.0.0.1", "it is a loopback address"),
+        ("127.0.0.0/8", "a loopback address"),
+        ("127.1.2.0/24", "a loopback address"),
+        ("::1", "it is a loopback address"),
+        ("::1/128", "a loopback address"),
+        ("::/64", "it contains ::, the unspecified address"),
+        ("::2", "it contains ::, the unspecified address"),
+        ("::", "it is the unspecified address"),
+        ("0.0.0.0", "it is the unspecified address"),
+        ("0.0.0.0/24", "it contains 0.0.0.0, the unspecified address"),
+        ("224.0.0.1", "it is a multicast address"),
+        ("239.1.2.0/24", "it contains 239.1.2.0, a multicast address"),
+        ("ff02::1", "it is a multicast address"),
+        ("ff02::/64", "it contains ff02::, a multicast address"),
+        ("255.255.255.255", "it is the broadcast address"),
+        ("255.255.255.0/24", "the broadcast address"),
+    ] {
+        refused_with(&format!("ban {who}"), says);
+    }
 }
 
 fn without_bans() {

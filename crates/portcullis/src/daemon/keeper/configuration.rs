@@ -1,6 +1,5 @@
 //! The configuration, read once and passed on as it was read.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
@@ -8,6 +7,7 @@ use portcullis_core::policy::Policy;
 
 use crate::config;
 use crate::exit::Failure;
+use crate::files;
 
 /// What the command line says.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ fn text(settings: &Settings) -> io::Result<String> {
     let file: Box<dyn Read> = if settings.path.as_os_str() == "-" {
         Box::new(io::stdin())
     } else {
-        Box::new(File::open(&settings.path)?)
+        Box::new(files::open_to_read(&settings.path)?)
     };
     let mut text = String::new();
     file.take(config::MAX_BYTES + 1).read_to_string(&mut text)?;

@@ -162,9 +162,10 @@ impl Keeper {
                     say(format_args!("{name}: allowed from {}", addresses.join(", ")));
                 }
             }
-            Err(failure) => {
+            Err(failure) if self.pace.admits(clock()) => {
                 warn(format_args!("names that are allowed keep their addresses: {failure}"))
             }
+            Err(_) => {}
         }
         Ok(())
     }

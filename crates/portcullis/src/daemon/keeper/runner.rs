@@ -1,18 +1,21 @@
 //! The keeper's view of the process that runs what doors run.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
+use portcullis_core::limits::MAX_WAITING_OPENINGS;
 
 use super::LAST_MOMENTS;
-use crate::daemon::message::{self, Message, Order};
+use crate::daemon::lines::warn;
+use crate::daemon::message::{Message, Order};
 use crate::daemon::notify;
+use crate::daemon::outbox::Outbox;
 use crate::daemon::parts::{self, system};
 use crate::exit::Failure;
 use crate::runner::records;
@@ -22,7 +25,25 @@ use crate::sys::shell;
 pub(super) struct Runner {
     child: Child,
     socket: OwnedFd,
+    /// An order that it has had no room for yet, and openings behind it.
+    unsent: Outbox,
 }
+
+/// How its start has gone.
+pub(super) enum Begun {
+    /// It has taken over what an earlier one has left open.
+    Ready(Runner),
+    /// A signal has come first that ends the daemon. The runner may be closing already what was left open.
+    Signalled(Runner, Signal),
+}
+
+impl AsFd for Runner {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+const TELL: &str = "tell the process that runs commands";
 
 /// Whether there is anything for it to do: commands in the configuration, or what an earlier one has
 /// left open, whatever the configuration is now.
@@ -31,46 +52,71 @@ pub(super) fn is_needed(has_hooks: bool, state_dir: &Path) -> bool {
 }
 
 impl Runner {
-    /// Starts it. It has taken over what an earlier one has left open when this returns.
-    pub(super) fn start(state_dir: &Path) -> Result<Self, Failure> {
+    /// Starts it, and waits until it is ready or a signal ends the daemon.
+    pub(super) fn start(state_dir: &Path, signals: &SignalFd) -> Result<Begun, Failure> {
         let (child, socket) = parts::runner(state_dir)?;
-        let mut runner = Self { child, socket };
-        match Message::receive(runner.socket.as_fd(), true) {
-            Ok(Some(Message::Ready(_))) => Ok(runner),
-            // It has said why.
-            Ok(None) => match runner.child.wait() {
-                Ok(_) => Err(Failure::could_not("what doors run could not be run")),
-                Err(error) => Err(Failure::could_not(format!("cannot wait: {error}"))),
-            },
-            Ok(Some(_)) | Err(Errno::EBADMSG) => {
-                Err(Failure::could_not("the process that runs commands says what it never should"))
+        let mut runner = Self { child, socket, unsent: Outbox::default() };
+        loop {
+            let fds = [signals.as_fd(), runner.as_fd()];
+            let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(system("wait", errno)),
             }
-            Err(errno) => Err(system("hear the process that runs commands", errno)),
+            match Message::receive(runner.socket.as_fd(), false) {
+                Ok(Some(Message::Ready(_))) => return Ok(Begun::Ready(runner)),
+                // It has said why.
+                Ok(None) => {
+                    return Err(match runner.child.wait() {
+                        Ok(_) => Failure::could_not("what doors run could not be run"),
+                        Err(error) => Failure::could_not(format!("cannot wait: {error}")),
+                    });
+                }
+                Ok(Some(_)) | Err(Errno::EBADMSG) => {
+                    return Err(Failure::could_not(
+                        "the process that runs commands says what it never should",
+                    ));
+                }
+                Err(Errno::EAGAIN) => {}
+                Err(errno) => return Err(system("hear the process that runs commands", errno)),
+            }
+            while let Some(signal) = parts::take_signal(signals)? {
+                if matches!(signal, Signal::SIGINT | Signal::SIGTERM) {
+                    return Ok(Begun::Signalled(runner, signal));
+                }
+            }
         }
     }
 
-    /// Gives it the configuration that is in force from now on.
+    /// Gives it the configuration that is in force from now on. Not while it [is
+    /// behind](Self::is_behind): orders would pile up.
     pub(super) fn order(&mut self, order: &Order) -> Result<(), Failure> {
-        let doing = "give the runner its configuration";
-        let packets = order.packets().map_err(|errno| system(doing, errno))?;
-        for packet in packets {
-            match message::send(self.socket.as_fd(), &packet, true) {
-                Ok(()) => {}
-                Err(Errno::EPIPE) => return Err(self.ended()),
-                Err(errno) => return Err(system(doing, errno)),
-            }
-        }
-        Ok(())
+        self.unsent.extend(order.packets().map_err(|errno| system(TELL, errno))?);
+        self.flush()
     }
 
     /// Tells it of an opening; `false` when it is too far behind to hear of it. Grants must not wait
     /// for commands.
     pub(super) fn open(&mut self, opening: &Message) -> Result<bool, Failure> {
-        match opening.send(self.socket.as_fd(), false) {
-            Ok(()) => Ok(true),
-            Err(Errno::EAGAIN) => Ok(false),
+        if self.unsent.len() >= MAX_WAITING_OPENINGS {
+            return Ok(false);
+        }
+        self.unsent.extend([opening.encode().to_vec()]);
+        self.flush()?;
+        Ok(true)
+    }
+
+    /// Whether something waits until it reads.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Sends what there is room for.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        match self.unsent.flush(self.socket.as_fd()) {
+            Ok(()) => Ok(()),
             Err(Errno::EPIPE) => Err(self.ended()),
-            Err(errno) => Err(system("tell the runner of an opening", errno)),
+            Err(errno) => Err(system(TELL, errno)),
         }
     }
 
@@ -105,29 +151,70 @@ impl Runner {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Lets it close everything, and waits for that; another signal ends the waiting, and what is still
-    /// to be closed then goes on being closed.
-    pub(super) fn end(self, signals: &SignalFd, watchdog: Option<Duration>) {
-        let Self { mut child, socket } = self;
+    /// Lets it close everything, and waits for that for so long; another signal ends the waiting too. What
+    /// is still to be closed then goes on being closed.
+    pub(super) fn end(self, signals: &SignalFd, watchdog: Option<Duration>, patience: Duration) {
+        let Self { mut child, socket, .. } = self;
         drop(socket);
-        let timeout = watchdog.map_or(PollTimeout::NONE, |timeout| {
-            PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)
-        });
-        while let Ok(None) = child.try_wait() {
-            let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-            if let Err(errno) = poll(&mut fds, timeout)
-                && errno != Errno::EINTR
-            {
-                return;
-            }
-            while let Ok(Some(signal)) = parts::take_signal(signals) {
-                if matches!(signal, Signal::SIGINT | Signal::SIGTERM) {
-                    return;
-                }
-            }
-            if watchdog.is_some() {
-                notify::alive();
+        if !wait_until(signals, watchdog, patience, || !matches!(child.try_wait(), Ok(None))) {
+            warn(format_args!(
+                "commands that close doors still run; they go on, and the daemon ends"
+            ));
+        }
+    }
+}
+
+/// Waits until this is so or a signal asks to wait no longer; `false` if neither is so after `patience`.
+/// SIGCHLD is a reason to look.
+fn wait_until(
+    signals: &SignalFd,
+    watchdog: Option<Duration>,
+    patience: Duration,
+    mut is_so: impl FnMut() -> bool,
+) -> bool {
+    let begun = Instant::now();
+    while !is_so() {
+        let left = patience.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return false;
+        }
+        // Rounded up, so that nothing is left then.
+        let left = left.saturating_add(Duration::from_millis(1));
+        let timeout = watchdog.map_or(left, |watchdog| watchdog.min(left));
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return true,
+        }
+        while let Ok(Some(signal)) = parts::take_signal(signals) {
+            if matches!(signal, Signal::SIGINT | Signal::SIGTERM) {
+                return true;
             }
         }
+        if watchdog.is_some() {
+            notify::alive();
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn end_does_not_wait_for_a_runner_that_never_ends() {
+        let signals = parts::signals().unwrap();
+        let moment = Duration::from_millis(20);
+        assert!(!wait_until(&signals, None, moment, || false));
+        assert!(!wait_until(&signals, Some(moment / 10), moment, || false));
+        let mut looks = 0;
+        let third = || {
+            looks += 1;
+            looks == 3
+        };
+        assert!(wait_until(&signals, Some(moment), Duration::from_secs(600), third));
+        nix::sys::signal::raise(Signal::SIGTERM).unwrap();
+        assert!(wait_until(&signals, None, Duration::from_secs(600), || false));
     }
 }

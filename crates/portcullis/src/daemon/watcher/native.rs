@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use nix::errno::Errno;
 use portcullis_core::engine::{Action, Direction, Engine, Frame, Grant, Options, Verdict};
+use portcullis_core::limits::LINES_PER_SECOND;
 use portcullis_core::policy::Recogniser as Who;
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{self, Link};
@@ -23,7 +24,7 @@ pub struct Native {
 }
 
 impl Recogniser for Native {
-    const PACE: (u32, u32) = (50, 50);
+    const PACE: (u32, u32) = (LINES_PER_SECOND, LINES_PER_SECOND);
 
     fn obey(
         order: &Order,

@@ -20,6 +20,7 @@ use crate::daemon::message::{Epoch, Message};
 use crate::daemon::parts::{self, system};
 use crate::daemon::{clock, notify};
 use crate::exit::Failure;
+use crate::files;
 use crate::knockd::config::Options;
 use crate::knockd::doors::Doors;
 use crate::knockd::log::Log;
@@ -225,12 +226,13 @@ fn write_pid_file(
     reporter: &mut Reporter,
 ) -> Option<PathBuf> {
     let path = settings.pid_file(options);
-    match fs::write(&path, format!("{}\n", std::process::id())) {
+    let text = format!("{}\n", std::process::id());
+    match files::put(&path, text.as_bytes(), 0o666) {
         Ok(()) => Some(path),
         Err(error) => {
             let reason = error
                 .raw_os_error()
-                .map_or("cannot be written", |code| Errno::from_raw(code).desc());
+                .map_or_else(|| error.to_string(), |code| Errno::from_raw(code).desc().to_owned());
             let path = path.display().to_string();
             reporter.tell(format!("could not create pid file {}: {reason}", path.escape_debug()));
             None

@@ -1,13 +1,13 @@
 //! The watcher as the keeper sees it: its process, and what is still to be sent to it.
 
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 
-use crate::daemon::message::{self, Message, Order};
+use crate::daemon::message::{Message, Order};
+use crate::daemon::outbox::Outbox;
 use crate::daemon::parts::{self, system};
 use crate::exit::Failure;
 use crate::knockd::cli::WATCHER;
@@ -17,8 +17,7 @@ use crate::knockd::cli::WATCHER;
 pub struct Link {
     process: Child,
     socket: OwnedFd,
-    /// Packets of an order for which there was no room yet.
-    unsent: VecDeque<Vec<u8>>,
+    unsent: Outbox,
 }
 
 /// What the watcher has said.
@@ -39,7 +38,7 @@ impl Link {
     /// As [`parts::watcher`].
     pub fn start(silent: bool) -> Result<Self, Failure> {
         let (process, socket) = parts::watcher(&[WATCHER], silent)?;
-        Ok(Self { process, socket, unsent: VecDeque::new() })
+        Ok(Self { process, socket, unsent: Outbox::default() })
     }
 
     /// Gives it an order, of which it need not take anything at once.
@@ -57,17 +56,16 @@ impl Link {
 
     /// Sends what there is room for. That it has ended is heard, not sent.
     pub fn flush(&mut self) {
-        while let Some(packet) = self.unsent.front() {
-            if message::send(self.socket.as_fd(), packet, false).is_err() {
-                return;
-            }
-            self.unsent.pop_front();
-        }
+        let _ = self.unsent.flush(self.socket.as_fd());
     }
 
     /// Its next word.
     pub fn hear(&mut self) -> Word {
         match Message::receive(self.socket.as_fd(), false) {
+            // Nobody can answer an order of which he has not heard the end; orders would pile up.
+            Ok(Some(message)) if message.is_answer() && !self.unsent.is_empty() => {
+                Word::Ended("said what it never should".to_owned())
+            }
             Ok(Some(message)) => Word::Said(message),
             Err(Errno::EAGAIN) => Word::Nothing,
             Ok(None) => Word::Ended(self.how_it_ended()),
@@ -78,11 +76,7 @@ impl Link {
 
     /// What to wait for.
     pub fn events(&self) -> PollFlags {
-        if self.unsent.is_empty() {
-            PollFlags::POLLIN
-        } else {
-            PollFlags::POLLIN | PollFlags::POLLOUT
-        }
+        self.unsent.events()
     }
 
     /// It has closed its socket, which it does only by ending.

@@ -1,6 +1,7 @@
 //! What is written to the log, byte for byte (section 1.4 of the reference).
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::Instant;
@@ -48,6 +49,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("the_same_on_standard_output", verbose),
     ("options_in_the_file_and_on_the_command_line", precedence),
     ("a_pid_file_that_cannot_be_made", no_pid_file),
+    ("pid_file_is_written_through_no_link", linked_pid_file),
 ];
 
 /// The whole log, in order, of one door that opens and closes.
@@ -211,6 +213,20 @@ fn no_pid_file() {
         let source = house.knock("7000 8000");
         daemon.wait_for_line(&format!("{source}: A: OPEN SESAME"));
     }
+}
+
+/// Theirs follows it, to any file of root's.
+fn linked_pid_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("precious"), "precious").unwrap();
+    symlink("precious", at("pid")).unwrap();
+    let path = at("pid").display().to_string();
+    let config = format!("[options]\nLogFile = DIR/log\nPidFile = {path}\n{A}");
+    let house = House::new();
+    let daemon = in_background(&house, Which::Ours, &Setup::new(&config).arg("-d"));
+    daemon.wait_for_line(&format!("could not create pid file {path}: it is a symbolic link"));
+    assert_eq!(fs::read_to_string(at("precious")).unwrap(), "precious");
 }
 
 /// With `-d`: the process that is started ends at once, with success.
