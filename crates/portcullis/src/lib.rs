@@ -12,6 +12,7 @@
 //! | [`iptables`] | the gate on hosts that live on iptables: loads it, takes it away |
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
+//! | [`look`] | what there is on this host, for what a configuration means to it |
 //! | [`netlink`] | the kernel, spoken to directly: nf_tables and rtnetlink |
 //! | [`replay`](mod@replay) | what the doors would have made of a capture |
 //! | [`picture`] | configurations, and what becomes of packets, as SVG |
@@ -34,6 +35,7 @@ pub mod import;
 pub mod iptables;
 pub mod knockd;
 pub mod lab;
+pub mod look;
 pub mod manual;
 pub mod netlink;
 pub mod picture;

@@ -14,10 +14,11 @@ use portcullis_firewall::iptables::Matcher;
 use super::live::count;
 use super::state_dir::StateDir;
 use crate::apply::{self, Configured, Loaded, Rules};
-use crate::config::{self, duration};
+use crate::config::{self, Host, duration};
 use crate::daemon::hosts::look_up;
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::look;
 use crate::netlink::nftables::Gate;
 use crate::netlink::route::Route;
 
@@ -42,7 +43,9 @@ const WITHIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(24 * 
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let loaded = config::load_for(args.file.as_deref())?;
+    let interfaces = Route::open().and_then(|mut route| look::interfaces(&mut route)).ok();
+    let host = Host { interfaces, ..Host::default() };
+    let loaded = config::load_for_host(args.file.as_deref(), &host)?;
     let start = Instant::now();
     interfaces_exist(&loaded.policy)?;
     allowed_interfaces_exist(&loaded.policy);

@@ -5,7 +5,6 @@
 //! when asked for: what a terminal shows is often kept.
 
 mod json;
-mod look;
 #[cfg(test)]
 mod tests;
 pub(super) mod text;
@@ -21,6 +20,7 @@ use super::live::say;
 use crate::config::report::plain;
 use crate::config::{self, DEFAULT_PATH, LoadError, problems};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::look::look;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,7 @@ pub fn run(args: &Args) -> Outcome {
         None => {}
     }
     let path = args.file.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
-    let (host, unseen) = if args.no_host { Default::default() } else { look::look() };
+    let (host, unseen) = if args.no_host { Default::default() } else { look() };
     let (policy, report) = match config::load_on(&host, path) {
         Ok(loaded) => (loaded.policy, loaded.warnings),
         Err(LoadError::Unreadable(failure)) => return Err(failure),

@@ -11,10 +11,13 @@ use super::check::text::recogniser;
 use super::compile::ruleset;
 use super::live::{count, say, table};
 use crate::config::report::plain;
-use crate::config::{self, DEFAULT_PATH, LoadError};
+use crate::config::topology::{Blind, Topology};
+use crate::config::{self, DEFAULT_PATH, Diagnostic, LoadError, conntrack};
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::look;
 use crate::netlink::nftables::{Error, Gate, View};
+use crate::netlink::route::Route;
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -39,7 +42,16 @@ pub fn run(args: &Args) -> Outcome {
     };
     let mut gate = Gate::open()?;
     let knocking = gate.knocking()?;
+    let interfaces = Route::open().and_then(|mut route| look::interfaces(&mut route));
+    let interfaces = interfaces
+        .map_err(|error| Failure::could_not(format!("cannot list the interfaces: {error}")))?;
+    let blind = policy
+        .as_ref()
+        .map(|policy| Topology::new(&policy.gate, &interfaces).blind())
+        .unwrap_or_default();
     let status = Status {
+        blind,
+        crowded: look::tracking().map(conntrack::warnings).unwrap_or_default(),
         file: path.to_string_lossy().into_owned(),
         difference: difference(&mut gate, policy.as_ref())?,
         policy,
@@ -65,6 +77,10 @@ struct Status {
     view: Option<View>,
     /// In what the table is not what the configuration means.
     difference: Option<String>,
+    /// Named interfaces on which no packet arrives.
+    blind: Vec<Blind>,
+    /// What is odd about the table of connections.
+    crowded: Vec<Diagnostic>,
     /// How many sources are banned.
     bans: usize,
     daemon: bool,
@@ -80,7 +96,18 @@ struct Row<'a> {
 
 impl Status {
     fn in_force(&self) -> bool {
-        self.policy.is_some() && self.view.is_some() && self.difference.is_none()
+        let loaded = self.policy.is_some() && self.view.is_some() && self.difference.is_none();
+        loaded && self.blind.is_empty()
+    }
+
+    /// What is odd about this host: code, message and hint.
+    fn findings(&self) -> Vec<(&'static str, String, String)> {
+        let blind =
+            self.blind.iter().map(|blind| (blind.why.code(), blind.message(), blind.hint()));
+        let crowded = self.crowded.iter().map(|found| {
+            (found.code, found.message.clone(), found.hint.clone().unwrap_or_default())
+        });
+        blind.chain(crowded).collect()
     }
 
     fn rows(&self) -> Vec<Row<'_>> {
@@ -118,11 +145,17 @@ impl Status {
                 })
             })
             .collect();
+        let findings: Vec<Value> = self
+            .findings()
+            .into_iter()
+            .map(|(code, message, hint)| json!({ "code": code, "message": message, "hint": hint }))
+            .collect();
         json!({
             "file": self.file,
             "in_force": self.in_force(),
             "table": self.view.is_some(),
             "difference": self.difference,
+            "findings": findings,
             "daemon": self.daemon,
             "attempts": self.knocking,
             "grants": self.view.as_ref().map_or(0, |view| view.grants.len()),
@@ -135,6 +168,13 @@ impl Status {
         let file = plain(&self.file);
         let gate = match (&self.view, &self.difference) {
             (None, _) => "not loaded: nothing is guarded".to_owned(),
+            (Some(_), None) if !self.blind.is_empty() => {
+                let blind: Vec<_> = self.blind.iter().map(|blind| blind.name.as_str()).collect();
+                format!(
+                    "loaded, but not in force: no packet arrives on {}",
+                    plain(&blind.join(", "))
+                )
+            }
             (Some(_), None) if self.policy.is_some() => format!("in force, as {file} says"),
             (Some(_), None) => format!("loaded; {file} is of no use to compare it with"),
             (Some(_), Some(difference)) => {
@@ -166,6 +206,9 @@ impl Status {
 
     /// What a person should do something about.
     fn warn(&self) {
+        for (_, message, hint) in self.findings() {
+            say(&format!("warning: {}\n  hint: {}", plain(&message), plain(&hint)));
+        }
         // While a daemon runs its rules have to be those of its own configuration.
         match (self.view.is_none(), self.difference.is_some(), self.daemon) {
             (true, _, false) => say("hint: load it with `portcullis apply`"),

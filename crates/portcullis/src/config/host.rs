@@ -5,8 +5,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use portcullis_core::policy::{Allowed, Place, Port, Severity, Stance};
 
+use super::conntrack::{self, Tracking};
 use super::meaning::Meaning;
 use super::report::Diagnostic;
+use super::topology::Topology;
 use super::{error, locate};
 
 /// What there is on a host. `None` is what could not be found out, of which nothing is said.
@@ -16,28 +18,60 @@ pub struct Host {
     pub listening: Option<BTreeSet<Port>>,
     /// Its interfaces.
     pub interfaces: Option<Vec<Interface>>,
+    /// How much room its table of connections has.
+    pub tracking: Option<Tracking>,
+    /// What is an error.
+    pub refuse: Refuse,
+}
+
+/// When a configuration is refused because the gate stands where no packet arrives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Refuse {
+    /// If that is so on any interface that it names.
+    #[default]
+    Any,
+    /// If that is so on all of them. Who starts at boot must not leave doors shut on the others.
+    All,
 }
 
 /// An interface of a host.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Interface {
+    /// Its number, which it keeps when it is renamed.
+    pub index: u32,
     /// Its name.
     pub name: String,
+    /// Its other names, which no rule knows.
+    pub other_names: Vec<String>,
     /// Whether it can be used.
     pub up: bool,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// What its driver calls it: `bridge`, `vlan`, `macvlan`.
+    pub kind: Option<String>,
+    /// The number of the bridge, bond or VRF that takes its packets.
+    pub master: Option<u32>,
+    /// What the master's driver calls it.
+    pub member_kind: Option<String>,
+    /// The number of the interface that it was made on.
+    pub link: Option<u32>,
 }
 
-/// Adds what is odd about the configuration on this host. All of it is a warning: services and
-/// interfaces come and go.
+/// Adds what is odd about the configuration on this host. Most of it is a warning: services and
+/// interfaces come and go. A gate on interfaces where certainly no packet arrives is an error.
 pub fn check(meaning: &Meaning, host: &Host, found: &mut Vec<Diagnostic>) {
     if let Some(listening) = &host.listening {
         answered_knocks(meaning, listening, found);
     }
     if let Some(interfaces) = &host.interfaces {
-        missing_interfaces(meaning, interfaces, found);
-        bare_interfaces(meaning, interfaces, found);
+        let topology = Topology::new(&meaning.policy.gate, interfaces);
+        let told = blind_interfaces(meaning, topology, host.refuse, found);
+        superfluous_interfaces(meaning, topology, found);
+        interfaces_beside(meaning, topology, found);
+        bare_interfaces(meaning, interfaces, &told, found);
+    }
+    if let Some(tracking) = host.tracking {
+        found.extend(conntrack::warnings(tracking));
     }
 }
 
@@ -69,28 +103,70 @@ fn answered_knocks(meaning: &Meaning, listening: &BTreeSet<Port>, found: &mut Ve
     }
 }
 
-fn missing_interfaces(meaning: &Meaning, interfaces: &[Interface], found: &mut Vec<Diagnostic>) {
-    for (index, name) in meaning.policy.gate.interfaces.iter().enumerate() {
-        if interfaces.iter().any(|interface| interface.name == name.as_str()) {
-            continue;
-        }
-        let message = format!("this host has no interface `{name}` now");
-        let hint = "look with `ip link`; one that comes later is fine, a misspelled one leaves its \
-                    doors unguarded";
+/// Names interfaces on which no packet arrives; and those on which they do instead.
+fn blind_interfaces(
+    meaning: &Meaning,
+    topology: Topology<'_>,
+    refuse: Refuse,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<String> {
+    let refused = refuse == Refuse::Any || !topology.may_see();
+    let mut told = Vec::new();
+    for blind in topology.blind() {
+        let severity = match blind.is_certain() && refused {
+            true => Severity::Error,
+            false => Severity::Warning,
+        };
+        let place = Place::Interface(blind.place);
+        let at = warning(blind.why.code(), meaning, place, blind.message()).hint(blind.hint());
+        found.push(Diagnostic { severity, ..at });
+        told.extend(blind.instead);
+    }
+    told
+}
+
+fn superfluous_interfaces(meaning: &Meaning, topology: Topology<'_>, found: &mut Vec<Diagnostic>) {
+    for (index, master) in topology.superfluous() {
+        let message = format!(
+            "packets of this interface arrive on `{master}`, which is named too: the daemon sees each \
+             of them twice"
+        );
         let place = Place::Interface(index);
-        found.push(warning("interface-missing", meaning, place, message).hint(hint));
+        let hint = "remove it from `interfaces`";
+        found.push(warning("interface-with-master", meaning, place, message).hint(hint));
+    }
+}
+
+fn interfaces_beside(meaning: &Meaning, topology: Topology<'_>, found: &mut Vec<Diagnostic>) {
+    for beside in topology.beside().into_iter().filter(|beside| !is_public(beside.address)) {
+        let (name, top, address) = (beside.name, beside.top, beside.address);
+        let message = format!(
+            "`{top}` on top of `{name}` has the address {address}, and the gate does not stand there: \
+             guarded ports are open to who reaches it"
+        );
+        let hint = format!("add \"{top}\"; if it is meant to be open, there is nothing to do");
+        let place = Place::Interface(beside.place);
+        found.push(warning("interface-on-top", meaning, place, message).hint(hint));
     }
 }
 
 /// Interfaces that the gate does not stand on, although the internet comes in there: often a tunnel
 /// that brings IPv6.
-fn bare_interfaces(meaning: &Meaning, interfaces: &[Interface], found: &mut Vec<Diagnostic>) {
+fn bare_interfaces(
+    meaning: &Meaning,
+    interfaces: &[Interface],
+    told: &[String],
+    found: &mut Vec<Diagnostic>,
+) {
     let gate = &meaning.policy.gate;
     if gate.interfaces.is_empty() {
         return;
     }
     let named = |interface: &&Interface| {
         let named = |name: &str| name == interface.name;
+        if told.contains(&interface.name) {
+            return true;
+        }
         gate.interfaces.iter().any(|name| named(name.as_str()))
             || gate
                 .allow
@@ -157,10 +233,12 @@ mod tests {
             name: (*name).into(),
             up: *up,
             addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            ..Interface::default()
         });
         Host {
             listening: Some(listening.iter().map(|port| port.parse().unwrap()).collect()),
             interfaces: Some(interfaces.collect()),
+            ..Host::default()
         }
     }
 

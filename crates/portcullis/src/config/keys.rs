@@ -48,7 +48,8 @@ pub const KEYS: [Key; 18] = [
         "interfaces",
         "names, as `[\"eth0\"]`",
         "all but loopback",
-        "where the gate stands",
+        "where the gate stands: the interfaces that packets arrive on, so the bridge, bond or VRF and not \
+         its member; the VLAN or macvlan too, beside the interface below it",
     ),
     key(
         "gate",

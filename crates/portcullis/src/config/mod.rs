@@ -11,6 +11,8 @@
 //! | [`backend`] | which back end it is for, and what that one cannot do |
 //! | [`keys`] | what each key means, for the reader and for the manual |
 //! | [`host`] | what a configuration means for one host: services at its knocks, interfaces without a gate |
+//! | [`topology`] | whether packets arrive on the interfaces where the gate stands |
+//! | [`conntrack`] | whether the kernel's table of connections has room |
 //! | [`problems`] | each code that a finding can have, explained |
 //! | `locate` | what the check of the policy finds, put where it stands in the file |
 //! | `suggest` | "did you mean" |
@@ -18,6 +20,7 @@
 //! Nothing stops at the first error: a person who fixes a file sees all that is wrong with it.
 
 pub mod backend;
+pub mod conntrack;
 mod door;
 pub mod duration;
 mod hook;
@@ -31,6 +34,7 @@ mod reader;
 pub mod report;
 pub(crate) mod suggest;
 mod syntax;
+pub mod topology;
 
 #[cfg(test)]
 mod tests;
@@ -175,7 +179,20 @@ pub fn load_for_backend(
     path: Option<&Path>,
     choose: impl Fn(Backend) -> Backend,
 ) -> Result<Loaded, Failure> {
-    match read_for(path.unwrap_or(Path::new(DEFAULT_PATH)), &choose, None) {
+    shown(read_for(path.unwrap_or(Path::new(DEFAULT_PATH)), &choose, None))
+}
+
+/// As [`load_for`], with what it means for this host.
+///
+/// # Errors
+/// As [`load_for`].
+pub fn load_for_host(path: Option<&Path>, host: &Host) -> Result<Loaded, Failure> {
+    shown(load_on(host, path.unwrap_or(Path::new(DEFAULT_PATH))))
+}
+
+/// Shows what was found.
+fn shown(loaded: Result<Loaded, LoadError>) -> Result<Loaded, Failure> {
+    match loaded {
         Ok(loaded) => {
             loaded.warnings.show();
             Ok(loaded)

@@ -9,6 +9,7 @@
 mod configuration;
 mod hearsay;
 mod hosts;
+mod interfaces;
 mod runner;
 mod start;
 
@@ -25,6 +26,7 @@ use portcullis_core::limits::{CLOSING_PATIENCE, LINES_PER_SECOND};
 use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
 
 use self::hearsay::Hearsay;
+use self::interfaces::Interfaces;
 use self::runner::{Begun, Runner};
 use super::gate::Gate;
 use super::lines::{say, warn};
@@ -34,6 +36,7 @@ use super::pace::Pace;
 use super::parts::{self, system};
 use super::{clock, may_have_grants, notify};
 use crate::config::duration;
+use crate::config::host::Refuse;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::sys::process;
 
@@ -70,7 +73,8 @@ fn give_up_all_but_the_firewall() -> Result<(), Failure> {
 ///
 /// When it cannot begin, or when one of its two processes ends.
 pub fn run(settings: Settings) -> Outcome {
-    let configuration = Configuration::read(&settings)?;
+    let mut interfaces = Interfaces::open()?;
+    let configuration = Configuration::read(&settings, interfaces.now(), Refuse::All)?;
     start::need_privileges()?;
     let lock = start::lock()?;
     let signals = parts::signals()?;
@@ -100,6 +104,7 @@ pub fn run(settings: Settings) -> Outcome {
         unsent: Outbox::default(),
         runner,
         resolver,
+        interfaces,
         current: None,
         pending: None,
         epoch: 0,
@@ -130,6 +135,7 @@ struct Keeper {
     runner: Option<Runner>,
     /// Who looks names up, if there was a name at the start.
     resolver: Option<hosts::Resolver>,
+    interfaces: Interfaces,
     /// What is in force.
     current: Option<(Epoch, Configuration)>,
     /// What the watcher has been given, and has not answered yet.
@@ -148,7 +154,7 @@ impl Keeper {
     /// Until a signal, or an error, ends it.
     fn serve(&mut self) -> Outcome {
         loop {
-            let (signalled, spoken, found) = self.wait()?;
+            let (signalled, spoken, found, changed) = self.wait()?;
             if signalled {
                 while let Some(signal) = parts::take_signal(&self.signals)? {
                     match signal {
@@ -164,6 +170,9 @@ impl Keeper {
             if found {
                 self.take_hosts()?;
             }
+            if changed || self.interfaces.is_behind() {
+                self.follow_interfaces();
+            }
             self.send()?;
             let held = self.pace.take_held(clock());
             let held = held.saturating_add(self.hearsay.take_held(clock()));
@@ -176,18 +185,19 @@ impl Keeper {
         }
     }
 
-    /// Waits for signals, for words of the watcher and for answers of the resolver; which of them
-    /// there are. Room for what is still to be sent ends the waiting too.
-    fn wait(&self) -> Result<(bool, bool, bool), Failure> {
+    /// Waits for signals, for words of the watcher, for answers of the resolver and for changes of
+    /// interfaces; which of them there are. Room for what is still to be sent ends the waiting too.
+    fn wait(&self) -> Result<(bool, bool, bool, bool), Failure> {
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.socket.as_fd(), self.unsent.events()),
+            PollFd::new(self.interfaces.as_fd(), PollFlags::POLLIN),
         ];
         fds.extend(self.resolver.iter().map(|it| PollFd::new(it.as_fd(), PollFlags::POLLIN)));
-        let found = 2;
+        let (changed, found) = (2, 3);
         let behind = self.runner.iter().filter(|runner| runner.is_behind());
         fds.extend(behind.map(|runner| PollFd::new(runner.as_fd(), PollFlags::POLLOUT)));
-        let held = self.pace.holds() || self.hearsay.holds();
+        let held = self.pace.holds() || self.hearsay.holds() || self.interfaces.is_behind();
         let held = held.then_some(Duration::from_secs(1));
         let timeout = held.into_iter().chain(self.watchdog).min();
         let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
@@ -198,7 +208,8 @@ impl Keeper {
             Err(errno) => return Err(system("wait", errno)),
         }
         let is_ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any().unwrap_or(true));
-        Ok((is_ready(0), is_ready(1), self.resolver.is_some() && is_ready(found)))
+        let found = self.resolver.is_some() && is_ready(found);
+        Ok((is_ready(0), is_ready(1), found, is_ready(changed)))
     }
 
     /// Hears what the watcher has said; signals must not wait for a watcher that never ends.
@@ -379,6 +390,7 @@ impl Keeper {
             resolver.ask(epoch, &configuration.policy)?;
         }
         let status = self.status(&configuration);
+        self.interfaces.begin(&configuration.policy.gate);
         self.current = Some((epoch, configuration));
         say(format_args!("ready: {status}"));
         notify::ready(&status);
@@ -414,7 +426,8 @@ impl Keeper {
             return Ok(());
         }
         notify::reloading();
-        let read = Configuration::read(&self.settings).and_then(|configuration| {
+        let now = self.interfaces.now();
+        let read = Configuration::read(&self.settings, now, Refuse::Any).and_then(|configuration| {
             let can = self.runner.is_some() || !configuration.policy.has_hooks();
             let configuration = self.can_look_up(configuration)?;
             can.then_some(configuration).ok_or_else(|| {
@@ -434,6 +447,12 @@ impl Keeper {
                 Ok(())
             }
         }
+    }
+
+    /// Says where the gate no longer stands, or stands again.
+    fn follow_interfaces(&mut self) {
+        let gate = self.current.as_ref().map(|(_, configuration)| &configuration.policy.gate);
+        self.interfaces.follow(gate);
     }
 
     fn reload_if_asked(&mut self) -> Result<(), Failure> {

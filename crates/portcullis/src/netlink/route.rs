@@ -27,10 +27,16 @@ const RTM_NEWNEIGH: u16 = 28;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_PID: u16 = 19;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const VETH_INFO_PEER: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -71,6 +77,16 @@ pub struct Interface {
     pub loopback: bool,
     /// Its hardware address, if it is one of Ethernet.
     pub mac: Option<[u8; 6]>,
+    /// What its driver calls it: `bridge`, `vlan`, `macvlan`; `None` for most hardware.
+    pub kind: Option<String>,
+    /// The number of the interface that takes its packets: its bridge, bond or VRF.
+    pub master: Option<u32>,
+    /// What its master's driver calls it: `bridge`, `bond`, `vrf`.
+    pub member_kind: Option<String>,
+    /// The number of the interface of this namespace that it was made on, or (veth) is tied to.
+    pub link: Option<u32>,
+    /// Its other names, up to 127 bytes each. Rules match [`name`](Self::name) alone.
+    pub other_names: Vec<String>,
 }
 
 /// The network configuration of one namespace: that of the thread that opens it.
@@ -354,12 +370,25 @@ fn interface(message: &Message<'_>) -> Option<Interface> {
     let ethernet = ne16(message.body.get(2..)?)? == 1;
     let flags = ne32(message.body.get(8..)?)?;
     let attributes = message.attributes(LINK);
+    let info = attributes.within(IFLA_LINKINFO);
+    // A number of another namespace says nothing here.
+    let is_here = attributes.get(IFLA_LINK_NETNSID).is_none();
     Some(Interface {
         index: ne32(message.body.get(4..)?)?,
         name: attributes.text(IFLA_IFNAME)?.to_owned(),
         up: flags & IFF_UP != 0,
         loopback: flags & IFF_LOOPBACK != 0,
         mac: attributes.get(IFLA_ADDRESS).filter(|_| ethernet).and_then(|mac| mac.try_into().ok()),
+        kind: info.text(IFLA_INFO_KIND).map(str::to_owned),
+        master: attributes.get(IFLA_MASTER).and_then(ne32),
+        member_kind: info.text(IFLA_INFO_SLAVE_KIND).map(str::to_owned),
+        link: attributes.get(IFLA_LINK).filter(|_| is_here).and_then(ne32).filter(|&n| n != 0),
+        other_names: attributes
+            .within(IFLA_PROP_LIST)
+            .filter(|attribute| attribute.kind == IFLA_ALT_IFNAME)
+            .filter_map(|name| str::from_utf8(name.value.split(|&byte| byte == 0).next()?).ok())
+            .map(str::to_owned)
+            .collect(),
     })
 }
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::{Packet, SYN};
+use portcullis::lab::packet::{ACK, FIN, Packet, RST, SYN};
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{Family as Side, Lab, Peer};
 use portcullis::netlink::nftables::Gate;
@@ -19,8 +19,10 @@ use portcullis_firewall::iptables::compile::{Generation, compile};
 use portcullis_firewall::iptables::simulator::Simulator;
 use portcullis_firewall::iptables::text::{removal, sets};
 use portcullis_firewall::iptables::{Family, Filter, Matcher};
-use portcullis_firewall::ruleset::Reject;
-use portcullis_firewall::simulator::{Fate, Packet as Seen, Payload, Simulator as Nftables};
+use portcullis_firewall::ruleset::{Reject, Tracking};
+use portcullis_firewall::simulator::{
+    Fate, Packet as Seen, Payload, Simulator as Nftables, Socket,
+};
 use portcullis_testkit::script::{Event, SOURCES, What};
 use portcullis_testkit::{frames, policies, script};
 use proptest::collection::vec;

@@ -39,6 +39,7 @@ fn status_of_the_rules_alone() {
         "in_force": true,
         "table": true,
         "difference": null,
+        "findings": [],
         "daemon": false,
         "attempts": 0,
         "grants": 2,

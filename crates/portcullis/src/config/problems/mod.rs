@@ -60,7 +60,7 @@ pub const CHAPTERS: [Chapter; 5] = [
 ];
 
 /// The codes of what does not forbid a configuration. All others are errors.
-const WARNINGS: [&str; 21] = [
+const WARNINGS: [&str; 27] = [
     "placeholder-inside",
     "nobody-gets-in",
     "refusal-stands-out",
@@ -81,7 +81,13 @@ const WARNINGS: [&str; 21] = [
     "file-owner",
     "knock-answered",
     "interface-missing",
+    "interface-no-address",
+    "interface-with-master",
+    "interface-on-top",
     "interface-without-gate",
+    "conntrack-small",
+    "conntrack-sparse",
+    "conntrack-full",
 ];
 
 impl Entry {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use portcullis_core::policy::Policy;
 
 use crate::config;
+use crate::config::host::{Host, Interface, Refuse};
 use crate::exit::Failure;
 use crate::files;
 
@@ -30,12 +31,16 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// Reads it; what is wrong or could be better is shown at once.
+    /// Reads it; what is wrong or could be better, on a host with these interfaces, is shown at once.
     ///
     /// # Errors
     ///
     /// It cannot be read, or is wrong.
-    pub fn read(settings: &Settings) -> Result<Self, Failure> {
+    pub fn read(
+        settings: &Settings,
+        interfaces: Option<Vec<Interface>>,
+        refuse: Refuse,
+    ) -> Result<Self, Failure> {
         let name = settings.path.to_string_lossy().escape_debug().to_string();
         let text = text(settings).map_err(|error| {
             let failure = Failure::could_not(format!("cannot read `{}`: {error}", name));
@@ -49,7 +54,8 @@ impl Configuration {
         })?;
         let hint = "the rules of this back end recognise knocks by themselves: load them with \
                     `portcullis apply`";
-        let loaded = config::parse_str(&name, &text)
+        let host = Host { interfaces, refuse, ..Host::default() };
+        let loaded = config::parse_on(&host, &name, &text)
             .and_then(|loaded| loaded.only_nftables("run", hint).map_err(|report| *report));
         match loaded {
             Ok(loaded) => {
