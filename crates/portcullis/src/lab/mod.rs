@@ -146,6 +146,16 @@ impl Lab {
         Ok(Peer { name: name.to_owned(), namespace, index, mac, host_v4, host_v6, v4, v6 })
     }
 
+    /// From now on, all processors handle what arrives on this interface of the host, each some of
+    /// the connections, at the same time. Returns how many they are.
+    ///
+    /// # Errors
+    ///
+    /// There is no such interface, or the kernel does not let us see its settings.
+    pub fn spread(&self, interface: &str) -> io::Result<usize> {
+        namespace::spread(interface)
+    }
+
     /// How many packets have arrived on this interface of the host (that of a peer has its name).
     ///
     /// # Errors
