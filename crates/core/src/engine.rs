@@ -16,17 +16,15 @@ use crate::conversations::{Conversations, Ends};
 use crate::limits;
 use crate::policy::{DoorId, Policy, Port, Protocol, Recogniser};
 use crate::time::Instant;
-use crate::wire::{self, Link, Packet, Segment, Unreadable};
+use crate::wire::{Captured, Packet, Segment, Unreadable};
 
 /// A frame as it was captured.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
-    /// What its first byte belongs to.
-    pub link: Link,
     /// Where it was going.
     pub direction: Direction,
     /// What was captured of it.
-    pub bytes: &'a [u8],
+    pub captured: Captured<'a>,
 }
 
 /// Where a frame was going, as the network card saw it (`sll_pkttype` of packet(7)).
@@ -196,7 +194,7 @@ impl Engine {
 
     /// Takes a frame that was captured at `now`.
     pub fn handle_packet(&mut self, frame: Frame<'_>, now: Instant) -> Verdict {
-        let verdict = match wire::parse(frame.link, frame.bytes) {
+        let verdict = match frame.captured.parse() {
             _ if frame.direction == Direction::Elsewhere => Verdict::NotForHost,
             Ok(packet) => self.judge(packet, frame.direction, now),
             Err(unreadable) => Verdict::Unreadable(unreadable),
@@ -240,10 +238,15 @@ impl Engine {
             }
             return Verdict::FromHost;
         }
-        if self.local.as_ref().is_some_and(|local| local.binary_search(&destination).is_err()) {
+        let is_local = |address| match &self.local {
+            Some(local) => local.binary_search(&address).is_ok(),
+            None => false,
+        };
+        if (self.local.is_some() && !is_local(destination)) || destination.is_loopback() {
             return Verdict::NotForHost;
         }
-        if !can_be_a_source(source) {
+        // The kernel takes no packet that claims to be from itself, but in IPv6.
+        if !can_be_a_source(source) || (source.is_ipv4() && is_local(source)) {
             return Verdict::BadSource;
         }
         let port = match packet.segment {
@@ -315,4 +318,34 @@ impl Engine {
 pub(crate) fn can_be_a_source(source: IpAddr) -> bool {
     let broadcast = matches!(source, IpAddr::V4(address) if address.is_broadcast());
     !(source.is_unspecified() || source.is_multicast() || source.is_loopback() || broadcast)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::TcpFlags;
+    use core::net::Ipv4Addr;
+
+    #[test]
+    fn what_the_kernel_calls_martian_is_no_wrong_port() {
+        let own = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
+        let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let stranger = IpAddr::from(Ipv4Addr::new(198, 51, 100, 7));
+        let mut engine =
+            Engine::new(&Policy::default(), Options { max_attempts: 16, seed: 1 }).unwrap();
+        engine.set_local_addresses(&[own, loopback]);
+        let mut verdict = |source, destination| {
+            let segment = Segment::Tcp {
+                source_port: 40_000,
+                destination_port: 9,
+                sequence: 1,
+                flags: TcpFlags::SYN,
+            };
+            let packet = Packet { source, destination, segment };
+            engine.handle_parsed(packet, Direction::ToHost, Instant::ORIGIN)
+        };
+        assert_eq!(verdict(stranger, own), Verdict::Wrong { lost: false });
+        assert_eq!(verdict(own, own), Verdict::BadSource);
+        assert_eq!(verdict(stranger, loopback), Verdict::NotForHost);
+    }
 }

@@ -3,7 +3,7 @@
 use portcullis_core::engine::{Action, Engine, Frame, Grant, Options, Verdict};
 use portcullis_core::policy::Recogniser;
 use portcullis_core::time::Instant;
-use portcullis_core::wire::Link;
+use portcullis_core::wire::{Captured, Link};
 use portcullis_testkit::reference::{Meaning, Reference};
 use portcullis_testkit::script::What;
 use portcullis_testkit::{frames, policies, script};
@@ -32,7 +32,7 @@ proptest! {
             };
             let mut verdict = None;
             for (direction, bytes) in frames::frames(event) {
-                let frame = Frame { link: Link::Raw, direction, bytes: &bytes };
+                let frame = Frame { direction, captured: Captured::whole(Link::Raw, &bytes) };
                 verdict = Some(engine.handle_packet(frame, now));
             }
             let meaning = match verdict.expect("a frame for each event") {

@@ -221,8 +221,13 @@ pub enum Statement {
     /// `socket transparent 0` or `1`: the network stack has a socket of any kind for the packet, and
     /// that is transparent or is not. One of the two matches whenever there is a socket.
     SocketTransparent(bool),
-    /// `fib daddr type local`: the destination is an address of this host, and of it alone.
-    ToLocalAddress,
+    /// `fib daddr type local` or `!= local`: the destination is an address of this host, and of it
+    /// alone, or it is not.
+    ToLocalAddress(bool),
+    /// `ip hdrlength != 5`: there are options in the header; only in IPv4 packets.
+    IpOptions,
+    /// `udp checksum 0`; only in UDP datagrams.
+    UdpChecksumZero,
     /// `ip6 saddr fe80::/10`: an address that means something on one link only; only in IPv6 packets.
     FromLinkLocal,
     /// `th dport 0`: the destination port of whatever transport protocol it is.
@@ -231,8 +236,14 @@ pub enum Statement {
     NotForHost,
     /// `exthdr frag exists`; only in IPv6 packets.
     FragmentHeader,
-    /// `ip6 nexthdr N`: the kind of the header right behind the fixed one; only in IPv6 packets.
-    Ip6NextHeader(u8),
+    /// `ip6 nexthdr N` or `!= N`: the kind of the header right behind the fixed one; only in IPv6
+    /// packets.
+    Ip6NextHeader {
+        /// Whether it must be of this kind or must not.
+        is: bool,
+        /// The kind.
+        kind: u8,
+    },
     /// `frag nexthdr N`: the kind of the header behind the fragment header; only in IPv6 packets.
     FragmentNextHeader(u8),
     /// `hbh nexthdr N`: the kind of the header behind that of hop-by-hop options; only in IPv6 packets.

@@ -420,14 +420,17 @@ impl<'a> Run<'_, 'a> {
             Statement::SocketTransparent(is) => {
                 !is && self.packet.socket != Socket::None && self.port != Some(0)
             }
-            Statement::ToLocalAddress => !self.packet.destination.is_multicast(),
+            Statement::ToLocalAddress(is) => self.packet.destination.is_multicast() != *is,
+            // Packets have no options here, and their checksums are right.
+            Statement::IpOptions | Statement::UdpChecksumZero => false,
             Statement::FromLinkLocal => self.is_link_local(),
             Statement::ThDportZero => self.port == Some(0),
             Statement::NotForHost => !self.packet.for_host,
             Statement::FragmentHeader => self.packet.fragment && self.packet.source.is_ipv6(),
             // The one header that a packet of this kind may have is the first.
-            Statement::Ip6NextHeader(kind) => {
-                *kind == IPPROTO_FRAGMENT && self.packet.fragment && self.packet.source.is_ipv6()
+            Statement::Ip6NextHeader { is, kind } => {
+                let first = if self.packet.fragment { IPPROTO_FRAGMENT } else { self.protocol() };
+                self.packet.source.is_ipv6() && (first == *kind) == *is
             }
             Statement::HopByHopNextHeader(_) | Statement::FragmentNextHeader(_) => false,
             Statement::Protocol { is, protocol } => (self.protocol() == protocol.number()) == *is,

@@ -17,7 +17,7 @@ use portcullis_core::policy::{
     Allowed, Door, DoorName, Place, Policy, Recogniser, Refuse, Severity, Stance,
 };
 use portcullis_core::time::Instant;
-use portcullis_core::wire::Link;
+use portcullis_core::wire::{Captured, Link};
 use portcullis_firewall::compile::{GRANTS, attempt_of, class_of};
 use portcullis_firewall::iptables::check::{Problem, Site, check};
 use portcullis_firewall::iptables::compile::{Generation, compile, grant_list, stage_list};
@@ -203,7 +203,7 @@ proptest! {
             }
             let mut opened = None;
             for (direction, bytes) in frames::frames(event) {
-                let frame = Frame { link: Link::Raw, direction, bytes: &bytes };
+                let frame = Frame { direction, captured: Captured::whole(Link::Raw, &bytes) };
                 if let Verdict::Opened { door, .. } = engine.handle_packet(frame, now) {
                     opened = Some(door);
                 }

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis::lab::Family;
-use portcullis::lab::packet::{ACK, Extension, FIN, PSH, Packet, Payload, RST, SYN};
+use portcullis::lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
 use portcullis::lab::service::{Echo, talk};
 use world::recorder::{Recorder, openings, replay};
 use world::{By, FAMILIES, RECOGNISERS, World, knock_packet};
@@ -70,8 +70,6 @@ enum Do {
     Sctp(u16),
     /// A datagram sent to everyone on the link.
     Broadcast(u16),
-    /// A knock behind IPv4 options, or behind IPv6 extension headers.
-    Dressed(u16),
     /// A knock with an 802.1Q priority tag.
     Tagged(u16),
     /// SYNs to all of these.
@@ -88,7 +86,7 @@ enum Kind {
     OfUdp,
 }
 
-use Do::{Broadcast, Dressed, Flags, Fragment, Open, Ping, Sctp, Sweep, Syn, Tagged, Udp, Wait};
+use Do::{Broadcast, Flags, Fragment, Open, Ping, Sctp, Sweep, Syn, Tagged, Udp, Wait};
 
 const NONE: &[&str] = &[];
 const SSH: &[&str] = &["ssh"];
@@ -151,7 +149,6 @@ const TABLE: &[(&str, &[Do])] = &[
         "a broadcast in between",
         &[Syn(1009), Broadcast(137), Syn(4001), Broadcast(2003), Udp(2003), Open(SSH)],
     ),
-    ("options and extension headers", &[Dressed(1009), Dressed(4001), Udp(2003), Open(SSH)]),
     ("priority tags", &[Tagged(1009), Tagged(4001), Udp(2003), Open(SSH)]),
     (
         "slow, but each step in time",
@@ -451,17 +448,6 @@ fn send(world: &World, source: IpAddr, what: Do) {
             let kind = if source.is_ipv4() { [0x08, 0x00] } else { [0x86, 0xdd] };
             let frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 9], &kind, &packet.to_bytes()].concat();
             wire.send_frame(&frame)
-        }
-        Dressed(port) => {
-            let mut packet = flags(port, SYN);
-            if source.is_ipv4() {
-                // No operation, four times: an option that every host accepts.
-                packet.ip_options = vec![1; 4];
-            } else {
-                // A destination options header with padding (RFC 8200, section 4.2).
-                packet.extensions = vec![Extension { kind: 60, body: vec![1, 4, 0, 0, 0, 0] }];
-            }
-            wire.send(&packet)
         }
         Tagged(port) => {
             let mut packet = flags(port, SYN);

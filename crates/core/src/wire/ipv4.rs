@@ -3,6 +3,7 @@
 use core::net::Ipv4Addr;
 
 use super::Unreadable;
+use super::checksum::Sum;
 use super::payload::Payload;
 
 /// More fragments follow, or this is not the first: the bits `MF` and fragment offset of bytes 6 and
@@ -19,8 +20,9 @@ pub(super) struct Ipv4<'a> {
 
 impl<'a> Ipv4<'a> {
     /// The view, if the header is there with all its options, is the sum that it says it is, and is
-    /// no longer than the packet.
-    pub(super) fn new_checked(bytes: &'a [u8]) -> Result<Self, Unreadable> {
+    /// no longer than the packet, which is no longer than the `wire` bytes that followed the link
+    /// header.
+    pub(super) fn new_checked(bytes: &'a [u8], wire: usize) -> Result<Self, Unreadable> {
         // Version (4 bits), header length in words (4 bits), type of service, total length (2).
         let header = bytes.first_chunk::<20>().ok_or(Unreadable::Truncated)?;
         let [version_and_words, _, high, low, ..] = *header;
@@ -33,12 +35,24 @@ impl<'a> Ipv4<'a> {
             bytes.split_at_checked(header_length).ok_or(Unreadable::Truncated)?;
 
         // The host never sees a packet with a wrong sum, so it has not been knocked with.
-        if sum(with_options) != u16::MAX {
+        if Sum::default().add(with_options).fold() != u16::MAX {
             return Err(Unreadable::BadHeader);
         }
         let total_length = usize::from(u16::from_be_bytes([high, low]));
         let length = total_length.checked_sub(header_length).ok_or(Unreadable::BadHeader)?;
-        Ok(Self { header, payload: Payload::new(rest, length) })
+        let payload = Payload::new(rest, length, wire.saturating_sub(header_length))?;
+        Ok(Self { header, payload })
+    }
+
+    /// Whether it has options.
+    pub(super) const fn has_options(&self) -> bool {
+        self.header[0] & 0x0f != 5
+    }
+
+    /// The sum of its pseudo-header but for the length.
+    pub(super) fn pseudo_header(&self) -> Sum {
+        let (source, destination) = (self.source().octets(), self.destination().octets());
+        Sum::of_pseudo_header(&source, &destination, self.header[9])
     }
 
     /// The address it claims to come from.
@@ -64,25 +78,18 @@ impl<'a> Ipv4<'a> {
     }
 }
 
-/// The ones' complement sum (RFC 1071) of a header, which has an even length. With its checksum
-/// included it is all ones.
-fn sum(header: &[u8]) -> u16 {
-    let (words, _) = header.as_chunks::<2>();
-    words.iter().fold(0, |sum: u16, &word| {
-        let (sum, carry) = sum.overflowing_add(u16::from_be_bytes(word));
-        // After a carry the sum is at most 0xfffe: this does not wrap.
-        sum.wrapping_add(u16::from(carry))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::samples::{self, seal};
     use super::*;
 
+    fn view(bytes: &[u8]) -> Result<Ipv4<'_>, Unreadable> {
+        Ipv4::new_checked(bytes, bytes.len())
+    }
+
     #[test]
     fn reads_addresses_protocol_and_payload() {
-        let view = Ipv4::new_checked(&samples::TCP4_SYN).unwrap();
+        let view = super::tests::view(&samples::TCP4_SYN).unwrap();
         assert_eq!(view.source(), Ipv4Addr::new(198, 51, 100, 7));
         assert_eq!(view.destination(), Ipv4Addr::new(192, 0, 2, 1));
         let (protocol, payload) = view.contents().unwrap();
@@ -90,19 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn the_sum_is_that_of_rfc_1071() {
-        // The example of its section 3.
-        assert_eq!(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0xddf2);
-        assert_eq!(sum(&[0xff; 60]), 0xffff);
-        assert_eq!(sum(&[]), 0);
-    }
-
-    #[test]
     fn options_lie_before_the_payload() {
-        let view = Ipv4::new_checked(&samples::UDP4_OPTIONS).unwrap();
+        let view = super::tests::view(&samples::UDP4_OPTIONS).unwrap();
         assert_eq!(view.contents().unwrap().1.header::<2>(), Ok(&[0x9c, 0x40]));
         // Cut inside the options.
-        let cut = Ipv4::new_checked(&samples::UDP4_OPTIONS[..23]);
+        assert!(view.has_options());
+        let cut = Ipv4::new_checked(&samples::UDP4_OPTIONS[..23], 36);
         assert_eq!(cut.unwrap_err(), Unreadable::Truncated);
     }
 
@@ -120,7 +120,7 @@ mod tests {
             let mut packet = samples::TCP4_SYN;
             packet[6..8].copy_from_slice(&u16::to_be_bytes(bits));
             seal(&mut packet);
-            let view = Ipv4::new_checked(&packet).unwrap();
+            let view = super::tests::view(&packet).unwrap();
             assert_eq!(view.contents().is_some(), whole, "{bits:#06x}");
         }
     }
@@ -137,11 +137,11 @@ mod tests {
             let mut packet = samples::TCP4_SYN;
             packet[at] = value;
             seal(&mut packet);
-            assert_eq!(Ipv4::new_checked(&packet).unwrap_err(), Unreadable::BadHeader, "{what}");
+            assert_eq!(view(&packet).unwrap_err(), Unreadable::BadHeader, "{what}");
         }
         let mut packet = samples::TCP4_SYN;
         packet[10] ^= 0x80;
-        assert_eq!(Ipv4::new_checked(&packet).unwrap_err(), Unreadable::BadHeader, "checksum");
+        assert_eq!(view(&packet).unwrap_err(), Unreadable::BadHeader, "checksum");
     }
 
     #[test]
@@ -149,7 +149,8 @@ mod tests {
         let mut packet = samples::TCP4_SYN;
         packet[2..4].copy_from_slice(&1500u16.to_be_bytes());
         seal(&mut packet);
-        let (_, payload) = Ipv4::new_checked(&packet).unwrap().contents().unwrap();
+        let (_, payload) = Ipv4::new_checked(&packet, 1500).unwrap().contents().unwrap();
         assert_eq!(payload.length(), 1480);
+        assert_eq!(view(&packet).unwrap_err(), Unreadable::BadHeader, "longer than its frame");
     }
 }

@@ -4,6 +4,7 @@
 use core::net::Ipv6Addr;
 
 use super::Unreadable;
+use super::checksum::Sum;
 use super::payload::Payload;
 
 /// Most extension headers before the transport header. RFC 8200, section 4.1 asks senders for each
@@ -30,8 +31,9 @@ pub(super) struct Ipv6<'a> {
 }
 
 impl<'a> Ipv6<'a> {
-    /// The view, if the fixed header is there.
-    pub(super) fn new_checked(bytes: &'a [u8]) -> Result<Self, Unreadable> {
+    /// The view, if the fixed header is there and its payload no longer than what followed on the
+    /// wire, which is `wire` bytes with this header.
+    pub(super) fn new_checked(bytes: &'a [u8], wire: usize) -> Result<Self, Unreadable> {
         // Version, traffic class and flow label (4 bytes), payload length (2), next header, hop
         // limit, and the two addresses.
         let (fixed, rest) = bytes.split_first_chunk::<8>().ok_or(Unreadable::Truncated)?;
@@ -41,18 +43,25 @@ impl<'a> Ipv6<'a> {
         if version >> 4 != 6 {
             return Err(Unreadable::BadHeader);
         }
+        let wire = wire.saturating_sub(40);
         let length = match (u16::from_be_bytes([high, low]), next_header) {
             // A jumbogram (RFC 2675): an option has the length, beyond 65,535. It is met where the
             // kernel joins or splits segments itself; as in the kernel, nothing is then cut off.
-            (0, HOP_BY_HOP) => usize::MAX,
+            (0, HOP_BY_HOP) => wire,
             (length, _) => usize::from(length),
         };
-        Ok(Self { source, destination, next_header, payload: Payload::new(rest, length) })
+        let payload = Payload::new(rest, length, wire)?;
+        Ok(Self { source, destination, next_header, payload })
     }
 
     /// The address it claims to come from.
     pub(super) fn source(&self) -> Ipv6Addr {
         Ipv6Addr::from(*self.source)
+    }
+
+    /// The sum of the pseudo-header, but for the length, of what has this protocol number.
+    pub(super) fn pseudo_header(&self, protocol: u8) -> Sum {
+        Sum::of_pseudo_header(self.source, self.destination, protocol)
     }
 
     /// The address it goes to.
@@ -63,11 +72,21 @@ impl<'a> Ipv6<'a> {
     /// The number of the first header that is no extension header, and what begins there; nothing of
     /// a fragment. ESP (50) hides what follows, and 59 says that nothing does: both end the walk as
     /// any protocol without ports. What options and routing headers *say* is not judged.
-    pub(super) fn contents(&self) -> Result<Option<(u8, Payload<'a>)>, Unreadable> {
+    ///
+    /// Where extension headers are not `stepped_over`, all are refused but an atomic fragment header
+    /// in front: the kernel removes that one before the firewall sees the packet
+    /// (`nf_ct_frag6_gather`), and looks at all others after it.
+    pub(super) fn contents(
+        &self,
+        stepped_over: bool,
+    ) -> Result<Option<(u8, Payload<'a>)>, Unreadable> {
         let (mut number, mut rest) = (self.next_header, self.payload);
         for position in 0..=MAX_EXTENSION_HEADERS {
             if !is_extension(number) {
                 return Ok(Some((number, rest)));
+            }
+            if !stepped_over && (number, position) != (FRAGMENT, 0) {
+                return Err(Unreadable::Extended);
             }
             // Only the fixed header may be followed by hop-by-hop options (RFC 8200, section 4.1);
             // the kernel has no handler for them elsewhere.
@@ -117,20 +136,25 @@ mod tests {
 
     /// The protocol number and the length behind the extension headers.
     fn end(packet: &[u8]) -> Result<Option<(u8, usize)>, Unreadable> {
-        let contents = Ipv6::new_checked(packet)?.contents()?;
+        cut(packet, packet.len())
+    }
+
+    /// The same of a packet of which not all is there.
+    fn cut(packet: &[u8], wire: usize) -> Result<Option<(u8, usize)>, Unreadable> {
+        let contents = Ipv6::new_checked(packet, wire)?.contents(true)?;
         Ok(contents.map(|(number, payload)| (number, payload.length())))
     }
 
     #[test]
     fn reads_addresses_and_protocol() {
-        let view = Ipv6::new_checked(&samples::UDP6).unwrap();
+        let view = Ipv6::new_checked(&samples::UDP6, 52).unwrap();
         assert_eq!(view.source(), "2001:db8::7".parse::<Ipv6Addr>().unwrap());
         assert_eq!(view.destination(), "2001:db8:1::1".parse::<Ipv6Addr>().unwrap());
         assert_eq!(end(&samples::UDP6), Ok(Some((17, 12))));
         let mut wrong = samples::UDP6;
         wrong[0] = 0x40;
         assert_eq!(end(&wrong), Err(Unreadable::BadHeader));
-        assert_eq!(end(&samples::UDP6[..39]), Err(Unreadable::Truncated));
+        assert_eq!(cut(&samples::UDP6[..39], 52), Err(Unreadable::Truncated));
     }
 
     #[test]
@@ -148,7 +172,8 @@ mod tests {
 
             // One unit too long for the packet, and one byte too short in the capture.
             let last = 40 + header.len() - 1;
-            assert_eq!(end(&packet[..last]), Err(Unreadable::Truncated), "{what}");
+            assert_eq!(cut(&packet[..last], packet.len()), Err(Unreadable::Truncated), "{what}");
+            assert_eq!(end(&packet[..last]), Err(Unreadable::BadHeader), "{what}");
             if number != FRAGMENT {
                 packet[41] = 255;
                 assert_eq!(end(&packet), Err(Unreadable::BadHeader), "{what}");
@@ -184,6 +209,43 @@ mod tests {
     }
 
     #[test]
+    fn only_an_atomic_fragment_header_in_front_is_stepped_over_unasked() {
+        let whole = [44, 0, 0, 0, 0, 0, 0, 9];
+        let (padding, routing) = ([17, 0, 1, 4, 0, 0, 0, 0], [17, 0, 4, 0, 0, 0, 0, 0]);
+        let to_udp = |mut header: [u8; 8]| {
+            header[0] = 17;
+            header
+        };
+        let to = |next: u8, mut header: [u8; 8]| {
+            header[0] = next;
+            header
+        };
+        let contents = |number, headers: &[[u8; 8]]| {
+            let packet = packet(number, headers.as_flattened());
+            let view = Ipv6::new_checked(&packet, packet.len())?;
+            view.contents(false).map(|contents| contents.map(|(number, _)| number))
+        };
+        assert_eq!(contents(17, &[]), Ok(Some(17)));
+        assert_eq!(contents(44, &[to_udp(whole)]), Ok(Some(17)));
+        assert_eq!(contents(44, &[to(17, [0, 0, 0, 1, 0, 0, 0, 9])]), Ok(None));
+        for (number, headers) in [
+            (0, &[padding][..]),
+            (60, &[padding]),
+            (43, &[routing]),
+            (51, &[to_udp([0, 0, 0, 0, 0, 0, 0, 1])]),
+            (44, &[whole, to_udp(whole)]),
+            (44, &[to(60, whole), padding]),
+            (60, &[to(44, padding), to_udp(whole)]),
+        ] {
+            assert_eq!(
+                contents(number, headers),
+                Err(Unreadable::Extended),
+                "{number} {headers:?}"
+            );
+        }
+    }
+
+    #[test]
     fn what_has_no_ports_ends_the_walk() {
         for number in [1, 50, 58, 59, 132, 135, 253] {
             assert_eq!(end(&packet(number, &[])), Ok(Some((number, 0))));
@@ -194,7 +256,7 @@ mod tests {
     fn only_a_hop_by_hop_header_may_stand_for_the_length() {
         let mut jumbo = packet(0, &[17, 0, 0xc2, 4, 0, 1, 0, 0, 1, 2]);
         jumbo[4..6].fill(0);
-        assert_eq!(end(&jumbo), Ok(Some((17, usize::MAX - 8))));
+        assert_eq!(end(&jumbo), Ok(Some((17, 2))));
         let mut empty = packet(60, &[17, 0, 1, 4, 0, 0, 0, 0]);
         empty[4..6].fill(0);
         assert_eq!(end(&empty), Err(Unreadable::BadHeader));

@@ -9,9 +9,12 @@
 //!   [`MAX_EXTENSION_HEADERS`] extension headers are stepped over.
 //! * **Never more than the bytes say.** Addresses, ports and flags are copied out of the frame. A
 //!   frame that was cut short gives the same packet as the whole one, or none.
-//! * **As the host's kernel sees it.** A packet that the kernel drops before a rule can match it must
-//!   not count as a knock, nor as a wrong one: the recognisers in the kernel and in the daemon would
-//!   disagree about who has knocked. Each check cites the RFC and the kernel function that it follows.
+//! * **As the host's kernel sees it.** A packet that the network stack drops must not count as a
+//!   knock, nor as a wrong one: the recognisers in the kernel and in the daemon would disagree about
+//!   who has knocked. Each check cites the RFC and the kernel function that it follows.
+//! * **Plain packets only.** What IPv4 options and IPv6 extension headers make of a packet depends on
+//!   settings of the host, and the stack judges those of IPv6 after the firewall. A packet that has
+//!   any is [`Unreadable::Extended`]: no knock and no wrong port.
 //!
 //! The view of each header lives in a file of its own, always in the same order: the offsets of the
 //! standard as constants or patterns, `new_checked`, accessors, tests. Once `new_checked` has
@@ -20,10 +23,6 @@
 //!
 //! What is deliberately absent:
 //!
-//! * **TCP and UDP checksums.** On a capture they cannot be verified: with checksum offload the
-//!   kernel hands over the host's own packets before the card fills the field in
-//!   (`TP_STATUS_CSUMNOTREADY` of packet_mmap), and a snap length cuts off bytes that
-//!   the sum covers. The IPv4 *header* checksum is always there, and is verified.
 //! * **Reassembly.** A fragment is a [`Segment::Fragment`] and nothing else. No honest knock is ever
 //!   fragmented, and half a header is how filters are deceived (RFC 1858, RFC 7112).
 //! * **Tunnels.** A packet inside another one is for whoever ends the tunnel; it is captured on that
@@ -31,6 +30,7 @@
 //! * **Judgement.** Whether an address may be a source, or a port a knock, is for those who ask.
 #![warn(clippy::arithmetic_side_effects)]
 
+mod checksum;
 mod cooked;
 mod ethernet;
 mod ipv4;
@@ -50,6 +50,7 @@ mod samples;
 use core::fmt;
 use core::net::IpAddr;
 
+use checksum::Sum;
 use cooked::{Cooked, CookedV2};
 use ethernet::{ETHER_TYPE_IPV4, ETHER_TYPE_IPV6, Ethernet};
 use ipv4::Ipv4;
@@ -58,6 +59,7 @@ use payload::Payload;
 use tcp::Tcp;
 use udp::Udp;
 
+pub use checksum::Checksum;
 pub use ipv6::MAX_EXTENSION_HEADERS;
 pub use tcp::TcpFlags;
 pub use vlan::MAX_TAGS;
@@ -73,6 +75,19 @@ pub enum Link {
     CookedV2,
     /// The IP header itself (`LINKTYPE_RAW`, 101): what a packet socket of type `SOCK_DGRAM` gives.
     Raw,
+}
+
+/// What was captured of a frame, and what is known about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Captured<'a> {
+    /// What its first byte belongs to.
+    pub link: Link,
+    /// Its first bytes.
+    pub bytes: &'a [u8],
+    /// How many it had on the wire: a packet that claims more is dropped by the kernel.
+    pub length: usize,
+    /// How far to believe the checksum of TCP and UDP.
+    pub checksum: Checksum,
 }
 
 /// The part of a frame that a recogniser looks at.
@@ -133,11 +148,19 @@ pub enum Unreadable {
     ///   header does not fit into the payload length;
     /// * TCP (RFC 9293, section 3.1; `tcp_v4_rcv`): the data offset is below 5 words or beyond the IP
     ///   packet;
-    /// * UDP (RFC 768; `udp_error` of nf_conntrack): the length is below 8 or beyond the IP packet.
+    /// * UDP (RFC 768; `udp_error` of nf_conntrack): the length is below 8 or not that of the IP
+    ///   packet.
+    ///
+    /// So does an IP packet that is longer than its frame.
     BadHeader,
-    /// More than [`MAX_TAGS`] VLAN tags, or more than [`MAX_EXTENSION_HEADERS`] IPv6 extension
-    /// headers. Legal, but a host may refuse it (RFC 8883 has an ICMPv6 error for that), and no
-    /// honest sender does it.
+    /// The checksum of TCP or UDP is wrong (`tcp_v4_rcv`, `__udp4_lib_rcv`), or UDP in IPv6 has none.
+    BadChecksum,
+    /// It has IPv4 options or IPv6 extension headers, other than one "atomic" fragment header in
+    /// front.
+    Extended,
+    /// More than [`MAX_TAGS`] VLAN tags, or where they are stepped over more than
+    /// [`MAX_EXTENSION_HEADERS`] IPv6 extension headers. Legal, but a host may refuse it (RFC 8883
+    /// has an ICMPv6 error for that), and no honest sender does it.
     TooManyHeaders,
 }
 
@@ -147,6 +170,8 @@ impl fmt::Display for Unreadable {
             Self::NotIp => "neither IPv4 nor IPv6",
             Self::Truncated => "cut short inside a header",
             Self::BadHeader => "a header contradicts itself",
+            Self::BadChecksum => "a checksum is wrong",
+            Self::Extended => "IP options or extension headers",
             Self::TooManyHeaders => "too many headers",
         })
     }
@@ -154,41 +179,119 @@ impl fmt::Display for Unreadable {
 
 impl core::error::Error for Unreadable {}
 
-/// Reads one frame. What lies behind the IP packet (Ethernet pads short frames) is ignored.
+/// Reads one frame that was captured whole, as [`Captured::parse`] does.
 pub fn parse(link: Link, frame: &[u8]) -> Result<Packet, Unreadable> {
-    let (ether_type, bytes) = match link {
-        Link::Ethernet => {
-            let view = Ethernet::new_checked(frame)?;
-            vlan::untag(view.ether_type(), view.payload())?
+    Captured::whole(link, frame).parse()
+}
+
+impl<'a> Captured<'a> {
+    /// A frame of which all bytes are there, checksums too.
+    pub const fn whole(link: Link, bytes: &'a [u8]) -> Self {
+        Self { link, bytes, length: bytes.len(), checksum: Checksum::Verify }
+    }
+
+    /// Reads the frame. What lies behind the IP packet (Ethernet pads short frames) is ignored.
+    ///
+    /// # Errors
+    /// Why it is no packet.
+    pub fn parse(&self) -> Result<Packet, Unreadable> {
+        self.read(false)
+    }
+
+    /// The same, but steps over IPv4 options and IPv6 extension headers, whatever they say.
+    ///
+    /// # Errors
+    /// Why it is no packet.
+    pub fn parse_through_extensions(&self) -> Result<Packet, Unreadable> {
+        self.read(true)
+    }
+
+    fn read(&self, through_extensions: bool) -> Result<Packet, Unreadable> {
+        let (ether_type, bytes) = self.untagged()?;
+        let before = self.bytes.len().saturating_sub(bytes.len());
+        let wire = self.length.max(self.bytes.len()).saturating_sub(before);
+        match ether_type {
+            ETHER_TYPE_IPV4 => {
+                let view = Ipv4::new_checked(bytes, wire)?;
+                if view.has_options() && !through_extensions {
+                    return Err(Unreadable::Extended);
+                }
+                let segment = match view.contents() {
+                    Some((protocol, payload)) => {
+                        self.segment(protocol, payload, view.pseudo_header(), true)?
+                    }
+                    None => Segment::Fragment,
+                };
+                let (source, destination) = (view.source().into(), view.destination().into());
+                Ok(Packet { source, destination, segment })
+            }
+            ETHER_TYPE_IPV6 => {
+                let view = Ipv6::new_checked(bytes, wire)?;
+                let segment = match view.contents(through_extensions)? {
+                    Some((protocol, payload)) => {
+                        self.segment(protocol, payload, view.pseudo_header(protocol), false)?
+                    }
+                    None => Segment::Fragment,
+                };
+                let (source, destination) = (view.source().into(), view.destination().into());
+                Ok(Packet { source, destination, segment })
+            }
+            _ => Err(Unreadable::NotIp),
         }
-        Link::Cooked => {
-            let view = Cooked::new_checked(frame)?;
-            vlan::untag(view.protocol(), view.payload())?
+    }
+
+    /// The EtherType and the bytes behind link header and tags.
+    fn untagged(&self) -> Result<(u16, &'a [u8]), Unreadable> {
+        match self.link {
+            Link::Ethernet => {
+                let view = Ethernet::new_checked(self.bytes)?;
+                vlan::untag(view.ether_type(), view.payload())
+            }
+            Link::Cooked => {
+                let view = Cooked::new_checked(self.bytes)?;
+                vlan::untag(view.protocol(), view.payload())
+            }
+            Link::CookedV2 => {
+                let view = CookedV2::new_checked(self.bytes)?;
+                vlan::untag(view.protocol(), view.payload())
+            }
+            Link::Raw => Ok((raw_ether_type(self.bytes)?, self.bytes)),
         }
-        Link::CookedV2 => {
-            let view = CookedV2::new_checked(frame)?;
-            vlan::untag(view.protocol(), view.payload())?
+    }
+
+    /// Reads what an IP packet carries. UDP may do without a checksum only in IPv4.
+    fn segment(
+        &self,
+        protocol: u8,
+        payload: Payload<'_>,
+        pseudo: Sum,
+        is_v4: bool,
+    ) -> Result<Segment, Unreadable> {
+        match protocol {
+            tcp::PROTOCOL => {
+                let view = Tcp::new_checked(payload)?;
+                checksum::verify(self.checksum, pseudo, payload, view.checksum())?;
+                Ok(Segment::Tcp {
+                    source_port: view.source_port(),
+                    destination_port: view.destination_port(),
+                    sequence: view.sequence(),
+                    flags: view.flags(),
+                })
+            }
+            udp::PROTOCOL => {
+                let view = Udp::new_checked(payload)?;
+                match view.checksum() {
+                    0 if is_v4 => {}
+                    0 if self.checksum != Checksum::Trust => return Err(Unreadable::BadChecksum),
+                    field => checksum::verify(self.checksum, pseudo, payload, field)?,
+                }
+                Ok(Segment::Udp {
+                    source_port: view.source_port(),
+                    destination_port: view.destination_port(),
+                })
+            }
+            other => Ok(Segment::Other(other)),
         }
-        Link::Raw => (raw_ether_type(frame)?, frame),
-    };
-    match ether_type {
-        ETHER_TYPE_IPV4 => {
-            let view = Ipv4::new_checked(bytes)?;
-            Ok(Packet {
-                source: view.source().into(),
-                destination: view.destination().into(),
-                segment: segment(view.contents())?,
-            })
-        }
-        ETHER_TYPE_IPV6 => {
-            let view = Ipv6::new_checked(bytes)?;
-            Ok(Packet {
-                source: view.source().into(),
-                destination: view.destination().into(),
-                segment: segment(view.contents()?)?,
-            })
-        }
-        _ => Err(Unreadable::NotIp),
     }
 }
 
@@ -201,56 +304,99 @@ fn raw_ether_type(bytes: &[u8]) -> Result<u16, Unreadable> {
     }
 }
 
-/// Reads what an IP packet carries: its protocol number and payload, or nothing for a fragment.
-fn segment(contents: Option<(u8, Payload<'_>)>) -> Result<Segment, Unreadable> {
-    let Some((protocol, payload)) = contents else { return Ok(Segment::Fragment) };
-    match protocol {
-        tcp::PROTOCOL => {
-            let view = Tcp::new_checked(payload)?;
-            Ok(Segment::Tcp {
-                source_port: view.source_port(),
-                destination_port: view.destination_port(),
-                sequence: view.sequence(),
-                flags: view.flags(),
-            })
-        }
-        udp::PROTOCOL => {
-            let view = Udp::new_checked(payload)?;
-            Ok(Segment::Udp {
-                source_port: view.source_port(),
-                destination_port: view.destination_port(),
-            })
-        }
-        other => Ok(Segment::Other(other)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use alloc::string::ToString;
     use alloc::vec::Vec;
 
+    /// What is made of a frame that was cut to so many bytes.
+    fn cut(link: Link, frame: &[u8], to: usize) -> Captured<'_> {
+        let checksum = Checksum::Trust;
+        Captured { link, bytes: &frame[..to], length: frame.len(), checksum }
+    }
+
     const ALL_LINKS: [Link; 4] = [Link::Ethernet, Link::Cooked, Link::CookedV2, Link::Raw];
 
     #[test]
     fn a_cut_frame_gives_the_same_packet_or_none() {
         for (name, link, frame) in samples::all() {
-            let whole = parse(link, &frame).unwrap();
+            let whole = samples::read(link, &frame).unwrap();
             for length in 0..frame.len() {
-                match parse(link, &frame[..length]) {
+                match cut(link, &frame, length).parse_through_extensions() {
                     Ok(cut) => assert_eq!(cut, whole, "{name} cut to {length}"),
                     Err(error) => {
                         assert_eq!(error, Unreadable::Truncated, "{name} cut to {length}")
                     }
+                }
+                // Where bytes are missing, nobody can know the checksum.
+                let verified = Captured { checksum: Checksum::Verify, ..cut(link, &frame, length) };
+                let padding_alone = name.contains("padded") && length >= frame.len() - 6;
+                if let Ok(Packet { segment: Segment::Tcp { .. }, .. }) = verified.parse() {
+                    assert!(padding_alone, "{name} cut to {length}");
                 }
             }
         }
     }
 
     #[test]
+    fn a_packet_that_is_longer_than_its_frame_is_refused() {
+        for (name, link, frame) in samples::all() {
+            let padding = if name.contains("padded") { 6 } else { 0 };
+            let longest = frame.len() - padding;
+            let short = Captured { length: longest - 1, ..cut(link, &frame, longest - 1) };
+            let refused = short.parse_through_extensions();
+            // A jumbogram has its length from the frame, and the last one nothing but its header.
+            if !name.contains("jumbogram") && name != "nothing6" {
+                assert_eq!(refused, Err(Unreadable::BadHeader), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn options_and_extension_headers_are_refused_unless_asked_for() {
+        for (name, link, frame) in samples::all() {
+            let has = ["options", "authentication", "jumbogram", "routing", "hop", "extensions"];
+            let extended = name != "tcp4-syn-options" && has.iter().any(|word| name.contains(word))
+                || name == "cooked2-udp4";
+            let read = parse(link, &frame);
+            assert_eq!(read == Err(Unreadable::Extended), extended, "{name}: {read:?}");
+            assert_eq!(read.is_ok(), !extended, "{name}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_refused_and_none_is_for_ipv4_alone() {
+        for (name, link, frame) in samples::all() {
+            let Ok(Packet { segment, .. }) = parse(link, &frame) else { continue };
+            let field = match segment {
+                Segment::Tcp { .. } => 4,
+                Segment::Udp { .. } => 6,
+                _ => continue,
+            };
+            let end = frame.len() - if name.contains("padded") { 6 } else { 0 };
+            let options = if name == "tcp4-syn-options" { 12 } else { 0 };
+            let at = if field == 4 { end - 4 - options } else { end - 6 };
+            let mut wrong = frame.clone();
+            wrong[at + 1] ^= 0x10;
+            assert_eq!(parse(link, &wrong), Err(Unreadable::BadChecksum), "{name}");
+            let mut none = frame.clone();
+            none[at..at + 2].fill(0);
+            let expected = match segment {
+                Segment::Udp { .. } if name.contains('4') => parse(link, &frame),
+                _ => Err(Unreadable::BadChecksum),
+            };
+            assert_eq!(parse(link, &none), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn padding_is_ignored() {
         for (name, link, mut frame) in samples::all() {
+            if name.contains("jumbogram") {
+                // Its length is that of the frame.
+                continue;
+            }
             let whole = parse(link, &frame);
             frame.extend([0xff; 46]);
             assert_eq!(parse(link, &frame), whole, "{name}");
@@ -312,7 +458,7 @@ mod tests {
     #[test]
     fn samples_are_what_their_names_say() {
         for (name, link, frame) in samples::all() {
-            let Packet { source, destination, segment } = parse(link, &frame).unwrap();
+            let Packet { source, destination, segment } = samples::read(link, &frame).unwrap();
             assert_eq!(source.is_ipv4(), name.contains('4'), "{name}");
             assert_eq!(source, samples::source(source.is_ipv4()), "{name}");
             assert_eq!(destination, samples::destination(source.is_ipv4()), "{name}");

@@ -1,7 +1,7 @@
 //! Literal packets for the tests, and the seeds of the fuzz target (`fuzz/examples/seeds.rs`
 //! includes this file).
 
-use super::{Link, Unreadable};
+use super::{Captured, Link, Packet, Unreadable};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ pub const TCP4_SYN: [u8; 40] = [
     0x45, 0x00, 0x00, 0x28, 0xbe, 0xef, 0x40, 0x00, 0x40, 0x06, 0x8f, 0xa4, // IPv4
     0xc6, 0x33, 0x64, 0x07, 0xc0, 0x00, 0x02, 0x01,
     0x9c, 0x40, 0x1d, 0x07, 0x12, 0x34, 0x56, 0x78, 0x00, 0x00, 0x00, 0x00, // TCP
-    0x50, 0x02, 0xfa, 0xf0, 0x00, 0x00, 0x00, 0x00,
+    0x50, 0x02, 0xfa, 0xf0, 0xa6, 0xc1, 0x00, 0x00,
 ];
 
 /// Four bytes from port 40000 to port 29117, with the option "router alert".
@@ -29,7 +29,7 @@ pub const UDP6: [u8; 52] = [
     0x60, 0x00, 0x00, 0x00, 0x00, 0x0c, 0x11, 0x40, // IPv6
     0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x00, 0x07,
     0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x00, 0x01,
-    0x9c, 0x40, 0x71, 0xbd, 0x00, 0x0c, 0x1d, 0x9e, 0x64, 0x6f, 0x6f, 0x72, // UDP
+    0x9c, 0x40, 0x71, 0xbd, 0x00, 0x0c, 0xc2, 0x7b, 0x64, 0x6f, 0x6f, 0x72, // UDP
 ];
 
 /// An Ethernet header before IPv4.
@@ -75,6 +75,28 @@ pub fn destination(v4: bool) -> IpAddr {
     }
 }
 
+/// What is made of a sample, its options and extension headers stepped over.
+pub fn read(link: Link, frame: &[u8]) -> Result<Packet, Unreadable> {
+    Captured::whole(link, frame).parse_through_extensions()
+}
+
+/// Writes the checksum of a segment or datagram of these samples: they are told by their lengths.
+fn seal_transport(addresses: &[u8], payload: &[u8]) -> Vec<u8> {
+    let (protocol, at) = match payload.len() {
+        12 => (17, 6),
+        20 | 32 => (6, 16),
+        _ => return payload.to_vec(),
+    };
+    let mut payload = payload.to_vec();
+    payload[at..at + 2].fill(0);
+    let pseudo = [addresses, &[0, protocol, 0, payload.len() as u8]].concat();
+    let words = pseudo.chunks(2).chain(payload.chunks(2));
+    let sum: u32 = words.map(|w| u32::from(u16::from_be_bytes([w[0], w[1]]))).sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    payload[at..at + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    payload
+}
+
 /// Writes the checksum of the IPv4 header at the start of these bytes, as far as it is there.
 pub fn seal(packet: &mut [u8]) {
     let length = packet.len().min(usize::from(packet[0] & 0x0f) * 4).max(12);
@@ -89,7 +111,8 @@ pub fn seal(packet: &mut [u8]) {
 
 /// An IPv4 packet: flags and fragment offset, protocol, options, payload.
 fn ipv4(fragment: u16, protocol: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
-    let mut packet = [&TCP4_SYN[..20], options, payload].concat();
+    let payload = seal_transport(&TCP4_SYN[12..20], payload);
+    let mut packet = [&TCP4_SYN[..20], options, &payload].concat();
     packet[0] = 0x45 + (options.len() / 4) as u8;
     let total_length = packet.len() as u16;
     packet[2..4].copy_from_slice(&total_length.to_be_bytes());
@@ -101,7 +124,8 @@ fn ipv4(fragment: u16, protocol: u8, options: &[u8], payload: &[u8]) -> Vec<u8> 
 
 /// An IPv6 packet: number of the next header, extension headers, payload.
 fn ipv6(next_header: u8, extensions: &[u8], payload: &[u8]) -> Vec<u8> {
-    let mut packet = [&UDP6[..40], extensions, payload].concat();
+    let payload = seal_transport(&UDP6[8..40], payload);
+    let mut packet = [&UDP6[..40], extensions, &payload].concat();
     let length = packet.len() as u16 - 40;
     packet[4..6].copy_from_slice(&length.to_be_bytes());
     packet[6] = next_header;
@@ -117,9 +141,6 @@ pub fn all() -> Vec<(&'static str, Link, Vec<u8>)> {
     tcp_options[12] = 0x80;
     let udp = &UDP6[40..];
 
-    let mut snapped = TCP4_SYN;
-    snapped[2..4].copy_from_slice(&1500u16.to_be_bytes());
-    seal(&mut snapped);
     let mut jumbo = ipv6(0, &[6, 0, 0xc2, 4, 0, 1, 0, 0], tcp);
     jumbo[4..6].fill(0);
     let chain = [
@@ -139,7 +160,6 @@ pub fn all() -> Vec<(&'static str, Link, Vec<u8>)> {
         ("tcp4-syn", Raw, TCP4_SYN.to_vec()),
         ("tcp4-syn-ack", Raw, ipv4(0x4000, 6, &[], &tcp_ack)),
         ("tcp4-syn-options", Raw, ipv4(0x4000, 6, &[], &tcp_options)),
-        ("tcp4-snapped", Raw, snapped.to_vec()),
         ("udp4", Raw, ipv4(0, 17, &[], udp)),
         ("udp4-options", Raw, UDP4_OPTIONS.to_vec()),
         ("udp4-most-options", Raw, ipv4(0, 17, &[1; 40], udp)),
@@ -184,24 +204,37 @@ pub fn broken() -> Vec<(&'static str, Link, Vec<u8>, Unreadable)> {
     offset[32] = 0x60;
     let mut length = UDP6;
     length[45] = 7;
+    let mut beyond = TCP4_SYN;
+    beyond[2..4].copy_from_slice(&41u16.to_be_bytes());
+    seal(&mut beyond);
+    let mut sum = UDP6;
+    sum[47] ^= 0x01;
     let mut headers = [60, 0, 1, 4, 0, 0, 0, 0].repeat(9);
     headers[64] = 17;
 
     use Link::{Ethernet, Raw};
-    use Unreadable::{BadHeader, NotIp, TooManyHeaders, Truncated};
+    use Unreadable::{BadChecksum, BadHeader, Extended, NotIp, TooManyHeaders};
     Vec::from([
         ("broken-arp", Ethernet, arp, NotIp),
         ("broken-three-tags", Ethernet, tags, TooManyHeaders),
         ("broken-ipv4-checksum", Raw, checksum.to_vec(), BadHeader),
         ("broken-tcp-offset", Raw, offset.to_vec(), BadHeader),
-        ("broken-tcp-cut", Raw, TCP4_SYN[..39].to_vec(), Truncated),
+        ("broken-tcp-cut", Raw, TCP4_SYN[..39].to_vec(), BadHeader),
+        ("broken-ipv4-length", Raw, beyond.to_vec(), BadHeader),
+        ("broken-udp-checksum", Raw, sum.to_vec(), BadChecksum),
+        (
+            "broken-two-fragments",
+            Raw,
+            ipv6(44, &[44, 0, 0, 0, 0, 0, 0, 9, 17, 0, 0, 0, 0, 0, 0, 9], &UDP6[40..]),
+            Extended,
+        ),
         ("broken-udp-length", Raw, length.to_vec(), BadHeader),
-        ("broken-nine-extensions", Raw, ipv6(60, &headers, &UDP6[40..]), TooManyHeaders),
+        ("broken-nine-extensions", Raw, ipv6(60, &headers, &UDP6[40..]), Extended),
         (
             "broken-late-hop-by-hop",
             Raw,
             ipv6(60, &[0, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0], &UDP6[40..]),
-            BadHeader,
+            Extended,
         ),
     ])
 }

@@ -1,5 +1,5 @@
 //! TCP (RFC 9293, section 3.1), checked as `tcp_v4_rcv` of net/ipv4/tcp_ipv4.c and `tcp_error` of
-//! nf_conntrack do, without the checksum.
+//! nf_conntrack do. Its checksum is for [`super::checksum`].
 
 use core::fmt;
 use core::ops::BitOr;
@@ -44,6 +44,11 @@ impl<'a> Tcp<'a> {
     pub(super) const fn sequence(&self) -> u32 {
         let [_, _, _, _, a, b, c, d, ..] = *self.0;
         u32::from_be_bytes([a, b, c, d])
+    }
+
+    /// Its checksum.
+    pub(super) const fn checksum(&self) -> u16 {
+        u16::from_be_bytes([self.0[16], self.0[17]])
     }
 
     /// The control bits.
@@ -134,7 +139,8 @@ mod tests {
 
     #[test]
     fn reads_ports_sequence_and_flags() {
-        let view = Tcp::new_checked(Payload::new(&samples::TCP4_SYN[20..], 20)).unwrap();
+        let view =
+            Tcp::new_checked(Payload::new(&samples::TCP4_SYN[20..], 20, 20).unwrap()).unwrap();
         assert_eq!((view.source_port(), view.destination_port()), (40000, 7431));
         assert_eq!(view.sequence(), 0x1234_5678);
         assert_eq!(view.flags(), TcpFlags::SYN);
@@ -154,14 +160,14 @@ mod tests {
             (15, 1480, true),
         ] {
             header[12] = words << 4;
-            let whole = Tcp::new_checked(Payload::new(&header, length));
+            let whole = Tcp::new_checked(Payload::new(&header, length, length).unwrap());
             assert_eq!(whole.is_ok(), fits, "{words} words in {length} bytes");
-            let snapped = Tcp::new_checked(Payload::new(&header[..20], length));
+            let snapped = Tcp::new_checked(Payload::new(&header[..20], length, length).unwrap());
             assert_eq!(snapped.is_ok(), fits, "{words} words in {length} bytes, 20 captured");
         }
-        let short = Tcp::new_checked(Payload::new(&header, 19));
+        let short = Tcp::new_checked(Payload::new(&header, 19, 60).unwrap());
         assert_eq!(short.unwrap_err(), Unreadable::BadHeader);
-        let cut = Tcp::new_checked(Payload::new(&header[..19], 20));
+        let cut = Tcp::new_checked(Payload::new(&header[..19], 20, 20).unwrap());
         assert_eq!(cut.unwrap_err(), Unreadable::Truncated);
     }
 

@@ -159,15 +159,23 @@ impl Compiler<'_> {
 /// stack would drop, and what begins no connection.
 pub(super) fn not_counted(elsewhere: &Statement) -> Vec<Rule> {
     let go = |what| rule([what, elsewhere.clone()]);
+    let not_first = |kind| Statement::Ip6NextHeader { is: false, kind };
+    let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(Protocol::number);
     vec![
         go(Statement::NotForHost),
-        // Whole datagrams have been put together by now. What is left is a fragment that is alone, or
-        // a first one that breaks off inside its TCP header (RFC 8200, section 4.5), and yet shows a
-        // port.
-        go(Statement::FragmentHeader),
         go(NOT_BARE_SYN).because("only a bare SYN is a knock"),
         rule([not(Protocol::Tcp), not(Protocol::Udp), elsewhere.clone()]),
         go(Statement::Tracked(&[Tracking::Invalid])).because("a wrong checksum or length"),
+        // What the network stack makes of options and of further headers comes behind this hook.
+        go(Statement::IpOptions),
+        rule([not_first(tcp), not_first(udp), elsewhere.clone()]),
+        rule([
+            Statement::Ip6NextHeader { is: true, kind: udp },
+            Statement::UdpChecksumZero,
+            elsewhere.clone(),
+        ])
+        .because("the network stack drops it"),
+        go(Statement::ToLocalAddress(false)),
         // Who has such an address on one link is another one on the next.
         go(Statement::FromLinkLocal),
     ]

@@ -37,16 +37,16 @@ impl Compiler<'_> {
         // A second fragment header may hide there, which the network stack would read alone.
         rules.extend(EXTENSIONS.map(|kind| {
             let followed = Statement::FragmentNextHeader(kind);
-            rule([followed, Statement::ToLocalAddress, DROP]).because(UNKNOWN)
+            rule([followed, Statement::ToLocalAddress(true), DROP]).because(UNKNOWN)
         }));
         rules.extend([
-            rule([Statement::Ip6NextHeader(FRAGMENT), ACCEPT]),
+            rule([Statement::Ip6NextHeader { is: true, kind: FRAGMENT }, ACCEPT]),
             rule([
-                Statement::Ip6NextHeader(HOP_BY_HOP),
+                Statement::Ip6NextHeader { is: true, kind: HOP_BY_HOP },
                 Statement::HopByHopNextHeader(FRAGMENT),
                 ACCEPT,
             ]),
-            rule([Statement::ToLocalAddress, DROP]).because(UNKNOWN),
+            rule([Statement::ToLocalAddress(true), DROP]).because(UNKNOWN),
         ]);
         vec![first, chain(FRAGMENTS, rules)]
     }

@@ -134,7 +134,7 @@ impl Compiler<'_> {
         }
         let hook = |priority| Some(Hook { point: HookPoint::PreroutingNat, priority });
         let to_port_zero = [TCP, UDP].map(|protocol| {
-            rule([protocol, Statement::ToLocalAddress, Statement::DnatToPortZero])
+            rule([protocol, Statement::ToLocalAddress(true), Statement::DnatToPortZero])
                 .because("answered as a closed port")
         });
         let mut rules = self.unconcerned();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use portcullis::lab::packet::Packet;
 use portcullis_core::engine::{Direction, Engine, Frame, Options};
 use portcullis_core::time::Instant as Moment;
-use portcullis_core::wire::Link;
+use portcullis_core::wire::{Captured, Link};
 use portcullis_testkit::policies::many;
 
 use crate::{NEITHER, ROUNDS, ratio};
@@ -34,7 +34,8 @@ pub fn daemon() {
             let mut wrong = 0u32;
             for number in 0..PACKETS {
                 let bytes = &mut frames[(number % 256) as usize];
-                let frame = Frame { link: Link::Raw, direction: Direction::ToHost, bytes };
+                let captured = Captured::whole(Link::Raw, bytes);
+                let frame = Frame { direction: Direction::ToHost, captured };
                 let verdict = engine.handle_packet(frame, Moment::from_millis(number.into()));
                 wrong += u32::from(verdict.index() == 10);
             }

@@ -12,10 +12,9 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
-use portcullis_core::engine::{Direction, Options};
+use portcullis_core::engine::{Direction, Frame, Options};
 use portcullis_core::policy::{DoorId, InterfaceName, Policy};
 use portcullis_core::time::Instant;
-use portcullis_core::wire::{self, Link};
 use serde_json::{Value, json};
 
 use super::check::print;
@@ -217,8 +216,8 @@ impl<'p> Watch<'p> {
     fn take(&mut self) -> Result<(), Failure> {
         let mut hits = Vec::new();
         let (tracer, addresses) = (&mut self.tracer, &self.addresses);
-        self.capture.drain(BATCH, |direction, bytes| {
-            let Ok(packet) = wire::parse(Link::Raw, bytes) else { return };
+        self.capture.drain(BATCH, |Frame { direction, captured }| {
+            let Ok(packet) = captured.parse() else { return };
             // What goes through to another host is none of the gate's business.
             let ours = direction != Direction::ToHost || addresses.contains(&packet.destination);
             let direction = if ours { direction } else { Direction::Elsewhere };

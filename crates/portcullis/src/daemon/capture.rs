@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
-use portcullis_core::engine::Direction;
+use portcullis_core::engine::{Direction, Frame};
 use portcullis_core::limits::MAX_WATCHED;
 use portcullis_core::policy::InterfaceName;
+use portcullis_core::wire::{Captured, Checksum, Link};
 
 use crate::netlink;
 use crate::netlink::route::{Interface, Route};
@@ -171,7 +172,7 @@ impl Capture {
 
     /// Hands the packets that have arrived, at most `limit` of them, to `take`; whether there were
     /// fewer.
-    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Direction, &[u8])) -> bool {
+    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Frame<'_>)) -> bool {
         for _ in 0..limit {
             let earliest = self
                 .watched
@@ -179,7 +180,10 @@ impl Capture {
                 .filter_map(|watched| Some((watched.ring.arrival()?, &mut watched.ring)))
                 .min_by_key(|(arrival, _)| *arrival);
             let Some(frame) = earliest.and_then(|(_, ring)| ring.take()) else { return true };
-            take(direction(frame.kind), frame.bytes);
+            let checksum = if frame.checksum_is_right { Checksum::Trust } else { Checksum::Verify };
+            let (bytes, length) = (frame.bytes, frame.length);
+            let captured = Captured { link: Link::Raw, bytes, length, checksum };
+            take(Frame { direction: direction(frame.kind), captured });
         }
         false
     }

@@ -11,7 +11,7 @@
 //! | TCP to this host | SYN without ACK, RST, FIN |
 //! | UDP to this host | all |
 //! | UDP from this host | all |
-//! | IPv6 with extension headers | all: finding its end takes a loop, which a filter cannot have |
+//! | IPv6 with a fragment header | all: the engine knows which of them are whole |
 //! | fragments, and everything else | nothing |
 //! | tagged for another network | nothing: its VLAN interface, if there is one, shows it untagged |
 //!
@@ -69,7 +69,6 @@ fn write(ports: &[Port]) -> Vec<Line<Label>> {
         let ports = ports.iter().filter(move |port| port.protocol == of);
         ports.map(|port| If(IF_EQUAL, port.number.get().into(), Drop))
     };
-    let not_extended = || EXTENSIONS.map(|number| If(IF_EQUAL, number, Pass));
 
     let mut lines = vec![
         Do(LOAD_WORD, ABOUT_TAG),
@@ -90,14 +89,12 @@ fn write(ports: &[Port]) -> Vec<Line<Label>> {
         // From this host, IPv6.
         Here(OutIpv6),
         Do(LOAD_BYTE, 6),
-    ];
-    lines.extend(not_extended());
-    lines.extend([
+        If(IF_EQUAL, FRAGMENT_HEADER, Pass),
         Unless(IF_EQUAL, UDP, Drop),
         Do(SET_X, IPV6_HEADER),
         Here(OutUdp),
         Do(LOAD_HALF_X, 0), // the source port
-    ]);
+    ];
     lines.extend(not_to_ports(Protocol::Udp));
     lines.extend([
         Goto(Pass),
@@ -119,9 +116,7 @@ fn write(ports: &[Port]) -> Vec<Line<Label>> {
         Do(LOAD_BYTE, 6),
         If(IF_EQUAL, TCP, InTcp),
         If(IF_EQUAL, UDP, InUdp),
-    ]);
-    lines.extend(not_extended());
-    lines.extend([
+        If(IF_EQUAL, FRAGMENT_HEADER, Pass),
         Goto(Drop),
         Here(InTcp),
         Do(LOAD_BYTE_X, 13),

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use portcullis_core::engine::Direction;
+use portcullis_core::engine::Frame;
 use portcullis_core::limits::MAX_WATCHED;
 use portcullis_core::time::Instant;
 
@@ -71,7 +71,7 @@ pub trait Recogniser: Sized {
     fn set_local_addresses(&mut self, addresses: &[IpAddr]);
 
     /// Takes a packet.
-    fn take(&mut self, direction: Direction, bytes: &[u8], now: Instant, teller: &mut Teller<'_>);
+    fn take(&mut self, frame: Frame<'_>, now: Instant, teller: &mut Teller<'_>);
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, if at all.
     fn poll_timeout(&self) -> Option<Instant> {
@@ -286,13 +286,13 @@ impl<R: Recogniser> Watcher<R> {
         let (keeper, busy) = (self.keeper.as_fd(), &mut self.busy);
         let mut teller = Teller { keeper, pace: &mut self.pace, result: Ok(()) };
         let (mut now, mut age) = (clock(), 0);
-        capture.drain(BATCH, |direction, bytes| {
+        capture.drain(BATCH, |frame| {
             if age == SAME_TIME {
                 (now, age) = (clock(), 0);
             }
             age += 1;
             *busy = true;
-            recogniser.take(direction, bytes, now, &mut teller);
+            recogniser.take(frame, now, &mut teller);
         });
         Ok(teller.result?)
     }

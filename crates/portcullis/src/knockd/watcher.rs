@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use portcullis_core::engine::Direction;
+use portcullis_core::engine::{Direction, Frame};
 use portcullis_core::knockd::{Event, Matcher, Options, Seen};
 use portcullis_core::limits::STAGE_LINES;
 use portcullis_core::policy::DoorId;
 use portcullis_core::time::Instant;
-use portcullis_core::wire::{self, Link, Packet};
+use portcullis_core::wire::{Captured, Checksum, Packet};
 
 use super::debug;
 use super::filter::{self, Scope};
@@ -51,15 +51,17 @@ impl Recogniser for Knockd {
         self.matcher.set_local_addresses(addresses);
     }
 
-    fn take(&mut self, direction: Direction, bytes: &[u8], now: Instant, teller: &mut Teller<'_>) {
-        if direction == Direction::FromHost {
+    fn take(&mut self, frame: Frame<'_>, now: Instant, teller: &mut Teller<'_>) {
+        if frame.direction == Direction::FromHost {
             return;
         }
-        let Ok(packet) = wire::parse(Link::Raw, bytes) else { return };
+        // knockd looks at no checksum, and steps over options.
+        let captured = Captured { checksum: Checksum::Trust, ..frame.captured };
+        let Ok(packet) = captured.parse_through_extensions() else { return };
         self.handle_timeout(now, teller);
         let seen = self.matcher.handle_packet(&packet, now);
         if self.debug {
-            show(&packet, bytes.len(), seen);
+            show(&packet, captured.bytes.len(), seen);
         }
         self.tell(now, teller);
     }

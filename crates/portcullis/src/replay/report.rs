@@ -87,6 +87,8 @@ pub struct Report {
     pub unread: BTreeMap<u16, u64>,
     /// Frames cut so short that they could not be judged.
     pub cut: u64,
+    /// Packets with IP options or extension headers, which are no knock and no wrong port.
+    pub extended: u64,
     /// Packets with headers that no host accepts.
     pub broken: u64,
     /// Frames of interfaces on which the gate does not stand.

@@ -209,6 +209,31 @@ fn tags_groups_cuts_and_other_links_are_told() {
 }
 
 #[test]
+fn a_wrong_checksum_is_no_knock_unless_it_is_cut_off_or_not_filled_in_yet() {
+    let plain = knocks(0, CLIENT, &RIGHT);
+    let mut wrong = plain.clone();
+    wrong[2].2[37] ^= 1;
+    let report = replay(&wrong);
+    assert_eq!((report.opened, report.broken), (0, 1));
+    // As a sending Linux leaves it to the card: the sum of 192.0.2.7, 198.51.100.1, protocol 6 and
+    // length 20 (RFC 9293, section 3.1).
+    let mut partial = plain.clone();
+    partial[2].2[36..38].copy_from_slice(&[0xec, 0x56]);
+    assert_eq!(replay(&partial).opened, 1);
+}
+
+#[test]
+fn a_packet_with_options_is_no_knock() {
+    let mut frames = knocks(0, CLIENT, &RIGHT);
+    let mut packet = made(CLIENT, HOST, "udp/29117");
+    packet.ip_options = vec![1; 4];
+    frames[1].2 = packet.to_bytes();
+    frames[1].3 = frames[1].2.len();
+    let report = replay(&frames);
+    assert_eq!((report.opened, report.extended), (0, 1));
+}
+
+#[test]
 fn a_host_that_is_named_is_the_only_one() {
     let frames = knocks(0, CLIENT, &RIGHT);
     for (host, opened) in [(HOST, 1), ("198.51.100.9", 0)] {

@@ -22,6 +22,12 @@ const BLOCK: usize = 1 << 16;
 /// tpacket2_hdr))`, and the header has 32 bytes.
 const ADDRESS: usize = 32;
 
+/// The checksum is not filled in yet (`TP_STATUS_CSUMNOTREADY` of linux/if_packet.h): a packet of
+/// this machine, which its card or the receiver's would finish.
+const CHECKSUM_NOT_READY: u32 = 1 << 3;
+/// The card has found the checksum right (`TP_STATUS_CSUM_VALID`).
+const CHECKSUM_VALID: u32 = 1 << 7;
+
 /// One instruction of a socket filter: `struct sock_filter` of linux/filter.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
@@ -146,6 +152,8 @@ impl Ring {
         let following = if self.next + 1 == self.frames { 0 } else { self.next + 1 };
         Some(Frame {
             bytes,
+            length: header.tp_len as usize,
+            checksum_is_right: header.tp_status & (CHECKSUM_NOT_READY | CHECKSUM_VALID) != 0,
             kind: address.sll_pkttype,
             protocol: u16::from_be(address.sll_protocol),
             status,
@@ -223,6 +231,10 @@ impl Drop for Ring {
 pub struct Frame<'a> {
     /// From the network header on, possibly cut.
     pub bytes: &'a [u8],
+    /// How many bytes it had before it was cut.
+    pub length: usize,
+    /// The card or the kernel vouches for the checksum of TCP or UDP.
+    pub checksum_is_right: bool,
     /// To whom it was sent: `PACKET_HOST` and its siblings.
     pub kind: u8,
     /// The EtherType.

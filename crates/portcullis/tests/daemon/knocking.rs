@@ -1,6 +1,7 @@
 //! Who gets in.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use nix::poll::{PollFd, PollFlags, poll};
 use portcullis::config::parse_str;
@@ -11,12 +12,17 @@ use portcullis::lab::{Family, Lab};
 use portcullis::netlink::route::Route;
 use portcullis_core::engine::Direction;
 
-use super::support::{BOTH, DOOR, House, SEQUENCE, knock};
+use super::support::{BOTH, DOOR, House, SEQUENCE, WAIT, knock};
 
 pub const TESTS: &[(&str, fn())] = &[
     ("a_right_knock_opens", a_right_knock_opens),
     ("the_wrong_order_opens_nothing", the_wrong_order_opens_nothing),
     ("unusual_frames_knock_too", unusual_frames_knock_too),
+    ("options_and_extension_headers_are_no_knock", options_and_extension_headers_are_no_knock),
+    (
+        "a_checksum_that_is_not_filled_in_is_no_wrong_one",
+        a_checksum_that_is_not_filled_in_is_no_wrong_one,
+    ),
     ("a_frame_for_another_network_does_not", a_frame_for_another_network_does_not),
     ("interfaces_that_come_later_are_watched", interfaces_that_come_later_are_watched),
     ("a_burst_is_captured_exactly", a_burst_is_captured_exactly),
@@ -63,20 +69,45 @@ fn unusual_frames_knock_too() {
         house.wait_for_open(family, 0);
         assert!(house.gets_in(family, 0));
     }
+}
+
+fn options_and_extension_headers_are_no_knock() {
+    let house = House::new(DOOR);
     let mut extended = house.knock(Family::V6, 1, &SEQUENCE);
     for packet in &mut extended {
         // Padding (RFC 8200, section 4.2) in destination options.
         packet.extensions.push(Extension { kind: 60, body: vec![1, 4, 0, 0, 0, 0] });
     }
-    house.send(&extended);
-    house.wait_for_open(Family::V6, 1);
-    assert!(house.gets_in(Family::V6, 1));
-
     let mut with_options = house.knock(Family::V4, 1, &SEQUENCE);
     // No operation, four times.
     with_options.iter_mut().for_each(|packet| packet.ip_options = vec![1; 4]);
-    house.send(&with_options);
-    house.wait_for_open(Family::V4, 1);
+    for (family, packets) in [(Family::V6, extended), (Family::V4, with_options)] {
+        house.send(&packets);
+        house.send(&house.knock(family, 2, &SEQUENCE));
+        house.wait_for_open(family, 2);
+        assert!(!house.gets_in(family, 1));
+    }
+}
+
+/// A program that sends leaves the checksum to its card, which a cable of namespaces does not have:
+/// the packet arrives without it, and counts.
+fn a_checksum_that_is_not_filled_in_is_no_wrong_one() {
+    let house = House::new(DOOR);
+    for family in BOTH {
+        let (from, to) = (house.client.address(family, 0), house.client.host(family));
+        for (protocol, port) in SEQUENCE {
+            let to = SocketAddr::new(to, port);
+            if protocol == "tcp" {
+                let refused = house.client.connect(from, to, WAIT);
+                assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+            } else {
+                let send =
+                    || UdpSocket::bind((from, 0)).and_then(|socket| socket.send_to(b"x", to));
+                assert_eq!(house.client.run(send).unwrap().unwrap(), 1);
+            }
+        }
+        house.wait_for_open(family, 0);
+    }
 }
 
 fn a_frame_for_another_network_does_not() {
@@ -117,7 +148,7 @@ fn interfaces_that_come_later_are_watched() {
 fn count(capture: &mut Capture, total: usize) -> (usize, usize) {
     let (mut to, mut from) = (0, 0);
     while to + from < total {
-        capture.drain(usize::MAX, |direction, _| match direction {
+        capture.drain(usize::MAX, |frame| match frame.direction {
             Direction::ToHost => to += 1,
             Direction::FromHost => from += 1,
             Direction::Elsewhere => panic!("not for us"),
@@ -167,7 +198,7 @@ fn a_burst_is_captured_exactly() {
     wire.send_all((0..many).map(|_| Packet::syn(from, to))).unwrap();
     let lost: u32 = capture.take_lost().map(|(_, lost)| lost).sum();
     let mut kept = 0;
-    capture.drain(usize::MAX, |_, _| kept += 1);
+    capture.drain(usize::MAX, |_| kept += 1);
     assert_eq!(kept + lost, many);
     assert!(lost > 0);
 

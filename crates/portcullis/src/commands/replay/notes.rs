@@ -31,7 +31,8 @@ fn reading(report: &Report, notes: &mut Vec<String>) {
         ));
     }
     for (frames, why) in [
-        (report.broken, "a header contradicts itself or there are too many, so a host drops them"),
+        (report.broken, "a length or a checksum in them is wrong, so a host drops them"),
+        (report.extended, "they have IP options or extension headers, which no knock has"),
         (
             report.elsewhere,
             "the gate does not stand on their interface; --any-interface takes them",

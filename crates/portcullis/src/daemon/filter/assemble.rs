@@ -58,6 +58,8 @@ pub const IPV6_HEADER: u32 = 40;
 pub const TCP: u32 = 6;
 /// An IP protocol.
 pub const UDP: u32 = 17;
+/// The protocol number of an IPv6 fragment header.
+pub const FRAGMENT_HEADER: u32 = 44;
 /// Hop-by-hop, routing, fragment, authentication, destination options.
 pub const EXTENSIONS: [u32; 5] = [0, 43, 44, 51, 60];
 /// The number of the network in a tag. 0 is none: such a tag only has a priority, and the frame is

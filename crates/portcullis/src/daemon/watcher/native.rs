@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 
 use nix::errno::Errno;
-use portcullis_core::engine::{Action, Direction, Engine, Frame, Grant, Options, Verdict};
+use portcullis_core::engine::{Action, Engine, Frame, Grant, Options, Verdict};
 use portcullis_core::limits::LINES_PER_SECOND;
 use portcullis_core::policy::Recogniser as Who;
 use portcullis_core::time::Instant;
-use portcullis_core::wire::{self, Link};
 
 use super::{Recogniser, Teller, Watch};
 use crate::config;
@@ -58,12 +57,12 @@ impl Recogniser for Native {
         self.engine.set_local_addresses(addresses);
     }
 
-    fn take(&mut self, direction: Direction, bytes: &[u8], now: Instant, teller: &mut Teller<'_>) {
+    fn take(&mut self, frame: Frame<'_>, now: Instant, teller: &mut Teller<'_>) {
         let epoch = self.epoch;
-        let verdict = self.engine.handle_packet(Frame { link: Link::Raw, direction, bytes }, now);
+        let verdict = self.engine.handle_packet(frame, now);
         if self.verbose
             && let Verdict::Stage { door, stage } | Verdict::Opened { door, stage } = verdict
-            && let Ok(packet) = wire::parse(Link::Raw, bytes)
+            && let Ok(packet) = frame.captured.parse()
         {
             teller.may(&Message::Stage { epoch, door, address: packet.source, stage }, now);
         }

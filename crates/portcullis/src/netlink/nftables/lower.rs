@@ -37,6 +37,8 @@ const TCP_FLAGS: Payload = Payload::transport(13, 1);
 const ICMP_TYPE: Payload = Payload::transport(0, 1);
 const UDP_PORTS: Payload = Payload::transport(0, 4);
 const UDP_DPORT: Payload = Payload::transport(2, 2);
+const UDP_CHECKSUM: Payload = Payload::transport(6, 2);
+const IP_FIRST_BYTE: Payload = Payload::network(0, 1);
 const IP_SADDR: Payload = Payload::network(12, 4);
 const IP6_SADDR: Payload = Payload::network(8, 16);
 const IP6_NEXT_HEADER: Payload = Payload::network(6, 1);
@@ -196,9 +198,18 @@ impl Known {
             }
             Statement::SocketTransparent(is) => socket(w, Socket::Transparent, *is),
             Statement::SocketWildcard(is) => socket(w, Socket::Wildcard, *is),
-            Statement::ToLocalAddress => {
+            Statement::ToLocalAddress(is) => {
                 expression::type_of_destination(w, Slot::FIRST);
-                expression::compare(w, Slot::FIRST, true, &ROUTE_LOCAL.to_ne_bytes());
+                expression::compare(w, Slot::FIRST, *is, &ROUTE_LOCAL.to_ne_bytes());
+            }
+            Statement::IpOptions => {
+                self.need(w, Needs::Ipv4);
+                expression::payload_load(w, IP_FIRST_BYTE, Slot::FIRST);
+                expression::mask(w, Slot::FIRST, &[0x0f]);
+                expression::compare(w, Slot::FIRST, false, &[5]);
+            }
+            Statement::UdpChecksumZero => {
+                self.equals(w, Needs::Udp, UDP_CHECKSUM, &[0, 0]);
             }
             Statement::FromLinkLocal => self.link_local(w),
             Statement::ThDportZero => {
@@ -214,8 +225,10 @@ impl Known {
                 expression::extension_present(w, IPPROTO_FRAGMENT, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, true, &[1]);
             }
-            Statement::Ip6NextHeader(kind) => {
-                self.equals(w, Needs::Ipv6, IP6_NEXT_HEADER, &[*kind]);
+            Statement::Ip6NextHeader { is, kind } => {
+                self.need(w, Needs::Ipv6);
+                expression::payload_load(w, IP6_NEXT_HEADER, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, *is, &[*kind]);
             }
             Statement::HopByHopNextHeader(kind) => self.behind(w, IPPROTO_HOPOPTS, *kind),
             Statement::FragmentNextHeader(kind) => self.behind(w, IPPROTO_FRAGMENT, *kind),
