@@ -113,6 +113,12 @@ pub const MAX_TRANSITIONS: usize = 4_000_000;
 /// goes: a flood hurts its own neighbourhood first.
 pub const MAX_ATTEMPTS: usize = 1_000_000;
 
+/// Ports that nothing listens on: IANA keeps them from everybody (Service Name and Transport Protocol
+/// Port Number Registry, 225 to 241, "Reserved"). Connections that are refused as by a closed port are
+/// translated to them. With `n` source ports they distinguish `17·n` refusals of one source at a time;
+/// 64,512 source ports make that more than connection tracking has room for.
+pub const CLOSED_PORTS: core::ops::RangeInclusive<u16> = 225..=241;
+
 /// Sources whose progress the kernel keeps, per address family, at some 100 bytes each. When there are
 /// more, the others go to a second map, and have [`LATE_ATTEMPT`] for each knock: a flood of forged
 /// knocks hurts those who knock slowly while it lasts.

@@ -157,6 +157,10 @@ pub enum HookPoint {
     PreroutingNat,
     /// Packets to this host, after routing and reassembly; a chain of type `filter`.
     Input,
+    /// The same; a chain of type `nat`, which the same packets meet as [`Self::PreroutingNat`].
+    InputNat,
+    /// All packets that go out, their addresses and ports as they will be seen; a chain of type `filter`.
+    Postrouting,
 }
 
 /// A rule: statements from left to right, until one does not match.
@@ -230,6 +234,17 @@ pub enum Statement {
     UdpChecksumZero,
     /// `ip6 saddr fe80::/10`: an address that means something on one link only; only in IPv6 packets.
     FromLinkLocal,
+    /// `fib saddr type local`: the source is an address of this host.
+    FromLocalAddress,
+    /// `frag more-fragments 1`: it is a fragment, and not the last one; only in IPv6 packets.
+    MoreFragments,
+    /// `th dport A-B`: the destination port is one of these.
+    ThDportAmong {
+        /// The first one.
+        first: u16,
+        /// The last one.
+        last: u16,
+    },
     /// `th dport 0`: the destination port of whatever transport protocol it is.
     ThDportZero,
     /// `meta pkttype != host`: broadcast, multicast, and what was meant for another host.
@@ -331,10 +346,25 @@ pub enum Statement {
         /// Where the priority is looked up.
         map: &'static str,
     },
-    /// `dnat to :0`, only in chains of type `nat`: the connection goes to port 0 of the same address,
-    /// which nothing can listen on, and its answers come from the port that was asked. Ends the
-    /// evaluation.
-    DnatToPortZero,
+    /// `dnat to :A-B fully-random`, only in chains of type `nat` at [`HookPoint::PreroutingNat`]: the
+    /// connection goes to one of these ports of the same address, and its answers come from the port
+    /// that was asked. Ends the evaluation.
+    DnatToPorts {
+        /// The first one.
+        first: u16,
+        /// The last one.
+        last: u16,
+    },
+    /// `snat to :A-B fully-random`, only at [`HookPoint::InputNat`]: to this host the connection comes
+    /// from one of these ports, and its answers go to the port that it came from.
+    SnatToPorts {
+        /// The first one.
+        first: u16,
+        /// The last one.
+        last: u16,
+    },
+    /// `ip6 flowlabel set 0`; only in IPv6 packets.
+    ClearFlowLabel,
     /// `reject with ...`; ends the evaluation.
     Reject(Reject),
     /// Ends the rule, and with it the evaluation of the chain.

@@ -416,14 +416,19 @@ impl<'a> Run<'_, 'a> {
                 Socket::BoundListener => !is && !self.translated,
                 Socket::Connection => !is,
             },
-            // None of ours is transparent, and nothing listens on port 0.
+            // None of ours is transparent, and nothing listens where a packet is sent to be refused.
             Statement::SocketTransparent(is) => {
-                !is && self.packet.socket != Socket::None && self.port != Some(0)
+                let asked = self.packet.payload.destination_port();
+                !is && self.packet.socket != Socket::None && self.port == asked && asked != Some(0)
             }
             Statement::ToLocalAddress(is) => self.packet.destination.is_multicast() != *is,
             // Packets have no options here, and their checksums are right.
             Statement::IpOptions | Statement::UdpChecksumZero => false,
             Statement::FromLinkLocal => self.is_link_local(),
+            Statement::FromLocalAddress | Statement::MoreFragments => false,
+            Statement::ThDportAmong { first, last } => {
+                self.port.is_some_and(|port| (*first..=*last).contains(&port))
+            }
             Statement::ThDportZero => self.port == Some(0),
             Statement::NotForHost => !self.packet.for_host,
             Statement::FragmentHeader => self.packet.fragment && self.packet.source.is_ipv6(),
@@ -501,11 +506,13 @@ impl<'a> Run<'_, 'a> {
                 }
                 _ => false,
             },
-            Statement::DnatToPortZero => {
-                self.port = Some(0);
+            Statement::DnatToPorts { first, .. } => {
+                self.port = Some(*first);
                 self.translated = true;
                 return Some(Some(End::Accepted));
             }
+            // No chain with these is simulated.
+            Statement::SnatToPorts { .. } | Statement::ClearFlowLabel => true,
             Statement::Reject(reject) => {
                 let possible =
                     *reject != Reject::TcpReset || self.protocol() == Protocol::Tcp.number();

@@ -74,6 +74,8 @@ impl fmt::Display for Chain {
                 HookPoint::Prerouting => ("filter", "prerouting"),
                 HookPoint::PreroutingNat => ("nat", "prerouting"),
                 HookPoint::Input => ("filter", "input"),
+                HookPoint::InputNat => ("nat", "input"),
+                HookPoint::Postrouting => ("filter", "postrouting"),
             };
             writeln!(f, "\t\ttype {kind} hook {point} priority {}; policy accept;", hook.priority)?;
         }
@@ -112,6 +114,9 @@ impl fmt::Display for Statement {
             Self::IpOptions => f.write_str("ip hdrlength != 5"),
             Self::UdpChecksumZero => f.write_str("udp checksum 0"),
             Self::FromLinkLocal => f.write_str("ip6 saddr fe80::/10"),
+            Self::FromLocalAddress => f.write_str("fib saddr type local"),
+            Self::MoreFragments => f.write_str("frag more-fragments 1"),
+            Self::ThDportAmong { first, last } => write!(f, "th dport {first}-{last}"),
             Self::ThDportZero => f.write_str("th dport 0"),
             Self::NotForHost => f.write_str("meta pkttype != host"),
             Self::FragmentHeader => f.write_str("exthdr frag exists"),
@@ -167,7 +172,13 @@ impl fmt::Display for Statement {
             Self::SetTcpDportFrom { map } => {
                 write!(f, "tcp dport set meta priority map @{map}")
             }
-            Self::DnatToPortZero => f.write_str("dnat to :0"),
+            Self::DnatToPorts { first, last } => {
+                write!(f, "dnat to :{first}-{last} fully-random")
+            }
+            Self::SnatToPorts { first, last } => {
+                write!(f, "snat to :{first}-{last} fully-random")
+            }
+            Self::ClearFlowLabel => f.write_str("ip6 flowlabel set 0"),
             Self::Reject(Reject::TcpReset) => f.write_str("reject with tcp reset"),
             Self::Reject(Reject::PortUnreachable) => {
                 f.write_str("reject with icmpx port-unreachable")

@@ -23,7 +23,9 @@ use super::{
     ACCEPT, Compiler, GUARDS, INPUT, INPUT_PRIORITY, NOT_BARE_SYN, PORT_FIELDS, REFUSE, REST,
     RST_OR_ACK, chain, goto, is_in, not, rule,
 };
-use crate::ruleset::{Chain, Field, Hook, HookPoint, Limit, Rule, Statement, Tracking, Unit};
+use crate::ruleset::{
+    Chain, Field, Hook, HookPoint, Limit, Rule, Statement, Tracking, Unit, Verdict,
+};
 
 /// What says that something cannot be reached (RFC 792): destination unreachable, time exceeded,
 /// parameter problem. Without the first, no path MTU is ever found.
@@ -111,6 +113,10 @@ impl Compiler<'_> {
                 .because("conversations"),
         ];
         rules.extend(self.unconcerned());
+        rules.push(
+            rule([Statement::MoreFragments, Statement::Verdict(Verdict::Drop)])
+                .because("a fragment that could not be put together"),
+        );
         rules.push(rule([is_in("public"), self.accept()]));
         rules.push(self.guarded("door"));
         if self.policy.gate.stance == Stance::Closed {

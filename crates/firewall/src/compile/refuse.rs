@@ -1,11 +1,19 @@
 //! How those who may not pass are refused.
 //!
 //! **Like a closed port** is done by the network stack itself: a connection to a guarded port is
-//! translated to port 0, which nothing can listen on, and connection tracking gives its answers the
-//! port back, also in what an ICMP message quotes. It is done before others translate destinations
+//! translated to a port that nothing listens on, and connection tracking gives its answers the port
+//! back, also in what an ICMP message quotes. It is done before others translate destinations
 //! (`dstnat`, -100). An answer made by the firewall would differ in its type of service, in its flow
 //! label, and for every odd packet that the stack drops and the firewall does not, or the reverse; and
 //! it would be an answer even where the rest of the firewall is silent.
+//!
+//! Two connections must not become one by that: from one source port to two guarded ports, or to a
+//! guarded port and to the one that it is translated to. Connection tracking would drop the second, and
+//! silence would tell the guarded port. So there are several such ports, and the source port is drawn
+//! anew (chain `apart`): whoever wants to use up all pairs needs more connections than fit.
+//!
+//! The stack makes the flow label of a reset from the ports, before they are translated back. So
+//! resets of this host have none (chain `labels`), whatever port they come from.
 //!
 //! **What is not translated is refused by the filter behind it**: what connection tracking calls invalid
 //! or was told not to look at, and connections that it knows from before. TCP segments of that kind
@@ -19,6 +27,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use portcullis_core::limits::CLOSED_PORTS;
 use portcullis_core::policy::{Port, Protocol, Refuse, Stance};
 
 use super::base::{LOG_PREFIX, LOGGED};
@@ -38,8 +47,8 @@ const ASKED: &str = "asked";
 const HALF_OPEN: &str = "half_open";
 /// Where a segment that was readdressed gets its port back.
 const PUT_BACK: &str = "put_back";
-/// The connection goes to port 0.
-const TO_PORT_ZERO: &str = "to_port_zero";
+/// The connection goes to a port that nothing listens on.
+const TO_CLOSED_PORT: &str = "to_closed_port";
 /// In the stance `closed`: what is not translated.
 const BY_HAND: &str = "by_hand";
 /// Guarded TCP ports, numbered; and back.
@@ -54,12 +63,21 @@ const GUARDED: [(Protocol, &str); 2] =
 const BEFORE_DSTNAT: i32 = -101;
 /// Right behind that.
 const AFTER_DSTNAT: i32 = -99;
+/// Where sources are translated (`NF_IP_PRI_NAT_SRC`), and behind that.
+const SRCNAT: i32 = 100;
+const BEHIND_SRCNAT: i32 = 200;
 /// Behind the filters of others (0) and behind `security` (50) and `srcnat` (100).
 const LATE: i32 = 120;
 
 /// One of these matches where the network stack has a socket for the packet.
 pub(super) const SOCKET: [Statement; 2] =
     [Statement::SocketTransparent(false), Statement::SocketTransparent(true)];
+
+/// What is refused as by a closed port, behind the chains that translate.
+const TRANSLATED: [Statement; 2] = [
+    Statement::Translated,
+    Statement::ThDportAmong { first: *CLOSED_PORTS.start(), last: *CLOSED_PORTS.end() },
+];
 
 const DROP: Statement = Statement::Verdict(Verdict::Drop);
 const TCP: Statement = is(Protocol::Tcp);
@@ -80,7 +98,7 @@ impl Compiler<'_> {
 
     /// Sends what is translated because it goes to a guarded port, which is no wrong port, elsewhere.
     pub(super) fn translated_from_guarded(&self, elsewhere: &Statement) -> Vec<Rule> {
-        let translated = [Statement::Translated, Statement::ThDportZero];
+        let translated = TRANSLATED;
         let asked = |protocol, set| {
             let key = vec![Field::OriginalDport];
             vec![is(protocol), Statement::In { key, set, member: true }]
@@ -93,11 +111,19 @@ impl Compiler<'_> {
                 GUARDED.into_iter().map(|(protocol, set)| asked(protocol, set)).collect()
             }
         };
-        let rules = which.into_iter().map(|which| {
+        let which = which.into_iter().map(|which| {
             let statements = translated.iter().cloned().chain(which).chain([elsewhere.clone()]);
             Rule { statements: statements.collect(), comment: Some("a guarded port") }
         });
-        rules.collect()
+        // Should something listen there all the same, it is out of reach.
+        let [translated, closed] = TRANSLATED;
+        let mut rules: Vec<Rule> = SOCKET
+            .into_iter()
+            .filter(|_| self.answers_as_closed())
+            .map(|socket| rule([translated.clone(), closed.clone(), socket, DROP]))
+            .collect();
+        rules.extend(which);
+        rules
     }
 
     /// Whether segments are readdressed by hand.
@@ -133,8 +159,10 @@ impl Compiler<'_> {
             return Vec::new();
         }
         let hook = |priority| Some(Hook { point: HookPoint::PreroutingNat, priority });
-        let to_port_zero = [TCP, UDP].map(|protocol| {
-            rule([protocol, Statement::ToLocalAddress(true), Statement::DnatToPortZero])
+        let (first, last) = (*CLOSED_PORTS.start(), *CLOSED_PORTS.end());
+        let dnat = Statement::DnatToPorts { first, last };
+        let to_closed_port = [TCP, UDP].map(|protocol| {
+            rule([protocol, Statement::ToLocalAddress(true), dnat.clone()])
                 .because("answered as a closed port")
         });
         let mut rules = self.unconcerned();
@@ -153,13 +181,14 @@ impl Compiler<'_> {
                 rules.push(rule([is_in("knocks"), ACCEPT]));
             }
             // A port that nothing listens on is closed already.
-            rules.extend(SOCKET.into_iter().map(|socket| rule([socket, goto(TO_PORT_ZERO)])));
+            rules.extend(SOCKET.into_iter().map(|socket| rule([socket, goto(TO_CLOSED_PORT)])));
             chains.push(Chain { name: "after".to_owned(), hook: hook(AFTER_DSTNAT), rules });
         }
         let mut rules = self.granted();
-        rules.push(rule([Statement::SetPriority(0), goto(TO_PORT_ZERO)]));
+        rules.push(rule([Statement::SetPriority(0), goto(TO_CLOSED_PORT)]));
         chains.push(chain(ASKED, rules));
-        chains.push(chain(TO_PORT_ZERO, to_port_zero.into()));
+        chains.extend([apart(), labels()]);
+        chains.push(chain(TO_CLOSED_PORT, to_closed_port.into()));
         chains
     }
 
@@ -205,8 +234,11 @@ impl Compiler<'_> {
             Refuse::Reject => Statement::Reject(Reject::AdminProhibited),
             Refuse::LikeClosed => Statement::Reject(Reject::TcpReset),
         };
-        let mut rules =
-            vec![rule([Statement::SocketWildcard(true), ACCEPT]).because("a listener refuses it")];
+        let mut rules = vec![
+            // A listener would answer it, and a closed port does not.
+            rule([Statement::ToLocalAddress(false), DROP]),
+            rule([Statement::SocketWildcard(true), ACCEPT]).because("a listener refuses it"),
+        ];
         rules.extend(
             SOCKET.map(|socket| {
                 rule([socket, refusal.clone()]).because("a handshake without a grant")
@@ -268,6 +300,8 @@ impl Compiler<'_> {
     /// port can be told from another.
     pub(super) fn refuse(&self) -> Chain {
         let mut rules = vec![
+            // A listener would answer it, and a closed port does not.
+            rule([TCP, Statement::ToLocalAddress(false), DROP]),
             // It belongs to a connection that is older than the gate, or the network stack refuses it,
             // on every port alike: a listening socket does not take it either.
             rule([NO_SYN, RST_OR_ACK, ACCEPT]).because("starts no connection"),
@@ -286,7 +320,7 @@ impl Compiler<'_> {
                 rules.push(rule([Statement::NotForHost, DROP]));
                 rules.push(rule([RST_OR_ACK, ACCEPT]));
                 rules.push(
-                    rule([Statement::Translated, Statement::ThDportZero, ACCEPT])
+                    rule([TRANSLATED[0].clone(), TRANSLATED[1].clone(), ACCEPT])
                         .because("answered as a closed port"),
                 );
                 rules.extend(SOCKET.map(|socket| rule([socket, goto(BY_HAND)])));
@@ -299,6 +333,25 @@ impl Compiler<'_> {
         }
         chain(REFUSE, rules)
     }
+}
+
+/// Gives each connection that is translated a source port of its own.
+fn apart() -> Chain {
+    let snat = Statement::SnatToPorts { first: 1024, last: u16::MAX };
+    let rules = [TCP, UDP].map(|protocol| {
+        let [translated, closed] = TRANSLATED;
+        rule([protocol, translated, closed, snat.clone()])
+    });
+    let hook = Some(Hook { point: HookPoint::InputNat, priority: SRCNAT });
+    Chain { name: "apart".to_owned(), hook, rules: rules.into() }
+}
+
+/// Takes the flow label off resets of this host.
+fn labels() -> Chain {
+    let reset = Statement::TcpFlags { equal: false, mask: RST, value: 0 };
+    let rules = vec![rule([reset, Statement::FromLocalAddress, Statement::ClearFlowLabel])];
+    let hook = Some(Hook { point: HookPoint::Postrouting, priority: BEHIND_SRCNAT });
+    Chain { name: "labels".to_owned(), hook, rules }
 }
 
 /// Refuses datagrams whose conversation is not translated.

@@ -78,7 +78,24 @@ fn statements() -> Ruleset {
     let mut rules = vec![
         vec![Statement::Translated, ACCEPT],
         vec![Statement::Translated, Statement::ThDportZero, ACCEPT],
-        vec![Statement::ToLocalAddress, ACCEPT],
+        vec![Statement::ToLocalAddress(true), ACCEPT],
+        vec![Statement::ToLocalAddress(false), ACCEPT],
+        vec![Statement::IpOptions, ACCEPT],
+        vec![Statement::UdpChecksumZero, ACCEPT],
+        vec![Statement::Ip6NextHeader { is: true, kind: 44 }, ACCEPT],
+        vec![
+            Statement::Ip6NextHeader { is: false, kind: 6 },
+            Statement::Ip6NextHeader { is: false, kind: 17 },
+            ACCEPT,
+        ],
+        vec![
+            Statement::Ip6NextHeader { is: true, kind: 0 },
+            Statement::HopByHopNextHeader(44),
+            ACCEPT,
+        ],
+        vec![Statement::Ip6NextHeader { is: true, kind: 17 }, Statement::UdpChecksumZero, ACCEPT],
+        vec![Statement::FragmentNextHeader(60), Statement::ToLocalAddress(true), ACCEPT],
+        vec![Statement::FragmentHeader, ACCEPT],
         vec![Statement::FromLinkLocal, ACCEPT],
         vec![Statement::HopLimit255, Statement::FromLinkLocal, ACCEPT],
         vec![Statement::ThDportZero, ACCEPT],
@@ -242,7 +259,7 @@ fn translations() -> Chain {
     for kind in [Protocol::Tcp, Protocol::Udp] {
         let is = protocol(true, kind);
         rules.push(vec![is.clone(), Statement::DnatToPortZero]);
-        rules.push(vec![is.clone(), Statement::ToLocalAddress, Statement::DnatToPortZero]);
+        rules.push(vec![is.clone(), Statement::ToLocalAddress(true), Statement::DnatToPortZero]);
         rules.push(vec![is, Statement::Tracked(TRACKED[0]), Statement::DnatToPortZero]);
     }
     let hook = Some(Hook { point: HookPoint::Prerouting, priority: -101 });

@@ -109,7 +109,7 @@ fn altered(statement: &Statement) -> Option<Statement> {
         Statement::Translated => Statement::Tracked(&[Tracking::Related]),
         Statement::SocketWildcard(is) => Statement::SocketWildcard(!is),
         Statement::SocketTransparent(is) => Statement::SocketWildcard(is),
-        Statement::ToLocalAddress => Statement::NotForHost,
+        Statement::ToLocalAddress(_) => Statement::NotForHost,
         Statement::FromLinkLocal => Statement::HopLimit255,
         Statement::ThDportZero => Statement::IcmpType(0),
         Statement::SetTcpDportZero => Statement::SetTcpDportFrom { map: "ports" },

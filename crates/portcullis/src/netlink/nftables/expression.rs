@@ -60,6 +60,26 @@ pub enum Ct {
     Status = 2,
 }
 
+/// An address of a packet (`NFTA_FIB_F_SADDR`, `NFTA_FIB_F_DADDR`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Address {
+    /// Where it comes from.
+    Source = 1,
+    /// Where it goes.
+    Destination = 2,
+}
+
+/// What is translated (`enum nft_nat_types`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Translate {
+    /// Where a connection comes from.
+    Source = 0,
+    /// Where it goes.
+    Destination = 1,
+}
+
 /// What `socket` knows of the socket that a packet is for (`enum nft_socket_keys`); 1 byte each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -173,34 +193,30 @@ pub fn socket_load(w: &mut Writer, key: Socket, slot: Slot) {
     });
 }
 
-/// `slot = fib daddr type` (`enum nft_fib_attributes`): what the routing table says of the destination.
-pub fn type_of_destination(w: &mut Writer, slot: Slot) {
+/// `slot = fib saddr type` or `daddr` (`enum nft_fib_attributes`): what the routing table says of it.
+pub fn address_type(w: &mut Writer, address: Address, slot: Slot) {
     /// `NFT_FIB_RESULT_ADDRTYPE`
     const ADDRESS_TYPE: u32 = 3;
-    /// `NFTA_FIB_F_DADDR`
-    const DESTINATION: u32 = 2;
     expression(w, "fib", |w| {
         w.be32(1, slot.register());
         w.be32(2, ADDRESS_TYPE);
-        w.be32(3, DESTINATION);
+        w.be32(3, address as u32);
     });
 }
 
-/// Translates the destination port of the connection to the one in the slot, and nothing else
+/// Translates a port of the connection to one between those in the slots, and nothing else
 /// (`enum nft_nat_attributes`).
-pub fn translate_port(w: &mut Writer, slot: Slot) {
-    /// `NFT_NAT_DNAT`
-    const DESTINATION: u32 = 1;
+pub fn translate_port(w: &mut Writer, what: Translate, first: Slot, last: Slot) {
     /// `NFPROTO_INET`
     const BOTH_FAMILIES: u32 = 1;
-    /// `NF_NAT_RANGE_PROTO_SPECIFIED`
-    const PORT: u32 = 2;
+    /// `NF_NAT_RANGE_PROTO_SPECIFIED` and `NF_NAT_RANGE_PROTO_RANDOM_FULLY`
+    const ANY_OF_THEM: u32 = 0x12;
     expression(w, "nat", |w| {
-        w.be32(1, DESTINATION);
+        w.be32(1, what as u32);
         w.be32(2, BOTH_FAMILIES);
-        w.be32(5, slot.register());
-        w.be32(6, slot.register());
-        w.be32(7, PORT);
+        w.be32(5, first.register());
+        w.be32(6, last.register());
+        w.be32(7, ANY_OF_THEM);
     });
 }
 
@@ -211,6 +227,19 @@ pub fn payload_load(w: &mut Writer, payload: Payload, slot: Slot) {
         w.be32(2, payload.base);
         w.be32(3, payload.offset);
         w.be32(4, payload.length);
+    });
+}
+
+/// `payload = slot`, where no checksum covers it.
+pub fn header_store(w: &mut Writer, payload: Payload, slot: Slot) {
+    expression(w, "payload", |w| {
+        w.be32(5, slot.register());
+        w.be32(2, payload.base);
+        w.be32(3, payload.offset);
+        w.be32(4, payload.length);
+        w.be32(6, 0);
+        w.be32(7, 0);
+        w.be32(8, 0);
     });
 }
 
@@ -247,6 +276,28 @@ pub fn compare(w: &mut Writer, slot: Slot, equal: bool, value: &[u8]) {
     expression(w, "cmp", |w| {
         w.be32(1, slot.register());
         w.be32(2, u32::from(!equal));
+        w.nested(3, |w| w.bytes(DATA_VALUE, value));
+    });
+}
+
+/// Ends the rule unless the bytes from `slot` are at least these.
+pub fn at_least(w: &mut Writer, slot: Slot, value: &[u8]) {
+    /// `NFT_CMP_GTE`
+    const AT_LEAST: u32 = 5;
+    order(w, slot, AT_LEAST, value);
+}
+
+/// Ends the rule unless the bytes from `slot` are at most these.
+pub fn at_most(w: &mut Writer, slot: Slot, value: &[u8]) {
+    /// `NFT_CMP_LTE`
+    const AT_MOST: u32 = 3;
+    order(w, slot, AT_MOST, value);
+}
+
+fn order(w: &mut Writer, slot: Slot, operation: u32, value: &[u8]) {
+    expression(w, "cmp", |w| {
+        w.be32(1, slot.register());
+        w.be32(2, operation);
         w.nested(3, |w| w.bytes(DATA_VALUE, value));
     });
 }

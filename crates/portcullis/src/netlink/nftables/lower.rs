@@ -14,7 +14,7 @@ use portcullis_core::policy::Protocol;
 use portcullis_firewall::ruleset::{Data, Field, Reject, Rule, Statement, Tracking, Type};
 
 use super::elements::value_bytes;
-use super::expression::{self, Ct, Found, Meta, Payload, Slot, Socket};
+use super::expression::{self, Address, Ct, Found, Meta, Payload, Slot, Socket, Translate};
 use crate::netlink::message::Writer;
 
 const IPPROTO_ICMP: u8 = 1;
@@ -42,6 +42,8 @@ const UDP_CHECKSUM: Payload = Payload::transport(6, 2);
 const IP_FIRST_BYTE: Payload = Payload::network(0, 1);
 const IP_SADDR: Payload = Payload::network(12, 4);
 const IP6_SADDR: Payload = Payload::network(8, 16);
+/// The second half of the traffic class, and the flow label.
+const IP6_LABEL: Payload = Payload::network(1, 3);
 const IP6_NEXT_HEADER: Payload = Payload::network(6, 1);
 const HOP_LIMIT: Payload = Payload::network(7, 1);
 /// `fe80::/10`, and its mask.
@@ -222,7 +224,7 @@ impl Known {
             Statement::SocketTransparent(is) => socket(w, Socket::Transparent, *is),
             Statement::SocketWildcard(is) => socket(w, Socket::Wildcard, *is),
             Statement::ToLocalAddress(is) => {
-                expression::type_of_destination(w, Slot::FIRST);
+                expression::address_type(w, Address::Destination, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, *is, &ROUTE_LOCAL.to_ne_bytes());
             }
             Statement::IpOptions => {
@@ -235,6 +237,21 @@ impl Known {
                 self.equals(w, Needs::Udp, UDP_CHECKSUM, &[0, 0]);
             }
             Statement::FromLinkLocal => self.link_local(w),
+            Statement::FromLocalAddress => {
+                expression::address_type(w, Address::Source, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, true, &ROUTE_LOCAL.to_ne_bytes());
+            }
+            Statement::MoreFragments => {
+                self.need(w, Needs::Ipv6);
+                expression::extension_load(w, IPPROTO_FRAGMENT, 3, 1, Slot::FIRST);
+                expression::mask(w, Slot::FIRST, &[1]);
+                expression::compare(w, Slot::FIRST, true, &[1]);
+            }
+            Statement::ThDportAmong { first, last } => {
+                expression::payload_load(w, TCP_DPORT, Slot::FIRST);
+                expression::at_least(w, Slot::FIRST, &first.to_be_bytes());
+                expression::at_most(w, Slot::FIRST, &last.to_be_bytes());
+            }
             Statement::ThDportZero => {
                 expression::payload_load(w, TCP_DPORT, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, true, &[0, 0]);
@@ -335,9 +352,18 @@ impl Known {
                 expression::lookup(w, map, Found::Into(Slot::FIRST));
                 expression::tcp_store(w, TCP_DPORT, Slot::FIRST);
             }
-            Statement::DnatToPortZero => {
-                expression::constant(w, Slot::FIRST, &[0, 0]);
-                expression::translate_port(w, Slot::FIRST);
+            Statement::DnatToPorts { first, last } => {
+                translate(w, Translate::Destination, *first, *last);
+            }
+            Statement::SnatToPorts { first, last } => {
+                translate(w, Translate::Source, *first, *last);
+            }
+            Statement::ClearFlowLabel => {
+                self.need(w, Needs::Ipv6);
+                expression::payload_load(w, IP6_LABEL, Slot::FIRST);
+                // Half of the first byte belongs to the traffic class.
+                expression::mask(w, Slot::FIRST, &[0xf0, 0, 0]);
+                expression::header_store(w, IP6_LABEL, Slot::FIRST);
             }
             Statement::Reject(how) => {
                 expression::reject(w, *how);
@@ -356,6 +382,14 @@ const fn ct_bit(state: Tracking) -> u32 {
         Tracking::New => 8,
         Tracking::Untracked => 64,
     }
+}
+
+/// Translates to one of these ports.
+fn translate(w: &mut Writer, what: Translate, first: u16, last: u16) {
+    let next = Slot(1);
+    expression::constant(w, Slot::FIRST, &first.to_be_bytes());
+    expression::constant(w, next, &last.to_be_bytes());
+    expression::translate_port(w, what, Slot::FIRST, next);
 }
 
 /// Ends the rule unless the first slot has one of these bits.

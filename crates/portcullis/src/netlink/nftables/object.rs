@@ -85,6 +85,8 @@ pub fn chain(w: &mut Writer, chain: &Chain, place: Option<i32>) {
             HookPoint::Prerouting => ("filter", 0),
             HookPoint::PreroutingNat => ("nat", 0),
             HookPoint::Input => ("filter", 1),
+            HookPoint::InputNat => ("nat", 1),
+            HookPoint::Postrouting => ("filter", 4),
         };
         w.text(CHAIN_TYPE, kind);
         // NF_ACCEPT
