@@ -278,8 +278,6 @@ pub enum Statement {
         /// Whether it must be in there or must not.
         member: bool,
     },
-    /// `meta priority != 0:0`
-    PriorityNotZero,
     /// `meta priority set N`
     SetPriority(u32),
     /// `meta priority set KEY map @MAP`; does not match where the map has no such key.

@@ -459,7 +459,6 @@ impl<'a> Run<'_, 'a> {
                 _ => false,
             },
             Statement::In { key, set, member } => self.find(key, set)?.is_some() == *member,
-            Statement::PriorityNotZero => self.priority != 0,
             Statement::SetPriority(number) => {
                 self.priority = *number;
                 true

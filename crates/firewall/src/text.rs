@@ -123,7 +123,6 @@ impl fmt::Display for Statement {
             Self::DhcpReply => f.write_str("meta nfproto ipv4 udp sport 67 udp dport 68"),
             Self::Dhcpv6Reply => f.write_str("ip6 saddr fe80::/10 udp dport 546"),
             Self::Limit(limit) => limit.fmt(f),
-            Self::PriorityNotZero => f.write_str("meta priority != 0:0"),
             Self::Counter => f.write_str("counter"),
             Self::Log(prefix) => write!(f, "log prefix \"{prefix}\""),
             Self::TcpFlags { equal, mask, value } => {

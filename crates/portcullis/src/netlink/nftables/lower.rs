@@ -2,8 +2,9 @@
 //!
 //! Three things are done as `nft` 1.0 does them. What a field implies (`ip saddr` that the packet is
 //! IPv4, `tcp dport` that it is TCP) is compared before it is looked at, once in a rule. What a reset
-//! implies (that it is TCP) is compared at the very beginning of its rule. And of the registers, a
-//! key begins at the first, and data at the first register of 16 bytes behind it.
+//! implies (that it is TCP) is compared at the very beginning of its rule, and behind that what an
+//! extension header implies (that it is IPv6). And of the registers, a key begins at the first, and
+//! data at the first register of 16 bytes behind it.
 //!
 //! One thing is not: for data behind a key of more than 16 bytes, nft 1.0.6 takes the *second*
 //! register all the same, and so overwrites the end of the key (or fails an assertion). The text
@@ -88,6 +89,9 @@ pub fn rule(w: &mut Writer, rule: &Rule) {
     if reset_is_first_of_tcp(rule) {
         known.need(w, Needs::Tcp);
     }
+    if extension_is_first_of_family(rule) {
+        known.need(w, Needs::Ipv6);
+    }
     for statement in &rule.statements {
         known.statement(w, statement);
     }
@@ -106,6 +110,30 @@ fn reset_is_first_of_tcp(rule: &Rule) -> bool {
         )
     };
     rule.statements.iter().find(says_tcp) == Some(&Statement::Reject(Reject::TcpReset))
+}
+
+/// Whether the rule asks for an extension header, and nothing before that implies IPv4 or IPv6.
+fn extension_is_first_of_family(rule: &Rule) -> bool {
+    let says_family = |statement: &&Statement| match statement {
+        Statement::FragmentHeader
+        | Statement::HopByHopNextHeader(_)
+        | Statement::Ip6NextHeader(_)
+        | Statement::FromLinkLocal
+        | Statement::IcmpType(_)
+        | Statement::Icmpv6Type(_)
+        | Statement::HopLimit255
+        | Statement::DhcpReply
+        | Statement::Dhcpv6Reply => true,
+        Statement::In { key, .. }
+        | Statement::SetPriorityFrom { key, .. }
+        | Statement::Dispatch { key, .. }
+        | Statement::Change { key, .. } => key.iter().any(|&field| needs(field) != Needs::Nothing),
+        _ => false,
+    };
+    matches!(
+        rule.statements.iter().find(says_family),
+        Some(Statement::FragmentHeader | Statement::HopByHopNextHeader(_))
+    )
 }
 
 /// What the rule has already found out about the packet.
@@ -252,10 +280,6 @@ impl Known {
                 self.key(w, key);
                 let found = if *member { Found::Present } else { Found::Absent };
                 expression::lookup(w, set, found);
-            }
-            Statement::PriorityNotZero => {
-                expression::meta_load(w, Meta::Priority, Slot::FIRST);
-                expression::compare(w, Slot::FIRST, false, &0_u32.to_ne_bytes());
             }
             Statement::SetPriority(number) => {
                 expression::constant(w, Slot::FIRST, &number.to_ne_bytes());
