@@ -72,7 +72,11 @@ pub fn kinds(variant: Variant, matcher: Matcher) {
                 packet.ends = packet::Ends::new(source, packet.ends.destination());
                 let seen = simulated(&packet);
                 let fate = iptables.receive(&seen, now).fate;
-                assert_eq!(as_iptables(nftables.receive(&seen, now).fate), fate, "{name} {source}");
+                assert_eq!(
+                    as_iptables(&seen, nftables.receive(&seen, now).fate),
+                    fate,
+                    "{name} {source}"
+                );
                 if fate == Fate::Passed {
                     expected.insert(source);
                 }

@@ -80,22 +80,26 @@ fn statements() -> Ruleset {
         vec![Statement::Translated, Statement::ThDportZero, ACCEPT],
         vec![Statement::ToLocalAddress(true), ACCEPT],
         vec![Statement::ToLocalAddress(false), ACCEPT],
+        vec![Statement::FromLocalAddress, ACCEPT],
+        vec![tcp_flags(false, 0x04, 0), Statement::FromLocalAddress, Statement::ClearFlowLabel],
+        vec![Statement::ClearFlowLabel],
         vec![Statement::IpOptions, ACCEPT],
         vec![Statement::UdpChecksumZero, ACCEPT],
-        vec![Statement::Ip6NextHeader { is: true, kind: 44 }, ACCEPT],
+        vec![Statement::MoreFragments, Statement::Verdict(Verdict::Drop)],
+        vec![Statement::ThDportAmong { first: 225, last: 241 }, ACCEPT],
+        vec![
+            protocol(true, Protocol::Tcp),
+            Statement::Translated,
+            Statement::ThDportAmong { first: 1, last: u16::MAX },
+            ACCEPT,
+        ],
         vec![
             Statement::Ip6NextHeader { is: false, kind: 6 },
             Statement::Ip6NextHeader { is: false, kind: 17 },
             ACCEPT,
         ],
-        vec![
-            Statement::Ip6NextHeader { is: true, kind: 0 },
-            Statement::HopByHopNextHeader(44),
-            ACCEPT,
-        ],
         vec![Statement::Ip6NextHeader { is: true, kind: 17 }, Statement::UdpChecksumZero, ACCEPT],
         vec![Statement::FragmentNextHeader(60), Statement::ToLocalAddress(true), ACCEPT],
-        vec![Statement::FragmentHeader, ACCEPT],
         vec![Statement::FromLinkLocal, ACCEPT],
         vec![Statement::HopLimit255, Statement::FromLinkLocal, ACCEPT],
         vec![Statement::ThDportZero, ACCEPT],
@@ -130,11 +134,20 @@ fn statements() -> Ruleset {
         Statement::Tracked(TRACKED[0]),
         Statement::FromLinkLocal,
     ] {
-        rules.push(vec![before.clone(), Statement::FragmentHeader, ACCEPT]);
-        rules.push(vec![Statement::FragmentHeader, before]);
+        for extension in [Statement::FragmentHeader, Statement::HopByHopNextHeader(44)] {
+            rules.push(vec![before.clone(), extension.clone(), ACCEPT]);
+            rules.push(vec![extension, before.clone()]);
+        }
     }
     let reset = Statement::Reject(Reject::TcpReset);
     rules.push(vec![Statement::SetPriority(0), Statement::FragmentHeader, reset]);
+    for kind in [0, 6, 44] {
+        let next =
+            [Statement::Ip6NextHeader { is: true, kind }, Statement::HopByHopNextHeader(kind)];
+        rules.extend(next.iter().map(|it| vec![it.clone(), ACCEPT]));
+        rules.push(next.into());
+    }
+    rules.extend(original_ports(&mut sets));
     sets.push(fixed("ports", &[Type::Classid], Some(Type::InetService), vec![]));
     for states in TRACKED {
         rules.push(vec![Statement::Tracked(states), ACCEPT]);
@@ -224,12 +237,32 @@ fn statements() -> Ruleset {
             }
         }
     }
-    let chains = vec![chain("everything", rules), chain("elsewhere", vec![]), translations()];
+    let chains =
+        vec![chain("everything", rules), chain("elsewhere", vec![]), translations(), sources()];
     let mut all = ruleset(sets, chains);
     for (rule, comment) in all.chains[0].rules.iter_mut().zip(["one", "and another", "x"]) {
         rule.comment = Some(comment);
     }
     all
+}
+
+/// The port that a connection was begun with, in every form; nft wants it to follow the protocol.
+fn original_ports(sets: &mut Vec<Set>) -> Vec<Vec<Statement>> {
+    let names = [("begun", None), ("begun_map", Some(Type::Classid))];
+    let names = names.into_iter().chain([("begun_act", Some(Type::Verdict))]);
+    sets.extend(names.map(|(name, data)| fixed(name, &[Type::InetService], data, vec![])));
+    let key = || vec![Field::OriginalDport];
+    let mut rules = vec![];
+    for kind in [Protocol::Tcp, Protocol::Udp] {
+        let uses = [
+            Statement::In { key: key(), set: "begun", member: true },
+            Statement::In { key: key(), set: "begun", member: false },
+            Statement::SetPriorityFrom { key: key(), map: "begun_map" },
+            Statement::Dispatch { key: key(), map: "begun_act" },
+        ];
+        rules.extend(uses.into_iter().map(|it| vec![protocol(true, kind), it]));
+    }
+    rules
 }
 
 /// Each of what connection tracking says, and some together.
@@ -250,20 +283,30 @@ pub const TRACKED: [&[Tracking]; 8] = [
     ],
 ];
 
+pub const DNAT: Statement = Statement::DnatToPorts { first: 225, last: 241 };
+
 /// What only a chain of type `nat` may do, which nft wants to follow the protocol.
 fn translations() -> Chain {
-    let mut rules = vec![
-        vec![tcp_flags(true, 0x12, 0x02), Statement::DnatToPortZero],
-        vec![Statement::DhcpReply, Statement::DnatToPortZero],
-    ];
+    let mut rules = vec![vec![tcp_flags(true, 0x12, 0x02), DNAT], vec![Statement::DhcpReply, DNAT]];
     for kind in [Protocol::Tcp, Protocol::Udp] {
         let is = protocol(true, kind);
-        rules.push(vec![is.clone(), Statement::DnatToPortZero]);
-        rules.push(vec![is.clone(), Statement::ToLocalAddress(true), Statement::DnatToPortZero]);
-        rules.push(vec![is, Statement::Tracked(TRACKED[0]), Statement::DnatToPortZero]);
+        rules.push(vec![is.clone(), DNAT]);
+        rules.push(vec![is.clone(), Statement::ToLocalAddress(true), DNAT]);
+        rules.push(vec![is, Statement::Tracked(TRACKED[0]), DNAT]);
     }
-    let hook = Some(Hook { point: HookPoint::Prerouting, priority: -101 });
+    let hook = Some(Hook { point: HookPoint::PreroutingNat, priority: -101 });
     Chain { hook, ..chain("translated", rules) }
+}
+
+/// The same for the other direction.
+fn sources() -> Chain {
+    let snat = || Statement::SnatToPorts { first: 1024, last: u16::MAX };
+    let rules = [Protocol::Tcp, Protocol::Udp].map(|kind| {
+        let among = Statement::ThDportAmong { first: 225, last: 241 };
+        vec![protocol(true, kind), Statement::Translated, among, snat()]
+    });
+    let hook = Some(Hook { point: HookPoint::InputNat, priority: 100 });
+    Chain { hook, ..chain("apart", rules.into()) }
 }
 
 fn protocol(is: bool, protocol: Protocol) -> Statement {
@@ -368,15 +411,22 @@ fn allowed() -> Ruleset {
     ruleset
 }
 
-/// Chains at both hooks, at unusual priorities.
+/// Chains at all hooks, at unusual priorities.
 fn hooks() -> Ruleset {
     let priorities =
         [-400, -310, -300, -210, -151, -100, -10, -1, 0, 1, 10, 11, 50, 100, 225, 300, 5000];
     let mut chains = vec![];
     for priority in priorities {
-        for point in [HookPoint::Input, HookPoint::Prerouting] {
+        for point in [
+            HookPoint::Input,
+            HookPoint::InputNat,
+            HookPoint::Prerouting,
+            HookPoint::PreroutingNat,
+            HookPoint::Postrouting,
+        ] {
             // Before connection tracking nothing can be translated (`nft_chain_parse_hook`).
-            if point == HookPoint::Prerouting && priority <= -200 {
+            let nat = matches!(point, HookPoint::PreroutingNat | HookPoint::InputNat);
+            if nat && priority <= -200 {
                 continue;
             }
             let name = format!("{point:?}{priority}").to_lowercase().replace('-', "minus");

@@ -10,13 +10,14 @@ use portcullis_firewall::ruleset::{
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::corpus::{TRACKED, chain, dynamic, element, fixed, ruleset, value, width};
+use crate::corpus::{DNAT, TRACKED, chain, dynamic, element, fixed, ruleset, value, width};
 
-const FIELDS: [Field; 6] = [
+const FIELDS: [Field; 7] = [
     Field::IpSaddr,
     Field::Ip6Saddr,
     Field::L4Proto,
     Field::ThDport,
+    Field::OriginalDport,
     Field::Priority,
     Field::Iifname,
 ];
@@ -46,7 +47,12 @@ pub fn any_ruleset() -> impl Strategy<Value = Ruleset> {
 }
 
 fn key() -> impl Strategy<Value = Vec<Field>> {
-    prop::collection::vec(select(FIELDS.to_vec()), 1..4)
+    prop::collection::vec(select(FIELDS.to_vec()), 1..4).prop_map(|mut key| {
+        if key.contains(&Field::OriginalDport) {
+            key = vec![Field::OriginalDport];
+        }
+        key
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -72,11 +78,15 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Ready(Statement::Translated)),
         1 => any::<bool>().prop_map(|is| Step::Ready(Statement::SocketWildcard(is))),
         1 => any::<bool>().prop_map(|is| Step::Ready(Statement::SocketTransparent(is))),
-        1 => Just(Step::Ready(Statement::ToLocalAddress(true))),
+        1 => any::<bool>().prop_map(|is| Step::Ready(Statement::ToLocalAddress(is))),
+        1 => Just(Step::Ready(Statement::FromLocalAddress)),
         1 => Just(Step::Ready(Statement::FromLinkLocal)),
         1 => Just(Step::Ready(Statement::ThDportZero)),
         1 => Just(Step::Ready(Statement::NotForHost)),
         1 => Just(Step::Ready(Statement::FragmentHeader)),
+        1 => (any::<bool>(), any::<u8>())
+            .prop_map(|(is, kind)| Step::Ready(Statement::Ip6NextHeader { is, kind })),
+        1 => any::<u8>().prop_map(|kind| Step::Ready(Statement::HopByHopNextHeader(kind))),
         1 => any::<u8>().prop_map(|kind| Step::Ready(Statement::IcmpType(kind))),
         1 => any::<u8>().prop_map(|kind| Step::Ready(Statement::Icmpv6Type(kind))),
         1 => Just(Step::Ready(Statement::HopLimit255)),
@@ -95,7 +105,7 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         1 => any::<u32>().prop_map(|number| Step::Ready(Statement::SetPriority(number))),
         1 => Just(Step::Ready(Statement::SetTcpDportZero)),
-        2 => Just(Step::Ready(Statement::DnatToPortZero)),
+        2 => Just(Step::Ready(DNAT)),
         1 => reject.prop_map(|how| Step::Ready(Statement::Reject(how))),
         2 => verdict.prop_map(|verdict| Step::Ready(Statement::Verdict(verdict))),
     ]
@@ -118,36 +128,38 @@ fn assemble(rules: Vec<Vec<Step>>, elements: u32) -> Ruleset {
                     let Some((set, statement)) = keyed(key, purpose, n, name, elements) else {
                         continue;
                     };
-                    if !facts.clone().allow(&statement) {
-                        continue;
+                    if facts.clone().allow(&statement) {
+                        sets.push(set);
                     }
-                    sets.push(set);
                     statement
                 }
             };
-            if !facts.allow(&statement) {
+            // What is left out has said nothing.
+            let mut with = facts.clone();
+            if !with.allow(&statement) {
                 continue;
             }
+            facts = with;
             let last = matches!(
                 statement,
                 Statement::Verdict(_)
                     | Statement::Reject(_)
                     | Statement::Dispatch { .. }
-                    | Statement::DnatToPortZero
+                    | Statement::DnatToPorts { .. }
             );
             rule.push(statement);
             if last {
                 break;
             }
         }
-        if rule.last() == Some(&Statement::DnatToPortZero) {
+        if rule.last() == Some(&DNAT) {
             translating.push(rule);
         } else if !rule.is_empty() {
             lowered.push(rule);
         }
     }
     chains.push(chain("rules", lowered));
-    let hook = Some(Hook { point: HookPoint::Prerouting, priority: -99 });
+    let hook = Some(Hook { point: HookPoint::PreroutingNat, priority: -99 });
     chains.push(Chain { hook, ..chain("translating", translating) });
     ruleset(sets, chains)
 }
@@ -169,6 +181,7 @@ impl Facts {
             Statement::IcmpType(_)
             | Statement::Icmpv6Type(_)
             | Statement::HopLimit255
+            | Statement::Ip6NextHeader { .. }
             | Statement::DhcpReply
             | Statement::Dhcpv6Reply => {
                 let four = matches!(statement, Statement::IcmpType(_) | Statement::DhcpReply);
@@ -192,14 +205,16 @@ impl Facts {
             | Statement::SetTcpDportFrom { .. }
             | Statement::Reject(Reject::TcpReset) => tcp = true,
             // nft wants to know of which protocol the port is.
-            Statement::DnatToPortZero => return self.protocol.is_some(),
+            Statement::DnatToPorts { .. } => return self.protocol.is_some(),
             Statement::ThDportZero => {
                 // Compared together with what is beside it in the header, or a contradiction.
                 let allowed = !self.special;
                 self.special = true;
                 return allowed;
             }
-            Statement::FromLinkLocal | Statement::FragmentHeader => {
+            Statement::FromLinkLocal
+            | Statement::FragmentHeader
+            | Statement::HopByHopNextHeader(_) => {
                 return *self.family.get_or_insert(6) == 6;
             }
             Statement::In { key, .. }
@@ -212,6 +227,8 @@ impl Facts {
             let family = match field {
                 Field::IpSaddr => 4,
                 Field::Ip6Saddr => 6,
+                // As for `DnatToPorts`.
+                Field::OriginalDport if self.protocol.is_none() => return false,
                 // nft takes it for the port of the protocol that it already knows of, and then
                 // lists it so; the same for both.
                 _ => continue,

@@ -2,8 +2,8 @@
 //!
 //! Three things are done as `nft` 1.0 does them. What a field implies (`ip saddr` that the packet is
 //! IPv4, `tcp dport` that it is TCP) is compared before it is looked at, once in a rule. What a reset
-//! implies (that it is TCP) is compared at the very beginning of its rule, and behind that what a
-//! fragment header implies (that it is IPv6). And of the registers, a key begins at the first, and
+//! implies (that it is TCP) is compared at the very beginning of its rule, and behind that what an
+//! extension header implies (that it is IPv6). And of the registers, a key begins at the first, and
 //! data at the first register of 16 bytes behind it.
 //!
 //! One thing is not: for data behind a key of more than 16 bytes, nft 1.0.6 takes the *second*
@@ -93,7 +93,7 @@ pub fn rule(w: &mut Writer, rule: &Rule) {
     if reset_is_first_of_tcp(rule) {
         known.need(w, Needs::Tcp);
     }
-    if fragment_is_first_of_family(rule) {
+    if extension_is_first_of_family(rule) {
         known.need(w, Needs::Ipv6);
     }
     for statement in &rule.statements {
@@ -116,10 +116,16 @@ fn reset_is_first_of_tcp(rule: &Rule) -> bool {
     rule.statements.iter().find(says_tcp) == Some(&Statement::Reject(Reject::TcpReset))
 }
 
-/// Whether the rule asks for a fragment header, and nothing before that implies IPv4 or IPv6.
-fn fragment_is_first_of_family(rule: &Rule) -> bool {
+/// Whether the rule asks for an extension header, and nothing before that implies IPv4 or IPv6.
+fn extension_is_first_of_family(rule: &Rule) -> bool {
     let says_family = |statement: &&Statement| match statement {
         Statement::FragmentHeader
+        | Statement::HopByHopNextHeader(_)
+        | Statement::Ip6NextHeader { .. }
+        | Statement::FragmentNextHeader(_)
+        | Statement::MoreFragments
+        | Statement::IpOptions
+        | Statement::ClearFlowLabel
         | Statement::FromLinkLocal
         | Statement::IcmpType(_)
         | Statement::Icmpv6Type(_)
@@ -132,7 +138,15 @@ fn fragment_is_first_of_family(rule: &Rule) -> bool {
         | Statement::Change { key, .. } => key.iter().any(|&field| needs(field) != Needs::Nothing),
         _ => false,
     };
-    rule.statements.iter().find(says_family) == Some(&Statement::FragmentHeader)
+    matches!(
+        rule.statements.iter().find(says_family),
+        Some(
+            Statement::FragmentHeader
+                | Statement::HopByHopNextHeader(_)
+                | Statement::FragmentNextHeader(_)
+                | Statement::MoreFragments
+        )
+    )
 }
 
 /// What the rule has already found out about the packet.
@@ -269,6 +283,9 @@ impl Known {
                 self.need(w, Needs::Ipv6);
                 expression::payload_load(w, IP6_NEXT_HEADER, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, *is, &[*kind]);
+                if *is {
+                    self.protocol = Some(*kind);
+                }
             }
             Statement::HopByHopNextHeader(kind) => self.behind(w, IPPROTO_HOPOPTS, *kind),
             Statement::FragmentNextHeader(kind) => self.behind(w, IPPROTO_FRAGMENT, *kind),
@@ -386,7 +403,8 @@ const fn ct_bit(state: Tracking) -> u32 {
 
 /// Translates to one of these ports.
 fn translate(w: &mut Writer, what: Translate, first: u16, last: u16) {
-    let next = Slot(1);
+    // nft takes the next of the registers of 16 bytes.
+    let next = Slot(4);
     expression::constant(w, Slot::FIRST, &first.to_be_bytes());
     expression::constant(w, next, &last.to_be_bytes());
     expression::translate_port(w, what, Slot::FIRST, next);
