@@ -146,6 +146,26 @@ impl Lab {
         Ok(Peer { name: name.to_owned(), namespace, index, mac, host_v4, host_v6, v4, v6 })
     }
 
+    /// Lets the packets that arrive on this interface of the host be handled on all CPUs, by a hash of
+    /// their addresses and ports (receive packet steering).
+    ///
+    /// # Errors
+    ///
+    /// There is no such interface, or the kernel does not let this process mount its settings.
+    pub fn spread(&self, interface: &str) -> io::Result<()> {
+        namespace::with_settings(|| {
+            // All that there are; a bit of a CPU that there is not is no error.
+            let mask = (1u64 << thread::available_parallelism()?.get().min(32)) - 1;
+            for queue in fs::read_dir(format!("/sys/class/net/{interface}/queues"))? {
+                let file = queue?.path().join("rps_cpus");
+                if file.exists() {
+                    fs::write(file, format!("{mask:x}"))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// How many packets have arrived on this interface of the host (that of a peer has its name).
     ///
     /// # Errors

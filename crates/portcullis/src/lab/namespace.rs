@@ -5,6 +5,7 @@ use std::io;
 use std::thread;
 
 use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{getegid, geteuid};
 
@@ -76,6 +77,19 @@ pub(super) fn unshare_network() -> Result<(), Failure> {
 /// There is no such setting, or it is not for us to change.
 pub fn set_sysctl(name: &str, value: &str) -> io::Result<()> {
     fs::write(format!("/proc/sys/net/{name}"), value)
+}
+
+/// Runs `work` on a thread that sees this thread's network in `/sys`, where that of the machine is
+/// mounted.
+pub(super) fn with_settings<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    on_a_thread(|| {
+        // The mounts end with the thread; private, so that nobody else sees them.
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), none)?;
+        work()
+    })
 }
 
 /// A thread of its own, since a namespace is a property of a thread; a panic in it goes on here.
