@@ -17,7 +17,7 @@ use portcullis::lab::wire::Wire;
 
 use crate::answer::describe;
 use crate::bytes::{Ends, Frames};
-use crate::probes::{Kind, SOURCE, Source};
+use crate::probes::{Kind, SOURCE, Source, Step};
 use crate::world::{PATIENCE, World};
 
 /// How often a kind is tried before a difference counts: a busy machine may lose a packet.
@@ -149,13 +149,15 @@ fn ask(
                 let ends = Ends { from: from[k][t], to: world.client.host(family), source, port };
                 by_prober.insert(ends.from, (k, t, probes.len()));
                 all[k][t].push(Vec::new());
-                probes.push((ends, (step.make)(&ends), step.times));
+                probes.push((ends, (step.make)(&ends), step));
             }
         }
         exchange(world, &probes, senders, quiet, |to, seen| {
             let Some(&(k, t, probe)) = by_prober.get(&to) else { return };
-            let (ends, sent, _): &(Ends, Frames, usize) = &probes[probe];
-            all[k][t][number].push(describe(seen, sent, ends));
+            let (ends, sent, step): &Probe<'_> = &probes[probe];
+            if step.compared {
+                all[k][t][number].push(describe(seen, sent, ends));
+            }
         });
         for answers in all.iter_mut().flatten() {
             if let Some(step) = answers.get_mut(number) {
@@ -166,10 +168,12 @@ fn ask(
     all
 }
 
+type Probe<'a> = (Ends, Frames, &'a Step);
+
 /// Sends all, and hands over what arrives until nothing does.
 fn exchange(
     world: &World,
-    probes: &[(Ends, Frames, usize)],
+    probes: &[Probe<'_>],
     senders: Senders,
     quiet: Duration,
     mut arrived: impl FnMut(IpAddr, &Seen),
@@ -213,9 +217,9 @@ fn exchange(
     read(quiet);
 }
 
-fn send(wire: &Wire, probes: &[(Ends, Frames, usize)]) {
-    for (_, sent, times) in probes {
-        for _ in 0..*times {
+fn send(wire: &Wire, probes: &[Probe<'_>]) {
+    for (_, sent, step) in probes {
+        for _ in 0..step.times {
             for frame in &sent.frames {
                 wire.send_frame(frame).unwrap();
             }

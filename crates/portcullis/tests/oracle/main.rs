@@ -19,6 +19,7 @@ mod sequences;
 mod world;
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::ops::Range;
 use std::process::ExitCode;
 use std::thread;
 
@@ -36,6 +37,10 @@ guards   = ["tcp/22", "tcp/2222", "udp/2222", "udp/5000", "tcp/6000", "udp/6000"
 sequence = ["tcp/1009", "tcp/4001", "udp/2003"]
 recogniser = "RECOGNISER"
 "#;
+
+/// Ports that are guarded in both protocols, so many by one door.
+const MANY: Range<u16> = 60_000..60_512;
+const OF_ONE_DOOR: usize = 32;
 
 /// Kinds of probes that there must be at least, in each family.
 const KINDS: usize = 164;
@@ -89,7 +94,7 @@ impl Rules {
     /// A host with the gate.
     fn world(self) -> World {
         let gate = format!("[gate]\nrefuse = \"like-closed\"\n{}", self.gate());
-        let world = World::new(By::Kernel, &format!("{gate}{DOORS}"));
+        let world = World::new(By::Kernel, &format!("{gate}{DOORS}{}", many_doors()));
         world::unlimited_icmp();
         world
     }
@@ -100,6 +105,20 @@ impl Rules {
             Self::Closed | Self::ClosedWithBans => TARGETS.into_iter().chain([PRIVATE]).collect(),
         }
     }
+}
+
+fn many_doors() -> String {
+    let door = |n: u16| {
+        let ports = MANY.skip(usize::from(n) * OF_ONE_DOOR).take(OF_ONE_DOOR);
+        let guards: Vec<_> = ports.map(|port| format!("\"tcp/{port}\", \"udp/{port}\"")).collect();
+        let sequence = [31_000, 29_000, 30_000].map(|port| format!("\"tcp/{}\"", port + n));
+        format!(
+            "[door.many{n}]\nguards = [{}]\nsequence = [{}]\nrecogniser = \"RECOGNISER\"\n",
+            guards.join(", "),
+            sequence.join(", ")
+        )
+    };
+    (0..(MANY.len() / OF_ONE_DOOR) as u16).map(door).collect()
 }
 
 fn main() -> ExitCode {
@@ -129,7 +148,9 @@ fn main() -> ExitCode {
             add("sequences_are_answered_like_by_a_closed_port", |rules, family| {
                 same_answers(rules, family, &sequences::all(family), Senders::One);
             });
-            add("scan_on_two_cpus_is_answered_by_the_port_it_asks", scan::scan);
+            add("scan_on_two_cpus_is_answered_by_the_port_it_asks", scan::few_ports);
+            add("scan_of_many_guarded_ports_loses_no_more_than_of_closed_ones", scan::many_ports);
+            add("scan_beside_port_zero_loses_no_more_of_guarded_ports", scan::beside_port_zero);
         }
         trials
     })

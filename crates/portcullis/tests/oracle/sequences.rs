@@ -4,7 +4,7 @@
 use portcullis::lab::Family;
 
 use crate::answer::flag_names;
-use crate::bytes::{Ends, Tcp, Udp};
+use crate::bytes::{Ends, Frames, Tcp, Udp};
 use crate::probes::{ACK, FIN, Kind, Kinds, PSH, RST, SOURCE, SYN, Source, Step};
 
 /// Flags of segments that open, continue and end connections.
@@ -22,6 +22,7 @@ pub fn all(family: Family) -> Vec<Kind> {
     then_another_port(&mut kinds);
     same_port_again(&mut kinds);
     repeated(&mut kinds);
+    from_used_source_ports(&mut kinds);
     kinds.kinds
 }
 
@@ -100,6 +101,25 @@ fn repeated(kinds: &mut Kinds) {
         let step = Step { times: TIMES, ..udp(&vec![b'x'; length]) };
         let name = format!("UDP {length} bytes, {TIMES} times, and again");
         kinds.add_steps(name, vec![step.clone(), step]);
+    }
+}
+
+/// A datagram from each of a range of source ports to another port, and then from one of these source
+/// ports to the port that is compared: who translates connections to one port of the host must find
+/// a source port for each, and the kernel seeks it in these ranges (`nf_nat_l4proto_unique_tuple`).
+fn from_used_source_ports(kinds: &mut Kinds) {
+    for (from, to, source) in [(1, 511, 53), (512, 1023, 700)] {
+        for port in [0, 2222] {
+            let all = Step::new(move |ends: &Ends| {
+                let each = (from..=to).map(|source| Ends { source, ..*ends });
+                let packets = each.map(|ends| Udp::new(b"hello").ip(&ends));
+                let (frames, wholes) = packets.map(|ip| (ip.frame(), ip.bytes())).unzip();
+                Frames { frames, wholes }
+            });
+            let then = Step { source: Source::Port(source), ..udp(b"hello") };
+            let name = format!("UDP to port {port} from ports {from} to {to}, then from {source}");
+            kinds.add_steps(name, vec![Step { compared: false, ..all.to(port) }, then]);
+        }
     }
 }
 

@@ -43,13 +43,15 @@ pub struct Step {
     pub source: Source,
     /// How often it is sent.
     pub times: usize,
+    /// Whether its answers are compared.
+    pub compared: bool,
     pub make: Make,
 }
 
 impl Step {
     pub fn new<F: Into<Frames>>(make: impl Fn(&Ends) -> F + Send + Sync + 'static) -> Self {
         let make: Make = Arc::new(move |ends| make(ends).into());
-        Self { port: None, source: Source::Usual, times: 1, make }
+        Self { port: None, source: Source::Usual, times: 1, compared: true, make }
     }
 
     /// To this port in place of the one that is compared.
