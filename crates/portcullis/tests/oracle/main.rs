@@ -151,6 +151,10 @@ fn main() -> ExitCode {
             add("scan_on_two_cpus_is_answered_by_the_port_it_asks", scan::few_ports);
             add("scan_of_many_guarded_ports_loses_no_more_than_of_closed_ones", scan::many_ports);
             add("scan_beside_port_zero_loses_no_more_of_guarded_ports", scan::beside_port_zero);
+            add(
+                "scan_from_used_source_ports_loses_no_more_of_guarded_ports",
+                scan::from_used_source_ports,
+            );
         }
         trials
     })

@@ -36,6 +36,10 @@ enum Cpus {
 /// acknowledges the next one), in the data of a datagram (the answer quotes it).
 type Probe = (u8, usize, u16, u16);
 
+/// In place of a protocol: a SYN with a signature (RFC 2385), which is dropped without an answer. A
+/// reset would let connection tracking forget it.
+const SIGNED: u8 = u8::MAX;
+
 /// What has come back.
 #[derive(Default)]
 struct Answers {
@@ -68,6 +72,23 @@ pub fn beside_port_zero(rules: Rules, family: Family) {
                 halves[side].push((protocol, address, source, port));
                 halves[1 - side].push((protocol, address, source, 0));
             }
+        }
+    }
+    scan(rules, family, halves, &[2222], &[25], Cpus::OfSender);
+}
+
+/// After packets from every source port to port 0 that connection tracking remembers for a while.
+pub fn from_used_source_ports(rules: Rules, family: Family) {
+    let mut halves = [Vec::new(), Vec::new()];
+    for source in 1..=u16::MAX {
+        for protocol in [UDP, SIGNED] {
+            halves[usize::from(source % 2)].push((protocol, 0, source, 0));
+        }
+    }
+    for source in 30_000..30_500 {
+        for protocol in [TCP, UDP] {
+            halves[0].push((protocol, 0, source, 2222));
+            halves[1].push((protocol, 0, source, 25));
         }
     }
     scan(rules, family, halves, &[2222], &[25], Cpus::OfSender);
@@ -152,10 +173,14 @@ fn scan(
 
 fn frame((protocol, address, source, port): Probe, from: &[IpAddr], to: IpAddr) -> Vec<u8> {
     let ends = Ends { from: from[address], to, source, port };
-    let ip = if protocol == TCP {
-        Tcp { sequence: u32::from(source) << 16 | u32::from(port), ..Tcp::new(SYN) }.ip(&ends)
-    } else {
-        Udp::new(&[source.to_be_bytes(), port.to_be_bytes()].concat()).ip(&ends)
+    let sequence = u32::from(source) << 16 | u32::from(port);
+    let ip = match protocol {
+        TCP => Tcp { sequence, ..Tcp::new(SYN) }.ip(&ends),
+        SIGNED => {
+            let options = [vec![19, 18], vec![7; 16]].concat();
+            Tcp { options, ..Tcp::new(SYN) }.ip(&ends)
+        }
+        _ => Udp::new(&sequence.to_be_bytes()).ip(&ends),
     };
     ip.frame()
 }
@@ -205,7 +230,7 @@ impl Answers {
             let ((all, lost), (all_closed, lost_closed)) = (count(guarded), count(closed));
             assert_eq!(all, all_closed);
             assert!(
-                lost_closed < all / 2,
+                lost_closed <= all / 2,
                 "protocol {protocol}: of {all}, closed ports lost {lost_closed}"
             );
             // If all are lost alike, the difference is below six of its standard deviations. A
