@@ -253,6 +253,16 @@ pub fn simulated(packet: &Packet) -> simulator::Packet {
     }
 }
 
+/// Lets the host of this thread answer every packet that asks for an ICMP error: otherwise it answers
+/// only now and then, whatever the port.
+pub fn unlimited_icmp() {
+    lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
+    lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
+    // These are the machine's on older kernels, and not ours to change.
+    let _ = lab::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
+    let _ = lab::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
+}
+
 /// A configuration file that only its owner can read.
 pub fn write_config(path: &std::path::Path, text: &str) {
     use std::os::unix::fs::OpenOptionsExt;
