@@ -237,6 +237,12 @@ impl Compiler<'_> {
         let mut rules = vec![
             // A listener would answer it, and a closed port does not.
             rule([Statement::ToLocalAddress(false), DROP]),
+            rule([
+                Statement::Tracked(&[Tracking::Established]),
+                Statement::SocketWildcard(true),
+                refusal.clone(),
+            ])
+            .because("a SYN cookie would be accepted"),
             rule([Statement::SocketWildcard(true), ACCEPT]).because("a listener refuses it"),
         ];
         rules.extend(
@@ -340,7 +346,7 @@ fn apart() -> Chain {
     let snat = Statement::SnatToPorts { first: 1024, last: u16::MAX };
     let rules = [TCP, UDP].map(|protocol| {
         let [translated, closed] = TRANSLATED;
-        rule([protocol, translated, closed, snat.clone()])
+        rule([translated, protocol, closed, snat.clone()])
     });
     let hook = Some(Hook { point: HookPoint::InputNat, priority: SRCNAT });
     Chain { name: "apart".to_owned(), hook, rules: rules.into() }

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         let name = "connection_from_before_the_gate_admits_no_other";
         each(&mut all, name, &every, stale::before_the_gate);
         let name = "half_open_connection_ends_with_its_grant";
-        each(&mut all, name, &every, stale::half_open);
+        each(&mut all, name, &NFTABLES, stale::half_open);
         let name = "revoked_grant_admits_no_connection_from_an_old_port";
         each(&mut all, name, &NFTABLES, stale::revoked);
 
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         one(&mut all, name, &answering, ports::on_all_processors);
         each(&mut all, "error_quotes_the_port_that_was_asked", &answering, ports::quoted);
         let name = "odd_datagram_is_answered_as_by_a_closed_port";
-        each(&mut all, name, &every, refusals::of_datagrams);
+        each(&mut all, name, &NFTABLES, refusals::of_datagrams);
 
         let name = "ban_does_not_tell_guarded_ports_from_others";
         each(&mut all, name, &like_closed, |setup, family| {

@@ -8,7 +8,7 @@ use portcullis::lab::answer::Meaning;
 use portcullis::lab::packet::{ACK, FIN, Packet, RST, SYN};
 use portcullis::lab::set_sysctl;
 
-use crate::stage::{Connection, GUARDED, KNOCKS, Setup, Stage, WAIT};
+use crate::stage::{Connection, GUARDED, KNOCKS, NFTABLES, Setup, Stage, WAIT};
 use crate::world::{PATIENCE, PROGRAM, nft};
 
 const URG: u8 = 0x20;
@@ -62,7 +62,7 @@ impl Connections {
 
 /// The attack: a grant once, new connections for ever.
 pub fn after_the_grant(setup: Setup, family: Family) {
-    let stage = Stage::new(setup, "1s");
+    let stage = Stage::new(setup, "2s");
     let from = stage.new_source(family).ip();
     assert!(!stage.admits(from), "without a knock");
     let mut connections = Connections::open(&stage, from);
@@ -86,8 +86,11 @@ pub fn before_the_gate(setup: Setup, family: Family) {
     stage.load(setup, "2s");
     assert!(!stage.admits(from), "without a knock");
     connections.stay_ended(&stage);
-    half.send(&stage, ACK, b"");
-    assert!(!half.talks(&stage, WAIT), "a half-open connection has become a whole one");
+    // Chains of iptables cannot ask for a whole socket (docs/known-issues.md).
+    if NFTABLES.contains(&setup) {
+        half.send(&stage, ACK, b"");
+        assert!(!half.talks(&stage, WAIT), "a half-open connection has become a whole one");
+    }
     assert!(connections.alive.talks(&stage, PATIENCE), "a living connection lives on");
 }
 
@@ -95,7 +98,7 @@ pub fn before_the_gate(setup: Setup, family: Family) {
 /// has put all it knows into a number that comes back (a SYN cookie, RFC 4987, section 3.6).
 pub fn half_open(setup: Setup, family: Family) {
     for cookies in ["1", "2"] {
-        let stage = Stage::new(setup, "1s");
+        let stage = Stage::new(setup, "2s");
         set_sysctl("ipv4/tcp_syncookies", cookies).unwrap();
         let from = stage.new_source(family).ip();
         stage.admitted(SocketAddr::new(from, 42_000));

@@ -88,8 +88,8 @@ fn statements() -> Ruleset {
         vec![Statement::MoreFragments, Statement::Verdict(Verdict::Drop)],
         vec![Statement::ThDportAmong { first: 225, last: 241 }, ACCEPT],
         vec![
-            protocol(true, Protocol::Tcp),
             Statement::Translated,
+            protocol(true, Protocol::Tcp),
             Statement::ThDportAmong { first: 1, last: u16::MAX },
             ACCEPT,
         ],
@@ -303,7 +303,7 @@ fn sources() -> Chain {
     let snat = || Statement::SnatToPorts { first: 1024, last: u16::MAX };
     let rules = [Protocol::Tcp, Protocol::Udp].map(|kind| {
         let among = Statement::ThDportAmong { first: 225, last: 241 };
-        vec![protocol(true, kind), Statement::Translated, among, snat()]
+        vec![Statement::Translated, protocol(true, kind), among, snat()]
     });
     let hook = Some(Hook { point: HookPoint::InputNat, priority: 100 });
     Chain { hook, ..chain("apart", rules.into()) }
