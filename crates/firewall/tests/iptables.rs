@@ -142,6 +142,11 @@ fn disguised(policy: &Policy) -> Fate {
     }
 }
 
+/// Whether the rules themselves answer at every port.
+fn answers(policy: &Policy) -> bool {
+    policy.gate.stance == Stance::Closed && policy.gate.refuse == Refuse::LikeClosed
+}
+
 fn is_allowed(policy: &Policy, packet: &Packet) -> bool {
     policy.gate.allow.iter().any(|allowed| match allowed {
         Allowed::Network(network) => network.contains(packet.source),
@@ -198,6 +203,13 @@ proptest! {
             let source = event.source();
             let packet = packet(event);
             let mut fate = as_iptables(&packet, nftables.receive(&packet, now).fate);
+            if event.what == What::Zero
+                && fate == Fate::Passed
+                && answers(&policy)
+                && !is_allowed(&policy, &packet) {
+                // Nothing listens there, and the network stack refuses it.
+                fate = Fate::Refused(Reject::TcpReset);
+            }
             if packet.fragment && source.is_ipv6() && !is_allowed(&policy, &packet) {
                 fate = disguised(&policy);
             }

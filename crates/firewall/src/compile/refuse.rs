@@ -173,6 +173,7 @@ impl Compiler<'_> {
             let mut rules = self.unconcerned();
             rules.push(rule([is_in("public"), ACCEPT]));
             rules.push(self.guarded(ASKED));
+            rules.push(rule([Statement::Tracked(&[Tracking::Related]), ACCEPT]));
             rules.extend(
                 [Statement::DhcpReply, Statement::Dhcpv6Reply].map(|it| rule([it, ACCEPT])),
             );

@@ -147,7 +147,10 @@ pub fn run(way: Way) {
                 (nftables.receive(&seen, now).fate, iptables.receive(&seen, now).fate);
             let fate = if way == Way::Nftables { theirs } else { ours };
             if way != Way::Nftables && !seen.fragment {
-                assert_eq!(as_iptables(&seen, theirs), ours, "{event:?} of {policy:?}");
+                // At port 0 nothing listens, and the network stack refuses it.
+                if event.what != What::Zero {
+                    assert_eq!(as_iptables(&seen, theirs), ours, "{event:?} of {policy:?}");
+                }
             }
             *fates.entry(format!("{:?} {fate:?}", policy.gate.stance)).or_default() += 1;
             expected.push((event, port, fate, headers));
