@@ -246,7 +246,10 @@ impl Engine {
             return Verdict::NotForHost;
         }
         // The kernel takes no packet that claims to be from itself, but in IPv6.
-        if !can_be_a_source(source) || (source.is_ipv4() && is_local(source)) {
+        if is_of_one_link(source)
+            || !can_be_a_source(source)
+            || (source.is_ipv4() && is_local(source))
+        {
             return Verdict::BadSource;
         }
         let port = match packet.segment {
@@ -313,6 +316,12 @@ impl Engine {
     }
 }
 
+/// Whether the address means another host on each link (RFC 4291, section 2.5.6): a grant for it would be
+/// one for strangers too.
+const fn is_of_one_link(source: IpAddr) -> bool {
+    matches!(source, IpAddr::V6(source) if source.is_unicast_link_local())
+}
+
 /// Whether somebody can be reached at this address: the kernel drops the others as martians
 /// (`ip_route_input_slow` of net/ipv4/route.c; RFC 4291, section 2.5).
 pub(crate) fn can_be_a_source(source: IpAddr) -> bool {
@@ -346,6 +355,8 @@ mod tests {
         };
         assert_eq!(verdict(stranger, own), Verdict::Wrong { lost: false });
         assert_eq!(verdict(own, own), Verdict::BadSource);
+        let of_one_link = "fe80::7".parse().unwrap();
+        assert_eq!(verdict(of_one_link, own), Verdict::BadSource);
         assert_eq!(verdict(stranger, loopback), Verdict::NotForHost);
     }
 }

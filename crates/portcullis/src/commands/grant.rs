@@ -1,5 +1,6 @@
 //! `portcullis grant`: an address may pass a door, as if it had knocked.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +35,14 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
     let address = address(&args.address)?;
+    if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()) {
+        return Err(Failure::refused(format!(
+            "{address} is a link-local address: on each link it is another host"
+        ))
+        .hint(
+            "grant a global address of that host, or allow its interface (`allow = [\"iface:…\"]`)",
+        ));
+    }
     let asked = args.length.as_deref().map(length).transpose()?;
     let mut gate = Gate::open()?;
     // Before the configuration: what is not loaded cannot be opened, whatever that says.
