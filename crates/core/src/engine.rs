@@ -318,7 +318,7 @@ impl Engine {
 
 /// Whether the address means another host on each link (RFC 4291, section 2.5.6): a grant for it would be
 /// one for strangers too.
-const fn is_of_one_link(source: IpAddr) -> bool {
+pub const fn is_of_one_link(source: IpAddr) -> bool {
     matches!(source, IpAddr::V6(source) if source.is_unicast_link_local())
 }
 

@@ -31,8 +31,7 @@ const BATCH: usize = 500;
 /// Seeds that are always played.
 const SEEDS: std::ops::Range<u64> = 0..5_000;
 
-/// How often a probe is repeated that the recognisers disagree about: a packet may have been lost, and
-/// two sources may have shared a bucket of the kernel's table.
+/// How often a probe is repeated that the recognisers disagree about: a packet may have been lost.
 const AGAIN: usize = 3;
 
 /// What `docs/threat-model.md` lists: a probe with this in it is not held against this recogniser.

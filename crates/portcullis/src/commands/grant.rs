@@ -1,9 +1,9 @@
 //! `portcullis grant`: an address may pass a door, as if it had knocked.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use portcullis_core::engine::is_of_one_link;
 use serde_json::json;
 
 use super::live::{address, length, millis, shown, tell};
@@ -35,7 +35,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
     let address = address(&args.address)?;
-    if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()) {
+    if is_of_one_link(address) {
         return Err(Failure::refused(format!(
             "{address} is a link-local address: on each link it is another host"
         ))

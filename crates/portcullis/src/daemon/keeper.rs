@@ -22,6 +22,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
+use portcullis_core::engine::is_of_one_link;
 use portcullis_core::limits::{CLOSING_PATIENCE, LINES_PER_SECOND};
 use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
 
@@ -295,7 +296,10 @@ impl Keeper {
         };
         let door = configuration.policy.door(id).filter(|door| {
             let length = !open_for.is_zero() && open_for <= door.open_for;
-            door.is_seen_by(Recogniser::Daemon) && length && may_have_grants(address)
+            door.is_seen_by(Recogniser::Daemon)
+                && length
+                && may_have_grants(address)
+                && !is_of_one_link(address)
         });
         let Some(door) = door else {
             return Err(Failure::could_not(

@@ -292,7 +292,7 @@ fn what_is_legal_and_weak_is_worth_a_warning() {
     policy.doors[0].open_for = Duration::from_secs(3_601);
     let long = ("open-for-long", Place::OpenFor(FIRST));
     assert_eq!(warned(&policy), [("step-timeout-long", Place::StepTimeout(FIRST)), long]);
-    assert!(check(&policy)[0].problem.to_string().contains(" 17476 packets a second "));
+    assert!(check(&policy)[0].problem.to_string().contains(" 4369 packets a second "));
     // The memory of the daemon is the same whatever happens.
     policy.doors[0].recogniser = Recogniser::Daemon;
     assert_eq!(warned(&policy), [long]);
