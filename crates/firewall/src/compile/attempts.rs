@@ -16,7 +16,7 @@ use core::time::Duration;
 use portcullis_core::limits;
 use portcullis_core::time::Instant;
 
-use super::{ADDRESS, Compiler, SADDR, delete, dynamic, rule};
+use super::{ADDRESS, Compiler, SADDR, delete, dynamic, goto, rule, update};
 use crate::ruleset::{Data, Field, Operation, Rule, Set, Statement, Type, Value};
 use crate::simulator::Simulator;
 
@@ -87,15 +87,39 @@ impl Compiler<'_> {
         maps.map(|(source, map)| rule([delete(map, source, Some(Value::Class(0)))])).collect()
     }
 
-    /// Remembers the state that is in the priority.
-    pub(super) fn remember(&self, timeout: Duration) -> Vec<Rule> {
-        let data = || Some(Data::Field(Field::Priority));
-        kept(ATTEMPTS, LATE_ATTEMPTS, Operation::Add, timeout, data)
+    /// Remembers the state that is in the priority, and goes to a chain.
+    pub(super) fn remember(&self, timeout: Duration, then: &str) -> Vec<Rule> {
+        let late = timeout.min(limits::LATE_ATTEMPT);
+        let mut rules = Vec::new();
+        // Where there is no room, adding does not match.
+        for (maps, timeout) in [(ATTEMPTS, timeout), (LATE_ATTEMPTS, late)] {
+            rules.extend(families(maps).map(|(source, set)| {
+                let add = Statement::Change {
+                    operation: Operation::Add,
+                    set,
+                    key: vec![source],
+                    timeout: Some(timeout),
+                    limit: None,
+                    data: Some(Data::Field(Field::Priority)),
+                };
+                rule([add, goto(then)])
+            }));
+        }
+        rules.push(rule([goto(then)]).because("no room for more"));
+        rules
     }
 
     /// Remembers that the source is in time for so long.
     pub(super) fn in_time(&self, timeout: Duration) -> Vec<Rule> {
-        kept(IN_TIME, LATE_IN_TIME, Operation::Update, timeout, || None)
+        let mut rules = Vec::new();
+        for ((source, first), second) in families(IN_TIME).zip(LATE_IN_TIME) {
+            rules.push(rule([update(first, vec![source], timeout)]));
+            let none = Statement::In { key: vec![source], set: first, member: false };
+            let late = timeout.min(limits::LATE_ATTEMPT);
+            rules
+                .push(rule([none, update(second, vec![source], late)]).because("no room for more"));
+        }
+        rules
     }
 }
 
@@ -123,30 +147,4 @@ pub fn attempt_of(
     let keeps_time = simulator.has(IN_TIME[0]);
     let left = if keeps_time { left([IN_TIME, LATE_IN_TIME])? } else { left_of_state };
     Some((*state, left))
-}
-
-/// Puts the source into the first sets, or into the second ones if there is no room.
-fn kept(
-    first: [&'static str; 2],
-    second: [&'static str; 2],
-    operation: Operation,
-    timeout: Duration,
-    data: impl Fn() -> Option<Data>,
-) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for ((source, first), second) in families(first).zip(second) {
-        let put = |set, timeout| Statement::Change {
-            operation,
-            set,
-            key: vec![source],
-            timeout: Some(timeout),
-            limit: None,
-            data: data(),
-        };
-        rules.push(rule([put(first, timeout)]));
-        let none = Statement::In { key: vec![source], set: first, member: false };
-        let late = put(second, timeout.min(limits::LATE_ATTEMPT));
-        rules.push(rule([none, late]).because("no room for more"));
-    }
-    rules
 }

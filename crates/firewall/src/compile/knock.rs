@@ -19,6 +19,14 @@ pub(super) const RECALL: &str = "recall";
 /// Where it goes with that.
 const KNOCK: &str = "knock";
 
+/// Where a wrong port goes that is forgiven.
+const FORGIVEN: &str = "forgiven";
+
+/// The chain behind the one of this name: what is done when the state has been remembered.
+fn remembered(name: &str) -> String {
+    format!("{name}_then")
+}
+
 impl Compiler<'_> {
     /// A packet that may be a knock: what state its source is in.
     pub(super) fn recall(&self) -> Chain {
@@ -46,7 +54,7 @@ impl Compiler<'_> {
         rules.push(rule([first, goto("advance")]));
         if forgives {
             let forgive = Statement::SetPriorityFrom { key: vec![Field::Priority], map: FORGIVE };
-            rules.push(rule([forgive, goto("forgiven")]).because("a wrong port, forgiven"));
+            rules.push(rule([forgive, goto(FORGIVEN)]).because("a wrong port, forgiven"));
         }
         rules.push(self.counted());
         chain(KNOCK, rules)
@@ -62,7 +70,9 @@ impl Compiler<'_> {
             if !seen.insert(name.clone()) {
                 continue;
             }
-            let mut rules = self.remember(state.step_timeout);
+            let remembered = remembered(&name);
+            chains.push(chain(&name, self.remember(state.step_timeout, &remembered)));
+            let mut rules = Vec::new();
             if self.automaton.forgives() {
                 rules.extend(self.in_time(state.step_timeout));
             }
@@ -76,13 +86,14 @@ impl Compiler<'_> {
                 }
             }
             rules.push(self.counted());
-            chains.push(chain(&name, rules));
+            chains.push(chain(&remembered, rules));
         }
         if self.automaton.forgives() {
             let longest = self.automaton.states().map(|(_, state)| state.step_timeout).max();
-            let mut rules = self.remember(longest.unwrap_or_default());
-            rules.push(self.counted());
-            chains.push(chain("forgiven", rules));
+            let remembered = remembered(FORGIVEN);
+            let rules = self.remember(longest.unwrap_or_default(), &remembered);
+            chains.push(chain(FORGIVEN, rules));
+            chains.push(chain(&remembered, vec![self.counted()]));
         }
         chains
     }
