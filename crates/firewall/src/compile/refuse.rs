@@ -161,10 +161,8 @@ impl Compiler<'_> {
         let hook = |priority| Some(Hook { point: HookPoint::PreroutingNat, priority });
         let (first, last) = (*CLOSED_PORTS.start(), *CLOSED_PORTS.end());
         let dnat = Statement::DnatToPorts { first, last };
-        let to_closed_port = [TCP, UDP].map(|protocol| {
-            rule([protocol, Statement::ToLocalAddress(true), dnat.clone()])
-                .because("answered as a closed port")
-        });
+        let to_closed_port = rule([TCP, Statement::ToLocalAddress(true), dnat])
+            .because("answered as a closed port");
         let mut rules = self.unconcerned();
         rules.push(self.guarded(ASKED));
         let mut chains =
@@ -189,7 +187,7 @@ impl Compiler<'_> {
         rules.push(rule([Statement::SetPriority(0), goto(TO_CLOSED_PORT)]));
         chains.push(chain(ASKED, rules));
         chains.extend([apart(), labels()]);
-        chains.push(chain(TO_CLOSED_PORT, to_closed_port.into()));
+        chains.push(chain(TO_CLOSED_PORT, vec![to_closed_port]));
         chains
     }
 
@@ -345,12 +343,10 @@ impl Compiler<'_> {
 /// Gives each connection that is translated a source port of its own.
 fn apart() -> Chain {
     let snat = Statement::SnatToPorts { first: 1024, last: u16::MAX };
-    let rules = [TCP, UDP].map(|protocol| {
-        let [translated, closed] = TRANSLATED;
-        rule([translated, protocol, closed, snat.clone()])
-    });
+    let [translated, closed] = TRANSLATED;
+    let rules = vec![rule([translated, TCP, closed, snat])];
     let hook = Some(Hook { point: HookPoint::InputNat, priority: SRCNAT });
-    Chain { name: "apart".to_owned(), hook, rules: rules.into() }
+    Chain { name: "apart".to_owned(), hook, rules }
 }
 
 /// Takes the flow label off resets of this host.
