@@ -20,8 +20,8 @@ use portcullis_core::policy::{Protocol, Stance};
 use super::ban::{STRIKE, UNLESS_BANNED};
 use super::knock::RECALL;
 use super::{
-    ACCEPT, Compiler, GUARDS, INPUT, INPUT_PRIORITY, NOT_BARE_SYN, PORT_FIELDS, REFUSE, REST,
-    RST_OR_ACK, chain, goto, is_in, not, rule,
+    ACCEPT, Compiler, GUARDS, INPUT, INPUT_PRIORITY, NO_SYN, NOT_BARE_SYN, PORT_FIELDS, REFUSE,
+    REST, RST_OR_ACK, chain, goto, is_in, not, rule,
 };
 use crate::ruleset::{
     Chain, Field, Hook, HookPoint, Limit, Rule, Statement, Tracking, Unit, Verdict,
@@ -108,7 +108,16 @@ impl Compiler<'_> {
 
     pub(super) fn input(&self) -> Chain {
         let mut rules = vec![
-            rule([RST_OR_ACK, Statement::SocketWildcard(false), ACCEPT]).because("connections"),
+            rule([NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), ACCEPT])
+                .because("connections"),
+            // A listener of one address would answer it, and a closed port may be silent.
+            rule([
+                Statement::Tracked(&[Tracking::Established]),
+                RST_OR_ACK,
+                Statement::SocketWildcard(false),
+                ACCEPT,
+            ])
+            .because("an answer to a SYN of this host"),
             rule([Statement::Tracked(&[Tracking::Established]), not(Protocol::Tcp), ACCEPT])
                 .because("conversations"),
         ];

@@ -100,6 +100,9 @@ const REFUSE: &str = "refuse";
 const NOT_BARE_SYN: Statement =
     Statement::TcpFlags { equal: false, mask: FIN | SYN | RST | ACK, value: SYN };
 
+/// A TCP segment that could belong to a connection.
+const NO_SYN: Statement = Statement::TcpFlags { equal: true, mask: SYN, value: 0 };
+
 /// A TCP segment that has one of these begins no connection.
 const RST_OR_ACK: Statement = Statement::TcpFlags { equal: false, mask: RST | ACK, value: 0 };
 

@@ -32,8 +32,8 @@ use portcullis_core::policy::{Port, Protocol, Refuse, Stance};
 
 use super::base::{LOG_PREFIX, LOGGED};
 use super::{
-    ACCEPT, ACK, Compiler, PORT, PORT_FIELDS, REFUSE, RST, RST_OR_ACK, SYN, chain, element, fixed,
-    goto, is, is_in, port_key, rule,
+    ACCEPT, ACK, Compiler, NO_SYN, PORT, PORT_FIELDS, REFUSE, RST, RST_OR_ACK, SYN, chain, element,
+    fixed, goto, is, is_in, port_key, rule,
 };
 use crate::ruleset::{
     Chain, Field, Hook, HookPoint, Reject, Rule, Set, Statement, Tracking, Type, Value, Verdict,
@@ -55,9 +55,8 @@ const BY_HAND: &str = "by_hand";
 const NUMBER_OF_PORT: &str = "number_of_port";
 const PORT_OF_NUMBER: &str = "port_of_number";
 
-/// In the stance `closed`: the guarded ports of each protocol.
-const GUARDED: [(Protocol, &str); 2] =
-    [(Protocol::Tcp, "guarded_tcp"), (Protocol::Udp, "guarded_udp")];
+/// In the stance `closed`: the guarded ports of TCP.
+const GUARDED_TCP: &str = "guarded_tcp";
 
 /// Right before the destinations of others are translated (`NF_IP_PRI_NAT_DST`).
 const BEFORE_DSTNAT: i32 = -101;
@@ -82,8 +81,6 @@ const TRANSLATED: [Statement; 2] = [
 const DROP: Statement = Statement::Verdict(Verdict::Drop);
 const TCP: Statement = is(Protocol::Tcp);
 const UDP: Statement = is(Protocol::Udp);
-/// A TCP segment that could belong to a connection.
-const NO_SYN: Statement = Statement::TcpFlags { equal: true, mask: SYN, value: 0 };
 
 impl Compiler<'_> {
     fn guarded_ports(&self, protocol: Protocol) -> BTreeSet<Port> {
@@ -99,17 +96,14 @@ impl Compiler<'_> {
     /// Sends what is translated because it goes to a guarded port, which is no wrong port, elsewhere.
     pub(super) fn translated_from_guarded(&self, elsewhere: &Statement) -> Vec<Rule> {
         let translated = TRANSLATED;
-        let asked = |protocol, set| {
-            let key = vec![Field::OriginalDport];
-            vec![is(protocol), Statement::In { key, set, member: true }]
-        };
         let which = match (self.answers_as_closed(), self.policy.gate.stance) {
             (false, _) => Vec::new(),
             // Nothing else is translated.
             (true, Stance::Guard) => vec![Vec::new()],
-            (true, Stance::Closed) => {
-                GUARDED.into_iter().map(|(protocol, set)| asked(protocol, set)).collect()
-            }
+            (true, Stance::Closed) => vec![vec![
+                TCP,
+                Statement::In { key: vec![Field::OriginalDport], set: GUARDED_TCP, member: true },
+            ]],
         };
         let which = which.into_iter().map(|which| {
             let statements = translated.iter().cloned().chain(which).chain([elsewhere.clone()]);
@@ -136,12 +130,9 @@ impl Compiler<'_> {
             return Vec::new();
         }
         if self.policy.gate.stance == Stance::Closed {
-            let sets = GUARDED.into_iter().map(|(protocol, name)| {
-                let ports = self.guarded_ports(protocol).into_iter();
-                let ports = ports.map(|it| element(vec![Value::Service(it.number.get())], None));
-                fixed(name, vec![Type::InetService], None, ports.collect())
-            });
-            return sets.collect();
+            let ports = self.guarded_ports(Protocol::Tcp).into_iter();
+            let ports = ports.map(|it| element(vec![Value::Service(it.number.get())], None));
+            return vec![fixed(GUARDED_TCP, vec![Type::InetService], None, ports.collect())];
         }
         let numbered = || (1..).map(Value::Class).zip(self.guarded_ports(Protocol::Tcp));
         let numbers = numbered().map(|(number, port)| element(port_key(port), Some(number)));
@@ -161,14 +152,19 @@ impl Compiler<'_> {
         let hook = |priority| Some(Hook { point: HookPoint::PreroutingNat, priority });
         let (first, last) = (*CLOSED_PORTS.start(), *CLOSED_PORTS.end());
         let dnat = Statement::DnatToPorts { first, last };
-        let to_closed_port = rule([TCP, Statement::ToLocalAddress(true), dnat])
-            .because("answered as a closed port");
-        let mut rules = self.unconcerned();
+        let to_closed_port =
+            rule([TCP, Statement::ToLocalAddress(true), dnat]).because("answered as a closed port");
+        // Connection tracking takes it for new if it is older than the tracking.
+        let living = rule([NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), ACCEPT])
+            .because("connections");
+        let mut rules = vec![living.clone()];
+        rules.extend(self.unconcerned());
         rules.push(self.guarded(ASKED));
         let mut chains =
             vec![Chain { name: "before".to_owned(), hook: hook(BEFORE_DSTNAT), rules }];
         if self.policy.gate.stance == Stance::Closed {
-            let mut rules = self.unconcerned();
+            let mut rules = vec![living];
+            rules.extend(self.unconcerned());
             rules.push(rule([is_in("public"), ACCEPT]));
             rules.push(self.guarded(ASKED));
             rules.push(rule([Statement::Tracked(&[Tracking::Related]), ACCEPT]));
@@ -236,6 +232,8 @@ impl Compiler<'_> {
         let mut rules = vec![
             // A listener would answer it, and a closed port does not.
             rule([Statement::ToLocalAddress(false), DROP]),
+            // It completes nothing, and a listener refuses it.
+            rule([Statement::TcpFlags { equal: false, mask: SYN, value: 0 }, ACCEPT]),
             rule([
                 Statement::Tracked(&[Tracking::Established]),
                 Statement::SocketWildcard(true),
@@ -277,7 +275,7 @@ impl Compiler<'_> {
         let conversation = Statement::Tracked(&[Tracking::Established]);
         let mut rules = vec![
             rule([RST_OR_ACK, ACCEPT]),
-            rule([begins, ACCEPT]),
+            rule([begins, TCP, ACCEPT]),
             rule([conversation, UDP, ACCEPT]),
         ];
         rules.extend(self.unconcerned());
@@ -285,7 +283,9 @@ impl Compiler<'_> {
         rules.extend(SOCKET.map(|socket| rule([socket, ACCEPT]).because("an open port")));
         rules.extend([
             rule([Statement::NotForHost, ACCEPT]),
+            rule([Statement::ToLocalAddress(false), ACCEPT]),
             rule([UDP, Statement::Tracked(&[Tracking::Invalid]), DROP]),
+            rule([UDP, Statement::Reject(Reject::PortUnreachable)]).because("as a closed port"),
             rule([Statement::Reject(Reject::TcpReset)]).because("as a closed port"),
         ]);
         let hook = Some(Hook { point: HookPoint::Input, priority: LATE });
@@ -328,11 +328,10 @@ impl Compiler<'_> {
                     rule([TRANSLATED[0].clone(), TRANSLATED[1].clone(), ACCEPT])
                         .because("answered as a closed port"),
                 );
+                rules.push(rule([UDP, goto(BY_HAND)]));
                 rules.extend(SOCKET.map(|socket| rule([socket, goto(BY_HAND)])));
                 let begins = Statement::Tracked(&[Tracking::New, Tracking::Related]);
-                rules.extend([TCP, UDP].map(|protocol| {
-                    rule([protocol, begins.clone(), ACCEPT]).because("a closed port")
-                }));
+                rules.push(rule([TCP, begins, ACCEPT]).because("a closed port"));
                 rules.push(rule([goto(BY_HAND)]));
             }
         }
@@ -361,7 +360,7 @@ fn labels() -> Chain {
 fn refuse_datagrams() -> Vec<Rule> {
     vec![
         rule([Statement::NotForHost, DROP]),
-        rule([UDP, Statement::FragmentHeader, DROP]),
+        rule([UDP, Statement::ToLocalAddress(false), DROP]),
         // The stack would take it at an open port, and at a closed one answer or not: nobody answers.
         rule([UDP, Statement::Tracked(&[Tracking::Invalid]), DROP]),
         rule([UDP, Statement::Reject(Reject::PortUnreachable)]),
