@@ -83,7 +83,7 @@ fn bans(stance: &str) {
     ]
     .map(|text| text.parse().unwrap());
     world.knock(four, &["tcp/22"; 7]);
-    world.knock(below, &["tcp/22", "tcp/22", "tcp/22", "tcp/80", "tcp/9", "tcp/22"]);
+    world.knock(below, &["tcp/22", "tcp/22", "tcp/80", "tcp/9", "tcp/22"]);
     for _ in 0..5 {
         world.knock(lost, &["tcp/1009", "tcp/1009", "tcp/9", "udp/2003"]);
     }
