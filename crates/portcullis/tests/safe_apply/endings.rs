@@ -109,6 +109,14 @@ fn is_stuck(house: &mut House, child: &mut Child) {
     assert!(child.try_wait().unwrap().is_none());
 }
 
+/// Waits until a program sleeps in its write to the terminal (`n_tty_write`), as far as the kernel tells:
+/// a write that begins while the terminal hangs up fails before the signal comes.
+fn waits_for_terminal(child: &Child) {
+    let sleeps_in = || std::fs::read_to_string(format!("/proc/{}/wchan", child.id()));
+    let written = || sleeps_in().is_ok_and(|name| name == "wait_woken" || name == "0");
+    wait_until(std::time::Instant::now() + PATIENCE, written);
+}
+
 fn nobody_confirms(door: Option<&str>) {
     let mut house = House::with(door);
     done(&house.run(&["apply", &house.door("new", 2222), "--confirm-within", "1s"]));
@@ -135,6 +143,7 @@ fn hang_up(door: Option<&str>) {
         .unwrap();
     drop(slave);
     is_stuck(&mut house, &mut child);
+    waits_for_terminal(&child);
     drop(master);
     assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGHUP as i32));
     house.wait_for(&before(door));
