@@ -14,6 +14,8 @@ usage: cargo xtask CHORE
 
   test            everything that must hold: format, lints, docs, the build without std, all tests
   bench           what it costs, as ratios against peers measured in the same run
+  bench timing    whether the time to an answer tells guarded ports from closed ones
+  bench PROGRAM   what a packet costs beside another version of portcullis
   fuzz [SECONDS]  each fuzz target for so long (60); needs nightly and cargo-fuzz
 ";
 
@@ -22,6 +24,8 @@ fn main() -> ExitCode {
     let done = match (args.next().as_deref(), args.next()) {
         (Some("test"), None) => test::run(),
         (Some("bench"), None) => bench::run(),
+        (Some("bench"), Some(what)) if what == "timing" => bench::timing(),
+        (Some("bench"), Some(program)) => bench::beside(&program),
         (Some("fuzz"), seconds) => fuzz::run(seconds.as_deref().unwrap_or("60")),
         _ => {
             eprint!("{USAGE}");

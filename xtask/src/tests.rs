@@ -18,7 +18,7 @@ use crate::run::{cargo, say};
 use crate::test::Count;
 
 /// Those that send as fast as they can, or have to keep up with somebody who does.
-const ALONE: [&str; 5] = ["flood", "knockd_flood", "reloads", "sweeps", "kernel"];
+const ALONE: [&str; 6] = ["flood", "knockd_flood", "reloads", "sweeps", "kernel", "oracle"];
 
 /// The longest of the others, which begin first, so that none is left over at the end.
 const LONGEST: [&str; 6] = ["coexist", "iptables", "gate", "live", "knockd_life", "nftables"];

@@ -16,7 +16,7 @@ use crate::conversations::{Conversations, Ends};
 use crate::limits;
 use crate::policy::{DoorId, Policy, Port, Protocol, Recogniser};
 use crate::time::Instant;
-use crate::wire::{Captured, Packet, Segment, Unreadable};
+use crate::wire::{Captured, Packet, Segment, Unreadable, can_be_a_source, is_of_one_link};
 
 /// A frame as it was captured.
 #[derive(Debug, Clone, Copy)]
@@ -246,7 +246,10 @@ impl Engine {
             return Verdict::NotForHost;
         }
         // The kernel takes no packet that claims to be from itself, but in IPv6.
-        if !can_be_a_source(source) || (source.is_ipv4() && is_local(source)) {
+        if is_of_one_link(source)
+            || !can_be_a_source(source)
+            || (source.is_ipv4() && is_local(source))
+        {
             return Verdict::BadSource;
         }
         let port = match packet.segment {
@@ -313,13 +316,6 @@ impl Engine {
     }
 }
 
-/// Whether somebody can be reached at this address: the kernel drops the others as martians
-/// (`ip_route_input_slow` of net/ipv4/route.c; RFC 4291, section 2.5).
-pub(crate) fn can_be_a_source(source: IpAddr) -> bool {
-    let broadcast = matches!(source, IpAddr::V4(address) if address.is_broadcast());
-    !(source.is_unspecified() || source.is_multicast() || source.is_loopback() || broadcast)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,6 +342,8 @@ mod tests {
         };
         assert_eq!(verdict(stranger, own), Verdict::Wrong { lost: false });
         assert_eq!(verdict(own, own), Verdict::BadSource);
+        let of_one_link = "fe80::7".parse().unwrap();
+        assert_eq!(verdict(of_one_link, own), Verdict::BadSource);
         assert_eq!(verdict(stranger, loopback), Verdict::NotForHost);
     }
 }

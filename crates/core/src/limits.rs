@@ -113,17 +113,26 @@ pub const MAX_TRANSITIONS: usize = 4_000_000;
 /// goes: a flood hurts its own neighbourhood first.
 pub const MAX_ATTEMPTS: usize = 1_000_000;
 
-/// Buckets in which the kernel keeps how far sources have come, in IPv4 and IPv6 together. Every source
-/// has one, and shares it with others: forged packets at a rate `r` undo an attempt of which two knocks
-/// are the time `t` apart with a chance of `r·t` in this many. It is never full.
-pub const KERNEL_BUCKETS: u32 = 1 << 20;
+/// Ports that nothing listens on: IANA keeps them from everybody (Service Name and Transport Protocol
+/// Port Number Registry, 225 to 241, "Reserved"). Connections that are refused as by a closed port are
+/// translated to them. With `n` source ports they distinguish `17·n` refusals of one source at a time;
+/// 64,512 source ports make that more than connection tracking has room for.
+pub const CLOSED_PORTS: core::ops::RangeInclusive<u16> = 225..=241;
 
-/// Room for those buckets, at 64 bytes each that is used. The kernel frees what was removed about a
-/// second later, and there is to be room for as many again meanwhile: more than a million changes of
-/// state in a second can fill it, and knocks are lost until it has been freed (fails closed).
-pub const MAX_KERNEL_ATTEMPTS: u32 = 2 * KERNEL_BUCKETS;
+/// Sources whose progress the kernel keeps, per address family, at some 100 bytes each. When there are
+/// more, the others go to a second map, and have [`LATE_ATTEMPT`] for each knock: a flood of forged
+/// knocks hurts those who knock slowly while it lasts.
+pub const MAX_KERNEL_ATTEMPTS: u32 = 1 << 18;
 
-/// Attempts that a reload carries over. When there are more, those go first that have come no farther
+/// Sources in that second map, per address family. When it is full too, which takes some half a
+/// million forged first knocks a second, who begins to knock must try again (fails closed).
+pub const MAX_LATE_ATTEMPTS: u32 = 1 << 20;
+
+/// How long a source in the second map has for its next knock.
+pub const LATE_ATTEMPT: Duration = Duration::from_secs(1);
+
+/// Attempts that a reload carries over, per address family. Those in the second map are not: they live
+/// for a second. When there are more, those go first that have come no farther
 /// than the first knock: that far a flood comes by chance.
 pub const MAX_CARRIED_ATTEMPTS: usize = 65_536;
 
@@ -144,11 +153,6 @@ pub const MAX_IPSETS: usize = 1_024;
 
 /// Grants alive at once, per address family. When full, a right knock opens nothing.
 pub const MAX_GRANTS: u32 = 65_536;
-
-/// Sources whose refused connection attempt is being answered, per address family. Each entry lives
-/// for the microseconds until the answer leaves; when full, the answer is made by the firewall
-/// instead of the network stack, and differs in its type of service and flow label.
-pub const MAX_REFUSALS: u32 = 65_536;
 
 /// Echo requests that are answered in the stance `closed`, per address family and second. More are
 /// refused like everything else: a flood of pings can keep others from being answered.

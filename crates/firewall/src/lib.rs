@@ -16,7 +16,6 @@ extern crate alloc;
 
 pub mod compile;
 pub mod iptables;
-pub mod jhash;
 pub mod ruleset;
 pub mod simulator;
 pub mod text;

@@ -131,28 +131,36 @@ pub enum Value {
 pub struct Chain {
     /// Its name.
     pub name: String,
-    /// Where the kernel calls it; `None` if only rules do. The type is `filter`, the policy `accept`.
+    /// Where the kernel calls it; `None` if only rules do. The policy is `accept`.
     pub hook: Option<Hook>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
 }
 
-/// Where the kernel calls a chain.
+/// Where the kernel calls a chain, and with which type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hook {
     /// The hook.
     pub point: HookPoint,
-    /// Chains of the same hook run in ascending order of this; 0 is `filter`, -300 is `raw`.
+    /// Chains of the same hook run in ascending order of this; 0 is `filter`, -100 is `dstnat`, -300 is
+    /// `raw`.
     pub priority: i32,
 }
 
-/// The hooks of netfilter that we use (`enum nf_inet_hooks`).
+/// The hooks of netfilter that we use (`enum nf_inet_hooks`), each with the type of chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookPoint {
-    /// Packets to this host, after routing and reassembly.
+    /// All packets that come in, before routing; a chain of type `filter`.
+    Prerouting,
+    /// The same; a chain of type `nat`: only the first packet of a connection meets it, and none that
+    /// connection tracking calls invalid or does not track.
+    PreroutingNat,
+    /// Packets to this host, after routing and reassembly; a chain of type `filter`.
     Input,
-    /// Packets from this host.
-    Output,
+    /// The same; a chain of type `nat`, which the same packets meet as [`Self::PreroutingNat`].
+    InputNat,
+    /// All packets that go out, their addresses and ports as they will be seen; a chain of type `filter`.
+    Postrouting,
 }
 
 /// A rule: statements from left to right, until one does not match.
@@ -169,32 +177,19 @@ pub struct Rule {
 pub enum Field {
     /// `ip saddr`; only in IPv4 packets.
     IpSaddr,
-    /// `ip daddr`; only in IPv4 packets.
-    IpDaddr,
     /// `ip6 saddr`; only in IPv6 packets.
     Ip6Saddr,
-    /// `ip6 daddr`; only in IPv6 packets.
-    Ip6Daddr,
     /// `ip6 saddr & ffff:ffff:ffff:ffff::`: its network of 64 bits; only in IPv6 packets, and only as a
     /// key by itself.
     Ip6SaddrNetwork,
-    /// `jhash ip saddr mod N seed S`, N being [`KERNEL_BUCKETS`](portcullis_core::limits::KERNEL_BUCKETS);
-    /// only in IPv4 packets, and only as the key of a change by itself.
-    IpSaddrBucket {
-        /// The seed of the hash.
-        seed: u32,
-    },
-    /// The same of `ip6 saddr`; only in IPv6 packets.
-    Ip6SaddrBucket {
-        /// The seed of the hash.
-        seed: u32,
-    },
     /// `meta l4proto`
     L4Proto,
     /// `th dport`: the destination port of whatever transport protocol it is.
     ThDport,
-    /// `tcp dport`; only in TCP segments.
-    TcpDport,
+    /// `ct original proto-dst`: the destination port that the connection of the packet was begun with,
+    /// before any translation. Only behind a [`Protocol`](Statement::Protocol), as the only field of
+    /// a key.
+    OriginalDport,
     /// `meta priority`: the register.
     Priority,
     /// `iifname`
@@ -205,13 +200,11 @@ impl Field {
     /// The type of its values.
     pub const fn kind(self) -> Type {
         match self {
-            Self::IpSaddr | Self::IpDaddr => Type::Ipv4Addr,
-            Self::Ip6Saddr | Self::Ip6Daddr | Self::Ip6SaddrNetwork => Type::Ipv6Addr,
+            Self::IpSaddr => Type::Ipv4Addr,
+            Self::Ip6Saddr | Self::Ip6SaddrNetwork => Type::Ipv6Addr,
             Self::L4Proto => Type::InetProto,
-            Self::ThDport | Self::TcpDport => Type::InetService,
-            Self::Priority | Self::IpSaddrBucket { .. } | Self::Ip6SaddrBucket { .. } => {
-                Type::Classid
-            }
+            Self::ThDport | Self::OriginalDport => Type::InetService,
+            Self::Priority => Type::Classid,
             Self::Iifname => Type::Ifname,
         }
     }
@@ -220,14 +213,56 @@ impl Field {
 /// A statement of the nft language. Where it does not match, the rule ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Statement {
-    /// `ct state established`
-    CtEstablished,
-    /// `ct state established,related`: also what connection tracking knows to belong to a connection.
-    CtEstablishedOrRelated,
+    /// `ct state S,…`: what connection tracking says of the packet is one of these.
+    Tracked(&'static [Tracking]),
+    /// `ct status dnat`: the destination of the packet's connection has been translated.
+    Translated,
+    /// `socket wildcard 0` or `1`: the network stack has a whole socket for the packet, and that is
+    /// bound to one address (a connection, or a listener of one address), or to none (a listener of
+    /// all). Neither matches without a socket, nor for a handshake that is not complete, nor for what
+    /// is left of a closed connection. Kernel 5.10 (`net/netfilter/nft_socket.c`).
+    SocketWildcard(bool),
+    /// `socket transparent 0` or `1`: the network stack has a socket of any kind for the packet, and
+    /// that is transparent or is not. One of the two matches whenever there is a socket.
+    SocketTransparent(bool),
+    /// `fib daddr type local` or `!= local`: the destination is an address of this host, and of it
+    /// alone, or it is not.
+    ToLocalAddress(bool),
+    /// `ip hdrlength != 5`: there are options in the header; only in IPv4 packets.
+    IpOptions,
+    /// `udp checksum 0`; only in UDP datagrams.
+    UdpChecksumZero,
+    /// `ip6 saddr fe80::/10`: an address that means something on one link only; only in IPv6 packets.
+    FromLinkLocal,
+    /// `fib saddr type local`: the source is an address of this host.
+    FromLocalAddress,
+    /// `frag more-fragments 1`: it is a fragment, and not the last one; only in IPv6 packets.
+    MoreFragments,
+    /// `th dport A-B`: the destination port is one of these.
+    ThDportAmong {
+        /// The first one.
+        first: u16,
+        /// The last one.
+        last: u16,
+    },
+    /// `th dport 0`: the destination port of whatever transport protocol it is.
+    ThDportZero,
     /// `meta pkttype != host`: broadcast, multicast, and what was meant for another host.
     NotForHost,
-    /// `exthdr frag exists`: a fragment that was not reassembled; only in IPv6 packets.
+    /// `exthdr frag exists`; only in IPv6 packets.
     FragmentHeader,
+    /// `ip6 nexthdr N` or `!= N`: the kind of the header right behind the fixed one; only in IPv6
+    /// packets.
+    Ip6NextHeader {
+        /// Whether it must be of this kind or must not.
+        is: bool,
+        /// The kind.
+        kind: u8,
+    },
+    /// `frag nexthdr N`: the kind of the header behind the fragment header; only in IPv6 packets.
+    FragmentNextHeader(u8),
+    /// `hbh nexthdr N`: the kind of the header behind that of hop-by-hop options; only in IPv6 packets.
+    HopByHopNextHeader(u8),
     /// `meta l4proto == P` or `!=`
     Protocol {
         /// Whether it must be this protocol or must not.
@@ -253,8 +288,6 @@ pub enum Statement {
     Counter,
     /// `log prefix "X"`: a line in the kernel's log.
     Log(&'static str),
-    /// `tcp sport != 0`; only in TCP segments.
-    TcpSportNotZero,
     /// `tcp flags & mask == value`, or `!=`; only in TCP segments.
     TcpFlags {
         /// Whether they must be equal or must not.
@@ -273,12 +306,8 @@ pub enum Statement {
         /// Whether it must be in there or must not.
         member: bool,
     },
-    /// `meta priority != 0:0`
-    PriorityNotZero,
     /// `meta priority set N`
     SetPriority(u32),
-    /// `meta priority set FIELD`; a field of the same type.
-    SetPriorityTo(Field),
     /// `meta priority set KEY map @MAP`; does not match where the map has no such key.
     SetPriorityFrom {
         /// What is looked up.
@@ -310,19 +339,65 @@ pub enum Statement {
         /// The data of the element of a map. nft wants some even to delete, and ignores it then.
         data: Option<Data>,
     },
-    /// `tcp dport set 0`; only in TCP segments.
-    SetTcpDportZero,
-    /// `tcp sport set KEY map @MAP`; only in TCP segments.
-    SetTcpSportFrom {
-        /// What is looked up.
-        key: Vec<Field>,
-        /// Where.
+    /// `th dport set 0`, where nothing before it asks for the protocol: then the checksum stays as it
+    /// is.
+    SetDportZero,
+    /// `th dport set meta priority map @MAP`; the same holds.
+    SetDportFrom {
+        /// Where the priority is looked up.
         map: &'static str,
     },
+    /// `dnat to :A-B fully-random`, only in chains of type `nat` at [`HookPoint::PreroutingNat`]: the
+    /// connection goes to one of these ports of the same address, and its answers come from the port
+    /// that was asked. Ends the evaluation.
+    DnatToPorts {
+        /// The first one.
+        first: u16,
+        /// The last one.
+        last: u16,
+    },
+    /// `snat to :A-B fully-random`, only at [`HookPoint::InputNat`]: to this host the connection comes
+    /// from one of these ports, and its answers go to the port that it came from.
+    SnatToPorts {
+        /// The first one.
+        first: u16,
+        /// The last one.
+        last: u16,
+    },
+    /// `ip6 flowlabel set 0`; only in IPv6 packets.
+    ClearFlowLabel,
     /// `reject with ...`; ends the evaluation.
     Reject(Reject),
     /// Ends the rule, and with it the evaluation of the chain.
     Verdict(Verdict),
+}
+
+/// What connection tracking says of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracking {
+    /// It begins a connection, or belongs to one that was never answered.
+    New,
+    /// It belongs to a connection of which packets in both directions were seen.
+    Established,
+    /// Such a connection was expected because of another one, or it is an error message about one.
+    Related,
+    /// It belongs to none and can begin none.
+    Invalid,
+    /// Connection tracking was told not to look at it.
+    Untracked,
+}
+
+impl Tracking {
+    /// Its name in nft.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Established => "established",
+            Self::Related => "related",
+            Self::Invalid => "invalid",
+            Self::Untracked => "untracked",
+        }
+    }
 }
 
 /// How often something may happen: a bucket of `burst` packets, which fills at this rate.

@@ -13,29 +13,31 @@ use core::time::Duration;
 use portcullis_core::policy::{Network, Protocol};
 use portcullis_core::time::Instant;
 
-use crate::compile::{banned_as, bucket};
+use crate::compile::banned_as;
 use crate::ruleset::{
-    Data, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Statement, Value,
-    Verdict,
+    Chain, Data, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Statement,
+    Tracking, Value, Verdict,
 };
 
 const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_ICMPV6: u8 = 58;
+const IPPROTO_FRAGMENT: u8 = 44;
 
-/// A packet as the input hook sees it: routed, reassembled, and known to connection tracking.
+/// A packet to this host, as the network stack and connection tracking see it: reassembled, with a
+/// correct checksum, and with what they know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
     /// The interface that it came in on.
     pub interface: String,
     /// Whether it was sent to this host alone (`meta pkttype host`).
     pub for_host: bool,
-    /// Whether it is a fragment that was not reassembled: of IPv6, the first one, too short for its
-    /// transport header. Others never get this far.
+    /// Whether it still has a fragment header: of IPv6, one that is alone (RFC 6946), or the first of
+    /// several, too short for its transport header. Others never get this far.
     pub fragment: bool,
-    /// Whether connection tracking takes it for part of a connection that both sides have spoken in.
-    pub established: bool,
-    /// Whether connection tracking takes it for something that belongs to such a connection.
-    pub related: bool,
+    /// What connection tracking says of it.
+    pub tracked: Tracking,
+    /// Which socket the network stack has for it.
+    pub socket: Socket,
     /// Its hop limit, or time to live.
     pub hop_limit: u8,
     /// Its source address.
@@ -44,6 +46,51 @@ pub struct Packet {
     pub destination: IpAddr,
     /// What it carries.
     pub payload: Payload,
+}
+
+impl Packet {
+    /// A packet that begins a connection, to a port that nothing listens on.
+    pub fn new(source: IpAddr, destination: IpAddr, payload: Payload) -> Self {
+        Self {
+            interface: "eth0".to_owned(),
+            for_host: true,
+            fragment: false,
+            tracked: Tracking::New,
+            socket: Socket::None,
+            hop_limit: 64,
+            source,
+            destination,
+            payload,
+        }
+    }
+
+    /// Whether it begins no connection, and may belong to one: a TCP segment with RST or ACK.
+    const fn acknowledges(&self) -> bool {
+        const RST_OR_ACK: u8 = 0x14;
+        matches!(self.payload, Payload::Tcp { flags, .. } if flags & RST_OR_ACK != 0)
+    }
+
+    /// It as a part of a connection that both sides have spoken in. A TCP connection has a socket, the
+    /// conversations of UDP share one.
+    pub fn of_connection(self) -> Self {
+        let socket = if self.acknowledges() { Socket::Connection } else { self.socket };
+        Self { tracked: Tracking::Established, socket, ..self }
+    }
+}
+
+/// Which socket the network stack has for a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Socket {
+    /// None: the port is closed.
+    None,
+    /// One that listens on all addresses, or receives datagrams there.
+    Listener,
+    /// One that does so on one address.
+    BoundListener,
+    /// That of a connection.
+    Connection,
+    /// A handshake that is not complete, or what is left of a closed connection.
+    Half,
 }
 
 /// What a packet carries.
@@ -74,12 +121,24 @@ pub enum Payload {
     Other(u8),
 }
 
+impl Payload {
+    const fn destination_port(self) -> Option<u16> {
+        match self {
+            Self::Tcp { destination_port, .. } | Self::Udp { destination_port, .. } => {
+                Some(destination_port)
+            }
+            Self::Icmp { .. } | Self::Other(_) => None,
+        }
+    }
+}
+
 /// What becomes of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It goes on to other tables and then to whoever listens.
     Passed,
-    /// It goes on, readdressed to a port that nobody can listen on: answered as a closed port.
+    /// It goes on to a port that nobody can listen on, and is answered as by the closed port that it
+    /// asked.
     AnsweredAsClosed,
     /// It is refused.
     Refused(Reject),
@@ -217,6 +276,11 @@ impl<'a> Simulator<'a> {
         }
     }
 
+    /// Whether there is a dynamic set of this name.
+    pub fn has(&self, set: &str) -> bool {
+        self.dynamic.contains_key(set)
+    }
+
     /// The data of a living element of a dynamic map: `Some(None)` if the set has it without data.
     pub fn get(&self, set: &str, key: &[Value], now: Instant) -> Option<Option<&Value>> {
         let key: Vec<Key> = key.iter().map(Key::from).collect();
@@ -231,37 +295,52 @@ impl<'a> Simulator<'a> {
         (now < element.until).then(|| element.until.since(now))
     }
 
-    /// Sends a packet through the chains of the input hook.
+    /// Sends a packet through all chains that it meets on its way to this host.
     pub fn receive(&mut self, packet: &Packet, now: Instant) -> Trace<'a> {
         let ruleset = self.ruleset;
-        let input = ruleset
-            .chains
-            .iter()
-            .find(|chain| chain.hook.is_some_and(|hook| hook.point == HookPoint::Input));
-        let mut run =
-            Run { simulator: self, packet, now, at: ("", 0), priority: 0, readdressed: false };
+        let mut run = Run {
+            simulator: self,
+            packet,
+            now,
+            at: ("", 0),
+            priority: 0,
+            port: packet.payload.destination_port(),
+            translated: false,
+        };
         let mut steps = Vec::new();
-        let mut next = input;
-        while let Some(chain) = next.take() {
-            for (index, rule) in chain.rules.iter().enumerate() {
-                run.at = (&chain.name, index);
-                let (matched, end) = run.rule(rule);
-                steps.push(Step { chain: &chain.name, index, rule, matched });
-                let fate = match end {
-                    None => continue,
-                    Some(End::Goto(name)) => {
-                        next = ruleset.chain(&name);
-                        break;
-                    }
-                    Some(End::Fate(fate)) => fate,
-                };
+        for chain in at_hook(ruleset, HookPoint::Prerouting) {
+            if let Some(fate) = run.chains(ruleset, chain, &mut steps) {
                 return Trace { steps, fate };
             }
         }
-        // The end of a chain that was gone to is the policy of the base chain, which accepts.
-        let fate = if run.readdressed { Fate::AnsweredAsClosed } else { Fate::Passed };
+        // Connection tracking asks for a translation once, when a connection begins.
+        if matches!(packet.tracked, Tracking::New | Tracking::Related) {
+            for chain in at_hook(ruleset, HookPoint::PreroutingNat) {
+                if !run.translated {
+                    run.chains(ruleset, chain, &mut steps);
+                }
+            }
+        }
+        for chain in at_hook(ruleset, HookPoint::Input) {
+            if let Some(fate) = run.chains(ruleset, chain, &mut steps) {
+                return Trace { steps, fate };
+            }
+        }
+        let asked = packet.payload.destination_port();
+        let fate = if run.port == asked { Fate::Passed } else { Fate::AnsweredAsClosed };
         Trace { steps, fate }
     }
+}
+
+/// The chains that the kernel calls there, in its order.
+fn at_hook(ruleset: &Ruleset, point: HookPoint) -> Vec<&Chain> {
+    let mut chains: Vec<_> = ruleset
+        .chains
+        .iter()
+        .filter_map(|chain| Some((chain.hook.filter(|hook| hook.point == point)?.priority, chain)))
+        .collect();
+    chains.sort_by_key(|(priority, _)| *priority);
+    chains.into_iter().map(|(_, chain)| chain).collect()
 }
 
 /// One packet on its way.
@@ -272,15 +351,48 @@ struct Run<'s, 'a> {
     /// The chain and the number of the rule that is being evaluated.
     at: (&'a str, usize),
     priority: u32,
-    readdressed: bool,
+    /// Its destination port, which rules change.
+    port: Option<u16>,
+    /// Whether its connection goes to another port than it asked.
+    translated: bool,
 }
 
 enum End {
+    /// This chain is done with it.
+    Accepted,
     Goto(String),
     Fate(Fate),
 }
 
-impl Run<'_, '_> {
+impl<'a> Run<'_, 'a> {
+    /// From one chain that the kernel calls to where the rules lead. `None` if the packet goes on.
+    fn chains(
+        &mut self,
+        ruleset: &'a Ruleset,
+        from: &'a Chain,
+        steps: &mut Vec<Step<'a>>,
+    ) -> Option<Fate> {
+        let mut next = Some(from);
+        while let Some(chain) = next.take() {
+            for (index, rule) in chain.rules.iter().enumerate() {
+                self.at = (&chain.name, index);
+                let (matched, end) = self.rule(rule);
+                steps.push(Step { chain: &chain.name, index, rule, matched });
+                match end {
+                    None => {}
+                    Some(End::Accepted) => return None,
+                    Some(End::Fate(fate)) => return Some(fate),
+                    Some(End::Goto(name)) => {
+                        next = ruleset.chain(&name);
+                        break;
+                    }
+                }
+            }
+        }
+        // The end of a chain that was gone to is the policy of the base chain, which accepts.
+        None
+    }
+
     /// Whether all of the rule matched, and how the evaluation ends if it does.
     fn rule(&mut self, rule: &Rule) -> (bool, Option<End>) {
         for statement in &rule.statements {
@@ -296,10 +408,36 @@ impl Run<'_, '_> {
     /// `None` if it does not match.
     fn statement(&mut self, statement: &Statement) -> Option<Option<End>> {
         let matched = match statement {
-            Statement::CtEstablished => self.packet.established,
-            Statement::CtEstablishedOrRelated => self.packet.established || self.packet.related,
+            Statement::Tracked(states) => states.contains(&self.packet.tracked),
+            Statement::Translated => self.translated,
+            Statement::SocketWildcard(is) => match self.packet.socket {
+                Socket::None | Socket::Half => false,
+                Socket::Listener => *is && !self.translated,
+                Socket::BoundListener => !is && !self.translated,
+                Socket::Connection => !is,
+            },
+            // None of ours is transparent, and nothing listens where a packet is sent to be refused.
+            Statement::SocketTransparent(is) => {
+                let asked = self.packet.payload.destination_port();
+                !is && self.packet.socket != Socket::None && self.port == asked && asked != Some(0)
+            }
+            Statement::ToLocalAddress(is) => self.packet.destination.is_multicast() != *is,
+            // Packets have no options here, and their checksums are right.
+            Statement::IpOptions | Statement::UdpChecksumZero => false,
+            Statement::FromLinkLocal => self.is_link_local(),
+            Statement::FromLocalAddress | Statement::MoreFragments => false,
+            Statement::ThDportAmong { first, last } => {
+                self.port.is_some_and(|port| (*first..=*last).contains(&port))
+            }
+            Statement::ThDportZero => self.port == Some(0),
             Statement::NotForHost => !self.packet.for_host,
             Statement::FragmentHeader => self.packet.fragment && self.packet.source.is_ipv6(),
+            // The one header that a packet of this kind may have is the first.
+            Statement::Ip6NextHeader { is, kind } => {
+                let first = if self.packet.fragment { IPPROTO_FRAGMENT } else { self.protocol() };
+                self.packet.source.is_ipv6() && (first == *kind) == *is
+            }
+            Statement::HopByHopNextHeader(_) | Statement::FragmentNextHeader(_) => false,
             Statement::Protocol { is, protocol } => (self.protocol() == protocol.number()) == *is,
             Statement::Interface(name) => self.packet.interface == *name,
             Statement::IcmpType(kind) => self.icmp(false) == Some(*kind),
@@ -315,11 +453,8 @@ impl Run<'_, '_> {
                     )
             }
             Statement::Dhcpv6Reply => {
-                let on_link = matches!(
-                    self.packet.source,
-                    IpAddr::V6(source) if source.is_unicast_link_local()
-                );
-                on_link && matches!(self.packet.payload, Payload::Udp { destination_port: 546, .. })
+                self.is_link_local()
+                    && matches!(self.packet.payload, Payload::Udp { destination_port: 546, .. })
             }
             Statement::Limit(limit) => {
                 let full = Bucket::full(*limit, self.now);
@@ -327,27 +462,15 @@ impl Run<'_, '_> {
                 bucket.take(*limit, self.now)
             }
             Statement::Counter | Statement::Log(_) => true,
-            Statement::TcpSportNotZero => match self.packet.payload {
-                Payload::Tcp { source_port, .. } => source_port != 0,
-                _ => false,
-            },
             Statement::TcpFlags { equal, mask, value } => match self.packet.payload {
                 Payload::Tcp { flags, .. } => (flags & mask == *value) == *equal,
                 _ => false,
             },
             Statement::In { key, set, member } => self.find(key, set)?.is_some() == *member,
-            Statement::PriorityNotZero => self.priority != 0,
             Statement::SetPriority(number) => {
                 self.priority = *number;
                 true
             }
-            Statement::SetPriorityTo(field) => match self.value(*field)? {
-                Value::Class(number) => {
-                    self.priority = number;
-                    true
-                }
-                _ => false,
-            },
             Statement::SetPriorityFrom { key, map } => match self.find(key, map)?? {
                 Some(Value::Class(number)) => {
                     self.priority = number;
@@ -369,13 +492,24 @@ impl Run<'_, '_> {
                 let changed = self.change(*operation, set, &key, *timeout, data);
                 changed && limit.is_none_or(|limit| self.within(set, &key, limit))
             }
-            Statement::SetTcpDportZero => {
-                let tcp = self.protocol() == Protocol::Tcp.number();
-                self.readdressed |= tcp;
-                tcp
+            Statement::SetDportZero => {
+                self.port = Some(0);
+                true
             }
-            // Only packets of this host meet this.
-            Statement::SetTcpSportFrom { .. } => false,
+            Statement::SetDportFrom { map } => match self.find(&[Field::Priority], map)?? {
+                Some(Value::Service(port)) => {
+                    self.port = Some(port);
+                    true
+                }
+                _ => false,
+            },
+            Statement::DnatToPorts { first, .. } => {
+                self.port = Some(*first);
+                self.translated = true;
+                return Some(Some(End::Accepted));
+            }
+            // No chain with these is simulated.
+            Statement::SnatToPorts { .. } | Statement::ClearFlowLabel => true,
             Statement::Reject(reject) => {
                 let possible =
                     *reject != Reject::TcpReset || self.protocol() == Protocol::Tcp.number();
@@ -388,8 +522,7 @@ impl Run<'_, '_> {
 
     fn end(&self, verdict: &Verdict) -> End {
         match verdict {
-            Verdict::Accept if self.readdressed => End::Fate(Fate::AnsweredAsClosed),
-            Verdict::Accept => End::Fate(Fate::Passed),
+            Verdict::Accept => End::Accepted,
             Verdict::Drop => End::Fate(Fate::Dropped),
             Verdict::Goto(chain) => End::Goto(chain.to_owned()),
         }
@@ -403,6 +536,10 @@ impl Run<'_, '_> {
             Payload::Icmp { .. } => IPPROTO_ICMPV6,
             Payload::Other(number) => number,
         }
+    }
+
+    fn is_link_local(&self) -> bool {
+        matches!(self.packet.source, IpAddr::V6(source) if source.is_unicast_link_local())
     }
 
     /// The type of an ICMP message in a packet of that family.
@@ -422,30 +559,15 @@ impl Run<'_, '_> {
         };
         match field {
             Field::IpSaddr => address(self.packet.source, true),
-            Field::IpDaddr => address(self.packet.destination, true),
             Field::Ip6Saddr => address(self.packet.source, false),
-            Field::Ip6Daddr => address(self.packet.destination, false),
             Field::Ip6SaddrNetwork => address(banned_as(self.packet.source), false),
-            Field::IpSaddrBucket { seed } => {
-                let source = Some(self.packet.source).filter(IpAddr::is_ipv4)?;
-                Some(Value::Class(bucket(source, seed)))
-            }
-            Field::Ip6SaddrBucket { seed } => {
-                let source = Some(self.packet.source).filter(IpAddr::is_ipv6)?;
-                Some(Value::Class(bucket(source, seed)))
-            }
             Field::L4Proto => match self.protocol() {
                 6 => Some(Value::Proto(Protocol::Tcp)),
                 17 => Some(Value::Proto(Protocol::Udp)),
                 _ => None,
             },
-            Field::ThDport | Field::TcpDport => match self.packet.payload {
-                Payload::Tcp { destination_port, .. } => Some(Value::Service(destination_port)),
-                Payload::Udp { destination_port, .. } if field == Field::ThDport => {
-                    Some(Value::Service(destination_port))
-                }
-                _ => None,
-            },
+            Field::ThDport => self.port.map(Value::Service),
+            Field::OriginalDport => self.packet.payload.destination_port().map(Value::Service),
             Field::Priority => Some(Value::Class(self.priority)),
             Field::Iifname => Some(Value::Interface(self.packet.interface.clone())),
         }

@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-use portcullis_core::limits::KERNEL_BUCKETS;
 use portcullis_core::policy::Protocol;
 
 use crate::ruleset::{
@@ -71,11 +70,14 @@ impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\tchain {} {{", self.name)?;
         if let Some(hook) = self.hook {
-            let point = match hook.point {
-                HookPoint::Input => "input",
-                HookPoint::Output => "output",
+            let (kind, point) = match hook.point {
+                HookPoint::Prerouting => ("filter", "prerouting"),
+                HookPoint::PreroutingNat => ("nat", "prerouting"),
+                HookPoint::Input => ("filter", "input"),
+                HookPoint::InputNat => ("nat", "input"),
+                HookPoint::Postrouting => ("filter", "postrouting"),
             };
-            writeln!(f, "\t\ttype filter hook {point} priority {}; policy accept;", hook.priority)?;
+            writeln!(f, "\t\ttype {kind} hook {point} priority {}; policy accept;", hook.priority)?;
         }
         for rule in &self.rules {
             writeln!(f, "\t\t{rule}")?;
@@ -97,10 +99,31 @@ impl fmt::Display for Rule {
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CtEstablished => f.write_str("ct state established"),
-            Self::CtEstablishedOrRelated => f.write_str("ct state established,related"),
+            Self::Tracked(states) => {
+                f.write_str("ct state ")?;
+                for (index, state) in states.iter().enumerate() {
+                    write!(f, "{}{}", if index == 0 { "" } else { "," }, state.name())?;
+                }
+                Ok(())
+            }
+            Self::Translated => f.write_str("ct status dnat"),
+            Self::SocketWildcard(is) => write!(f, "socket wildcard {}", u8::from(*is)),
+            Self::SocketTransparent(is) => write!(f, "socket transparent {}", u8::from(*is)),
+            Self::ToLocalAddress(true) => f.write_str("fib daddr type local"),
+            Self::ToLocalAddress(false) => f.write_str("fib daddr type != local"),
+            Self::IpOptions => f.write_str("ip hdrlength != 5"),
+            Self::UdpChecksumZero => f.write_str("udp checksum 0"),
+            Self::FromLinkLocal => f.write_str("ip6 saddr fe80::/10"),
+            Self::FromLocalAddress => f.write_str("fib saddr type local"),
+            Self::MoreFragments => f.write_str("frag more-fragments 1"),
+            Self::ThDportAmong { first, last } => write!(f, "th dport {first}-{last}"),
+            Self::ThDportZero => f.write_str("th dport 0"),
             Self::NotForHost => f.write_str("meta pkttype != host"),
             Self::FragmentHeader => f.write_str("exthdr frag exists"),
+            Self::Ip6NextHeader { is: true, kind } => write!(f, "ip6 nexthdr {kind}"),
+            Self::Ip6NextHeader { is: false, kind } => write!(f, "ip6 nexthdr != {kind}"),
+            Self::FragmentNextHeader(kind) => write!(f, "frag nexthdr {kind}"),
+            Self::HopByHopNextHeader(kind) => write!(f, "hbh nexthdr {kind}"),
             Self::Protocol { is: true, protocol } => write!(f, "meta l4proto {protocol}"),
             Self::Protocol { is: false, protocol } => write!(f, "meta l4proto != {protocol}"),
             Self::Interface(name) => write!(f, "iifname \"{name}\""),
@@ -110,10 +133,8 @@ impl fmt::Display for Statement {
             Self::DhcpReply => f.write_str("meta nfproto ipv4 udp sport 67 udp dport 68"),
             Self::Dhcpv6Reply => f.write_str("ip6 saddr fe80::/10 udp dport 546"),
             Self::Limit(limit) => limit.fmt(f),
-            Self::PriorityNotZero => f.write_str("meta priority != 0:0"),
             Self::Counter => f.write_str("counter"),
             Self::Log(prefix) => write!(f, "log prefix \"{prefix}\""),
-            Self::TcpSportNotZero => f.write_str("tcp sport != 0"),
             Self::TcpFlags { equal, mask, value } => {
                 let operator = if *equal { "==" } else { "!=" };
                 write!(f, "tcp flags & ({}) {operator} {}", Flags(*mask), Flags(*value))
@@ -123,7 +144,6 @@ impl fmt::Display for Statement {
                 write!(f, "{} {operator}@{set}", List(key, " . "))
             }
             Self::SetPriority(number) => write!(f, "meta priority set {}", Class(*number)),
-            Self::SetPriorityTo(field) => write!(f, "meta priority set {field}"),
             Self::SetPriorityFrom { key, map } => {
                 write!(f, "meta priority set {} map @{map}", List(key, " . "))
             }
@@ -148,10 +168,17 @@ impl fmt::Display for Statement {
                 }
                 f.write_str(" }")
             }
-            Self::SetTcpDportZero => f.write_str("tcp dport set 0"),
-            Self::SetTcpSportFrom { key, map } => {
-                write!(f, "tcp sport set {} map @{map}", List(key, " . "))
+            Self::SetDportZero => f.write_str("th dport set 0"),
+            Self::SetDportFrom { map } => {
+                write!(f, "th dport set meta priority map @{map}")
             }
+            Self::DnatToPorts { first, last } => {
+                write!(f, "dnat to :{first}-{last} fully-random")
+            }
+            Self::SnatToPorts { first, last } => {
+                write!(f, "snat to :{first}-{last} fully-random")
+            }
+            Self::ClearFlowLabel => f.write_str("ip6 flowlabel set 0"),
             Self::Reject(Reject::TcpReset) => f.write_str("reject with tcp reset"),
             Self::Reject(Reject::PortUnreachable) => {
                 f.write_str("reject with icmpx port-unreachable")
@@ -188,16 +215,12 @@ impl fmt::Display for Verdict {
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::IpSaddrBucket { seed } => return write!(f, "{}", Bucket("ip", *seed)),
-            Self::Ip6SaddrBucket { seed } => return write!(f, "{}", Bucket("ip6", *seed)),
             Self::IpSaddr => "ip saddr",
-            Self::IpDaddr => "ip daddr",
             Self::Ip6Saddr => "ip6 saddr",
-            Self::Ip6Daddr => "ip6 daddr",
             Self::Ip6SaddrNetwork => "ip6 saddr & ffff:ffff:ffff:ffff::",
             Self::L4Proto => "meta l4proto",
             Self::ThDport => "th dport",
-            Self::TcpDport => "tcp dport",
+            Self::OriginalDport => "ct original proto-dst",
             Self::Priority => "meta priority",
             Self::Iifname => "iifname",
         })
@@ -240,15 +263,6 @@ struct Class(u32);
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}:{:x}", self.0 >> 16, self.0 & 0xffff)
-    }
-}
-
-/// The bucket of a source address.
-struct Bucket(&'static str, u32);
-
-impl fmt::Display for Bucket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "jhash {} saddr mod {KERNEL_BUCKETS} seed {:#x}", self.0, self.1)
     }
 }
 

@@ -18,14 +18,14 @@ use portcullis_core::policy::{
 };
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{Captured, Link};
-use portcullis_firewall::compile::{Buckets, GRANTS, STATE, class_of};
+use portcullis_firewall::compile::{GRANTS, attempt_of, class_of};
 use portcullis_firewall::iptables::check::{Problem, Site, check};
 use portcullis_firewall::iptables::compile::{Generation, compile, grant_list, stage_list};
 use portcullis_firewall::iptables::simulator::{RECENT_SIZE, Simulator};
 use portcullis_firewall::iptables::text::{Jump, is_ours, removal, sets};
 use portcullis_firewall::iptables::{Family, Filter, INPUT, Match, Matcher, Target};
-use portcullis_firewall::ruleset::{Reject, Value};
-use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator as Nftables};
+use portcullis_firewall::ruleset::{Reject, Tracking, Value};
+use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator as Nftables, Socket};
 use portcullis_testkit::frames;
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{policies, script};
@@ -80,16 +80,24 @@ fn packet(event: &Event) -> Packet {
         What::Fragment(number) if event.source().is_ipv6() => tcp(number, 0x02),
         What::Fragment(_) => Payload::Other(255),
     };
-    Packet {
+    let packet = Packet {
         interface: policies::INTERFACE.to_owned(),
         for_host: !matches!(event.what, What::Broadcast(_)),
         fragment: matches!(event.what, What::Fragment(_)),
-        established: matches!(event.what, What::Answer(_)),
-        related: false,
-        hop_limit: 64,
-        source: event.source(),
-        destination: event.destination(),
-        payload,
+        tracked: tracked(&payload),
+        socket: Socket::Listener,
+        ..Packet::new(event.source(), event.destination(), payload)
+    };
+    if matches!(event.what, What::Answer(_)) { packet.of_connection() } else { packet }
+}
+
+/// What connection tracking says of a packet that belongs to nothing.
+fn tracked(payload: &Payload) -> Tracking {
+    match payload {
+        Payload::Tcp { flags, .. } if flags & 0x14 == 0 && flags & 0x17 != 0x02 => {
+            Tracking::Invalid
+        }
+        _ => Tracking::New,
     }
 }
 
@@ -113,18 +121,14 @@ fn stranger() -> impl Strategy<Value = Packet> {
     (of_it, any::<[bool; 3]>(), payload).prop_map(
         |((source, hop_limit, interface), of, payload)| {
             let source: IpAddr = source.parse().expect("an address");
+            let destination = script::HOST[usize::from(source.is_ipv6())];
             Packet {
                 interface: interface.to_owned(),
                 for_host: of[0] || of[1],
-                fragment: false,
-                established: false,
-                related: of[1] && of[2],
+                tracked: if of[1] && of[2] { Tracking::Related } else { tracked(&payload) },
+                socket: Socket::Listener,
                 hop_limit,
-                source,
-                destination: script::HOST[usize::from(source.is_ipv6())]
-                    .parse()
-                    .expect("an address"),
-                payload,
+                ..Packet::new(source, destination.parse().expect("an address"), payload)
             }
         },
     )
@@ -138,6 +142,11 @@ fn disguised(policy: &Policy) -> Fate {
     }
 }
 
+/// Whether the rules themselves answer at every port.
+fn answers(policy: &Policy) -> bool {
+    policy.gate.stance == Stance::Closed && policy.gate.refuse == Refuse::LikeClosed
+}
+
 fn is_allowed(policy: &Policy, packet: &Packet) -> bool {
     policy.gate.allow.iter().any(|allowed| match allowed {
         Allowed::Network(network) => network.contains(packet.source),
@@ -146,20 +155,20 @@ fn is_allowed(policy: &Policy, packet: &Packet) -> bool {
     })
 }
 
-fn is_guarded(policy: &Policy, packet: &Packet) -> bool {
-    let port = match packet.payload {
-        Payload::Tcp { destination_port, .. } => (6, destination_port),
-        Payload::Udp { destination_port, .. } => (17, destination_port),
-        Payload::Icmp { .. } | Payload::Other(_) => return false,
-    };
-    let mut guards = policy.doors.iter().flat_map(|door| &door.guards);
-    guards.any(|guard| (guard.protocol.number(), guard.number.get()) == port)
+/// What the firewall answers in the place of the network stack.
+fn as_iptables(packet: &Packet, fate: Fate) -> Fate {
+    match (fate, packet.payload) {
+        (Fate::AnsweredAsClosed, Payload::Tcp { flags, .. }) if flags & 0x14 != 0 => Fate::Passed,
+        (Fate::AnsweredAsClosed, Payload::Tcp { .. }) => Fate::Refused(Reject::TcpReset),
+        (Fate::AnsweredAsClosed, _) => Fate::Refused(Reject::PortUnreachable),
+        (fate, _) => fate,
+    }
 }
 
-/// What the firewall answers in the place of the network stack.
-fn as_iptables(fate: Fate) -> Fate {
+/// What its sender can tell: no ICMP error answers what was not for this host alone (`icmp_send`).
+fn told(packet: &Packet, fate: Fate) -> Fate {
     match fate {
-        Fate::AnsweredAsClosed => Fate::Refused(Reject::TcpReset),
+        Fate::Refused(_) if !packet.for_host => Fate::Dropped,
         fate => fate,
     }
 }
@@ -201,7 +210,14 @@ proptest! {
             times.push(now);
             let source = event.source();
             let packet = packet(event);
-            let mut fate = as_iptables(nftables.receive(&packet, now).fate);
+            let mut fate = as_iptables(&packet, nftables.receive(&packet, now).fate);
+            if event.what == What::Zero
+                && fate == Fate::Passed
+                && answers(&policy)
+                && !is_allowed(&policy, &packet) {
+                // Nothing listens there, and the network stack refuses it.
+                fate = Fate::Refused(Reject::TcpReset);
+            }
             if packet.fragment && source.is_ipv6() && !is_allowed(&policy, &packet) {
                 fate = disguised(&policy);
             }
@@ -213,10 +229,7 @@ proptest! {
                 }
             }
             let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
-            let state = match nftables.get(STATE, &[Buckets::of(&automaton).key(source)], now) {
-                Some(Some(Value::Class(state))) => *state,
-                _ => 0,
-            };
+            let state = attempt_of(&nftables, source, now).map_or(0, |(state, _)| state);
             for (simulator, matcher) in iptables.iter_mut().zip(MATCHERS) {
                 let seen = simulator.receive(&packet, now).fate;
                 prop_assert_eq!(seen, fate, "{:?} {:?}", matcher, event);
@@ -244,13 +257,15 @@ proptest! {
                 }
             }
             for stranger in strangers.by_ref().take(2) {
-                let fate = as_iptables(nftables.receive(stranger, now).fate);
-                if stranger.related && is_guarded(&policy, stranger) {
+                let fate = as_iptables(stranger, nftables.receive(stranger, now).fate);
+                // A segment that is not for this host alone the network stack drops in any case.
+                let tcp = matches!(stranger.payload, Payload::Tcp { .. });
+                if tcp && !stranger.for_host && policy.gate.stance == Stance::Guard {
                     continue;
                 }
                 for (simulator, matcher) in iptables.iter_mut().zip(MATCHERS) {
                     let seen = simulator.receive(stranger, now).fate;
-                    prop_assert_eq!(seen, fate, "{:?} {:?}", matcher, stranger);
+                    prop_assert_eq!(told(stranger, seen), told(stranger, fate), "{:?} {:?}", matcher, stranger);
                 }
             }
         }
@@ -300,15 +315,12 @@ fn one_door() -> Policy {
 
 fn syn(source: &str, port: u16) -> Packet {
     Packet {
-        interface: "eth0".to_owned(),
-        for_host: true,
-        fragment: false,
-        established: false,
-        related: false,
-        hop_limit: 64,
-        source: source.parse().expect("an address"),
-        destination: "192.0.2.1".parse().expect("an address"),
-        payload: Payload::Tcp { source_port: 40_000, destination_port: port, flags: 0x02 },
+        socket: Socket::Listener,
+        ..Packet::new(
+            source.parse().expect("an address"),
+            "192.0.2.1".parse().expect("an address"),
+            Payload::Tcp { source_port: 40_000, destination_port: port, flags: 0x02 },
+        )
     }
 }
 
@@ -325,28 +337,31 @@ fn bare_syn_to_guarded_port_is_asked_for_its_grant_whatever_connection_tracking_
         let mut simulator = Simulator::new(&filters);
         let now = Instant::from_millis(1_000);
         for source in ["198.51.100.1", "2001:db8::1"] {
-            let mut passes = |flags, established, related| {
+            let mut passes = |flags, tracked| {
                 let mut packet = syn(source, 22);
                 let port = 22;
                 packet.payload = Payload::Tcp { source_port: 1, destination_port: port, flags };
-                (packet.established, packet.related) = (established, related);
+                packet.tracked = tracked;
                 simulator.receive(&packet, now).fate == Fate::Passed
             };
             // SYN, with ECN, with data that is urgent.
             for flags in [0x02, 0xc2, 0x2a] {
-                assert!(!passes(flags, false, false), "{matcher:?} {flags:#x} from {source}");
-                assert!(!passes(flags, true, false), "{matcher:?} {flags:#x} from {source}");
-                assert!(!passes(flags, false, true), "{matcher:?} {flags:#x} from {source}");
+                for tracked in [Tracking::New, Tracking::Established, Tracking::Related] {
+                    assert!(!passes(flags, tracked), "{matcher:?} {flags:#x} from {source}");
+                }
             }
             for flags in [0x10, 0x18, 0x11, 0x04, 0x12] {
-                assert!(passes(flags, true, false), "{matcher:?} {flags:#x} from {source}");
+                assert!(
+                    passes(flags, Tracking::Established),
+                    "{matcher:?} {flags:#x} from {source}"
+                );
             }
         }
         for port in [100, 300, 200] {
             simulator.receive(&syn("198.51.100.1", port), now);
         }
         let mut again = syn("198.51.100.1", 22);
-        again.established = true;
+        again.tracked = Tracking::Established;
         assert_eq!(simulator.receive(&again, now).fate, Fate::Passed, "{matcher:?}");
     }
 }
@@ -357,7 +372,7 @@ fn established_connections_cost_one_rule_of_tcp_and_two_of_udp() {
         let filters = both(&policy, matcher);
         for source in ["198.51.100.1", "2001:db8::1"] {
             let mut packet = syn(source, 22);
-            packet.established = true;
+            packet.tracked = Tracking::Established;
             packet.payload = Payload::Tcp { source_port: 1, destination_port: 22, flags: 0x10 };
             let mut steps = |payload| {
                 packet.payload = payload;
@@ -383,7 +398,7 @@ fn related_packet_passes_in_closed_unless_the_port_is_guarded() {
         for (port, expected) in [(22, false), (40_000, true), (100, true)] {
             for udp in [false, true] {
                 let mut packet = syn("2001:db8::1", port);
-                packet.related = true;
+                packet.tracked = Tracking::Related;
                 if udp {
                     packet.payload = Payload::Udp { source_port: 1, destination_port: port };
                 }

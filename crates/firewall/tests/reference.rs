@@ -10,11 +10,11 @@
 use std::net::IpAddr;
 
 use portcullis_core::automaton::{Automaton, StateId};
-use portcullis_core::policy::{Policy, Protocol, Recogniser, Refuse, Stance};
+use portcullis_core::policy::{Policy, Port, Protocol, Recogniser, Refuse, Stance};
 use portcullis_core::time::Instant;
-use portcullis_firewall::compile::{Buckets, GRANTS, LIVE, STATE, class_of, compile};
-use portcullis_firewall::ruleset::{Reject, Value};
-use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator};
+use portcullis_firewall::compile::{GRANTS, attempt_of, class_of, compile};
+use portcullis_firewall::ruleset::{Reject, Tracking, Value};
+use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Socket};
 use portcullis_testkit::frames::SOURCE_PORT;
 use portcullis_testkit::reference::{Meaning, Reference};
 use portcullis_testkit::script::{Event, What};
@@ -40,17 +40,16 @@ fn packet(event: &Event) -> Packet {
         What::Fragment(number) if event.source().is_ipv6() => tcp(number, 0x02),
         What::Fragment(_) => Payload::Other(255),
     };
-    Packet {
+    let odd = matches!(payload, Payload::Tcp { flags, .. } if flags & 0x14 == 0 && flags != 0x02);
+    let packet = Packet {
         interface: policies::INTERFACE.to_owned(),
         for_host: !matches!(event.what, What::Broadcast(_)),
         fragment: matches!(event.what, What::Fragment(_)),
-        established: matches!(event.what, What::Answer(_)),
-        related: false,
-        hop_limit: 64,
-        source: event.source(),
-        destination: event.destination(),
-        payload,
-    }
+        tracked: if odd { Tracking::Invalid } else { Tracking::New },
+        socket: Socket::Listener,
+        ..Packet::new(event.source(), event.destination(), payload)
+    };
+    if matches!(event.what, What::Answer(_)) { packet.of_connection() } else { packet }
 }
 
 fn address(address: IpAddr) -> (usize, Value) {
@@ -62,47 +61,56 @@ fn address(address: IpAddr) -> (usize, Value) {
 
 /// The stage that the loaded state of this source stands for.
 fn stage(simulator: &Simulator<'_>, automaton: &Automaton, source: IpAddr, now: Instant) -> usize {
-    let key = &[Buckets::of(automaton).key(source)];
-    if automaton.forgives() && simulator.get(LIVE, key, now).is_none() {
-        return 0;
-    }
-    match simulator.get(STATE, key, now) {
-        Some(Some(Value::Class(state))) => {
-            automaton.state(StateId(*state)).expect("a state of this automaton").stage.into()
-        }
-        _ => 0,
-    }
+    let state =
+        attempt_of(simulator, source, now).and_then(|(state, _)| automaton.state(StateId(state)));
+    state.map_or(0, |state| state.stage.into())
 }
 
+/// What becomes of a packet to a port behind which a service listens.
 fn expected_fate(policy: &Policy, event: &Event, granted: bool) -> Fate {
     let closed = policy.gate.stance == Stance::Closed;
     let refuse = policy.gate.refuse;
-    let protocol = match event.what {
-        What::New(port) => {
-            let guarded = policy.doors.iter().any(|door| door.guards.contains(&port));
-            let public = policy.gate.public.contains(&port);
-            if public || granted || !(guarded || closed) {
-                return Fate::Passed;
-            }
-            Some(port.protocol)
-        }
+    let number = |port: Port| (port.protocol, port.number.get());
+    let (asked, flags) = match event.what {
+        What::New(port) => (Some(number(port)), 0x02),
+        What::Segment(port, flags) => (Some((Protocol::Tcp, port)), flags),
+        What::Fragment(port) if event.source().is_ipv6() => (Some((Protocol::Tcp, port)), 0x02),
+        What::Broadcast(port) => (Some((Protocol::Udp, port)), 0x02),
+        What::Zero => (None, 0x02),
+        What::Fragment(_) => (None, 0x00),
         What::Answer(_) | What::Icmp => return Fate::Passed,
-        _ if !closed => return Fate::Passed,
-        What::Zero => Some(Protocol::Tcp),
-        // Those that start no connection; the network stack takes care of them as of any.
-        What::Segment(_, flags) if flags & 0x02 == 0 && flags & 0x14 != 0 => return Fate::Passed,
-        What::Segment(_, flags) if refuse == Refuse::LikeClosed && flags & 0x14 != 0 => {
-            return Fate::Passed;
-        }
-        What::Segment(..) => Some(Protocol::Tcp),
-        What::Broadcast(_) => return Fate::Dropped,
-        What::Fragment(_) => None,
     };
-    match (refuse, protocol) {
-        (Refuse::Drop, _) | (Refuse::LikeClosed, None) => Fate::Dropped,
-        (Refuse::Reject, _) => Fate::Refused(Reject::AdminProhibited),
-        (Refuse::LikeClosed, Some(Protocol::Tcp)) => Fate::AnsweredAsClosed,
-        (Refuse::LikeClosed, Some(Protocol::Udp)) => Fate::Refused(Reject::PortUnreachable),
+    let is = |port: &Port| asked == Some(number(*port));
+    let guarded = policy.doors.iter().any(|door| door.guards.iter().any(is));
+    if policy.gate.public.iter().any(is) || granted || !(guarded || closed) {
+        return Fate::Passed;
+    }
+    // In the stance `closed` the port of a knock must be seen as it is.
+    let knock = policy
+        .doors_seen_by(Recogniser::Kernel)
+        .any(|(_, door)| !door.guards.is_empty() && door.sequence.iter().any(is));
+    let tracked = flags & 0x14 != 0 || flags == 0x02;
+    let tcp = matches!(asked, Some((Protocol::Tcp, _)));
+    let translated = refuse == Refuse::LikeClosed && tcp && tracked && !knock;
+    let unfinished = flags & 0x02 == 0 && flags & 0x14 != 0;
+    match (event.what, refuse) {
+        // The network stack answers no broadcast.
+        (What::Broadcast(_), Refuse::LikeClosed) if !closed => Fate::AnsweredAsClosed,
+        (What::Broadcast(_), _) => Fate::Dropped,
+        // The network stack takes care of those that start no connection, as of any.
+        (What::Segment(..), _) if translated => Fate::AnsweredAsClosed,
+        (What::Segment(..), _) if unfinished => Fate::Passed,
+        (What::Segment(..), Refuse::LikeClosed) if flags & 0x14 != 0 => Fate::Passed,
+        (_, Refuse::Drop) => Fate::Dropped,
+        (_, Refuse::Reject) => Fate::Refused(Reject::AdminProhibited),
+        // Nothing listens on port 0.
+        (What::Zero, Refuse::LikeClosed) => Fate::Passed,
+        (_, Refuse::LikeClosed) if translated => Fate::AnsweredAsClosed,
+        (_, Refuse::LikeClosed) => match asked {
+            Some((Protocol::Tcp, _)) => Fate::Refused(Reject::TcpReset),
+            Some((Protocol::Udp, _)) => Fate::Refused(Reject::PortUnreachable),
+            None => Fate::Dropped,
+        },
     }
 }
 

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         eprintln!("{failure}");
         return ExitCode::FAILURE;
     }
-    let tests: [(&str, fn()); 11] = [
+    let tests: [(&str, fn()); 12] = [
         ("a_closed_port_answers_with_a_reset", a_closed_port_answers_with_a_reset),
         ("an_open_port_is_found_among_closed_ones", an_open_port_is_found_among_closed_ones),
         ("the_kernel_accepts_our_checksums", the_kernel_accepts_our_checksums),
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         ("fragments_and_extension_headers_arrive", fragments_and_extension_headers_arrive),
         ("any_source_may_speak_and_is_answered", any_source_may_speak_and_is_answered),
         ("a_sweep_arrives_whole", a_sweep_arrives_whole),
+        ("packets_arrive_spread_over_all_processors", packets_arrive_spread_over_all_processors),
         ("peers_do_not_see_each_other", peers_do_not_see_each_other),
         ("a_connection_has_the_source_it_was_given", a_connection_has_the_source_it_was_given),
         ("a_program_does_not_outlive_its_value", a_program_does_not_outlive_its_value),
@@ -186,14 +187,20 @@ fn fragments_and_extension_headers_arrive() {
         let mut packet = Packet::udp(from, to, &sent);
         packet.id = 99;
         packet.extensions = vec![
-            Extension { kind: 0, body: vec![1, 4, 0, 0, 0, 0] },
+            Extension::hop_by_hop(&[]),
             // An option for experiments (RFC 4727), to be skipped by who does not know it.
-            Extension { kind: 60, body: [&[0x1e, 12][..], &[7; 12]].concat() },
+            Extension::destination(&[&[0x1e, 12][..], &[7; 12]].concat()),
+            Extension::routing(0, 0, &["2001:db8::9".parse().unwrap()]),
+            Extension::destination(&[0x1e, 1, 7]),
         ];
         let mut received = [0; 200];
         wire.send(&packet).unwrap();
         assert_eq!(socket.recv_from(&mut received).unwrap(), (100, from));
         assert_eq!(received[..100], sent);
+        let mut atomic = packet.clone();
+        atomic.extensions.push(Extension::fragment(7, 0, false));
+        wire.send(&atomic).unwrap();
+        assert_eq!(socket.recv_from(&mut received).unwrap(), (100, from));
         for fragment in packet.to_fragments(50) {
             wire.send_ip(&fragment).unwrap();
         }
@@ -235,6 +242,20 @@ fn a_sweep_arrives_whole() {
     assert_ne!(ports, shuffled(3));
     ports.sort_unstable();
     assert!(ports.into_iter().eq(1..=u16::MAX));
+}
+
+fn packets_arrive_spread_over_all_processors() {
+    let (lab, client) = client(1);
+    let processors = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(lab.spread("client").unwrap(), processors);
+    let wire = client.wire().unwrap();
+    for family in BOTH {
+        let (from, to) = (client.address(family, 0), client.host(family));
+        let ports: Vec<u16> = (1..=1000).collect();
+        let answers = wire.syn_scan(from, to, &ports, WAIT).unwrap();
+        assert!(answers.iter().all(|(_, answer)| answer.is_some()));
+    }
+    assert!(lab.spread("nobody").is_err());
 }
 
 fn peers_do_not_see_each_other() {

@@ -19,12 +19,10 @@ use portcullis::lab::packet::Packet;
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{Family, Lab, Peer, wait_until};
 use portcullis::netlink::nftables::Gate;
-use portcullis_firewall::compile::{Buckets, class_of, compile};
+use portcullis_core::policy::DoorId;
+use portcullis_firewall::compile::{class_of, compile};
 use portcullis_firewall::ruleset::Ruleset;
 use world::{FAMILIES, PATIENCE};
-
-use portcullis_core::automaton::Automaton;
-use portcullis_core::policy::{DoorId, Policy, Recogniser};
 
 /// How often the rules are replaced under fire. In between, once without: one load in 99 moves the
 /// chain back to its first place (see `netlink/nftables/place.rs`), where a packet may slip through.
@@ -49,15 +47,11 @@ fn main() -> ExitCode {
 
 /// The same doors, and one port that is public, so that the table is another one.
 fn rules(public: u16) -> Ruleset {
-    compile(&policy(public)).unwrap()
-}
-
-fn policy(public: u16) -> Policy {
     let text = format!(
         "[gate]\npublic = [\"udp/{public}\"]\nrefuse = \"drop\"\n[door.vpn]\nguards = [\"udp/{VPN}\"]\n\
          sequence = [\"tcp/1009\", \"tcp/4001\", \"udp/2003\"]\nstep_timeout = \"5m\"\n"
     );
-    parse_str("test", &text).unwrap().policy
+    compile(&parse_str("test", &text).unwrap().policy).unwrap()
 }
 
 fn nothing_passes(family: Family) {
@@ -73,13 +67,11 @@ fn nothing_passes(family: Family) {
     let datagram =
         |from, port| Packet::udp(SocketAddr::new(from, 40_000), SocketAddr::new(host, port), b"x");
     let syn = |from, port| Packet::syn(SocketAddr::new(from, 40_000), SocketAddr::new(host, port));
-    let automaton = Automaton::build(policy(7000).doors_seen_by(Recogniser::Kernel)).unwrap();
-    let bucket = Buckets::of(&automaton).of_source(knocker);
     let wire = client.sender().unwrap();
     // One is in the middle of a knock, and one may pass.
     wire.send_all([syn(knocker, 1009), syn(knocker, 4001)]).unwrap();
     assert!(wait_until(Instant::now() + PATIENCE, || {
-        gate.attempts().unwrap().iter().any(|one| (one.bucket, one.state) == (bucket, 2))
+        gate.attempts().unwrap().iter().any(|one| (one.address, one.state) == (knocker, 2))
     }));
     gate.grant(class_of(DoorId(0)), friend, Duration::from_secs(600)).unwrap();
     passes(&service, &wire, &datagram(friend, VPN));
@@ -109,7 +101,7 @@ fn nothing_passes(family: Family) {
     // Whoever might pass before, may still; and who was in the middle of a knock goes on.
     passes(&service, &wire, &datagram(friend, VPN));
     let alive = gate.attempts().unwrap();
-    assert!(alive.iter().any(|one| (one.bucket, one.state) == (bucket, 2)), "{alive:?}");
+    assert!(alive.iter().any(|one| (one.address, one.state) == (knocker, 2)), "{alive:?}");
     wire.send_all([datagram(knocker, 2003)]).unwrap();
     assert!(wait_until(Instant::now() + PATIENCE, || gate.grants().unwrap().len() == 2));
     passes(&service, &wire, &datagram(knocker, VPN));

@@ -83,7 +83,7 @@ fn bans(stance: &str) {
     ]
     .map(|text| text.parse().unwrap());
     world.knock(four, &["tcp/22"; 7]);
-    world.knock(below, &["tcp/22", "tcp/22", "tcp/22", "tcp/80", "tcp/9", "tcp/22"]);
+    world.knock(below, &["tcp/22", "tcp/22", "tcp/80", "tcp/9", "tcp/22"]);
     for _ in 0..5 {
         world.knock(lost, &["tcp/1009", "tcp/1009", "tcp/9", "udp/2003"]);
     }
@@ -354,14 +354,21 @@ WHEN                      DOOR  ADDRESS    OPEN FOR
 
 sources that knocked, or would have had strikes: 3
 ADDRESS    CAME TO     WHEN                      OPENED  LOST  LATE  STRIKES  BANNED
-192.0.2.7  ssh 3 of 3  2023-11-14 22:13:20.200Z  1       0     0     0        -
-192.0.2.9  ssh 2 of 3  2023-11-14 22:13:21.100Z  0       0     1     0        -
-192.0.2.8  ssh 1 of 3  2023-11-14 22:13:20.500Z  0       1     0     2        -
+192.0.2.7  ssh 3 of 3  2023-11-14 22:13:20.200Z  1       0     0     3        -
+192.0.2.9  ssh 2 of 3  2023-11-14 22:13:21.100Z  0       0     1     3        -
+192.0.2.8  ssh 1 of 3  2023-11-14 22:13:20.500Z  0       1     0     3        -
 
-wrong knocks that would have been strikes: 2; bans: 0
-WHEN                      ADDRESS    PORT    WHY
-2023-11-14 22:13:20.600Z  192.0.2.8  tcp/22  refused at door ssh
-2023-11-14 22:13:20.700Z  192.0.2.8  tcp/9   a wrong port in an attempt
+packets that would have been strikes: 9; bans: 0
+WHEN                      ADDRESS    PORT      WHY
+2023-11-14 22:13:20.000Z  192.0.2.7  tcp/1009  at a closed port
+2023-11-14 22:13:20.100Z  192.0.2.7  tcp/4001  at a closed port
+2023-11-14 22:13:20.200Z  192.0.2.7  udp/2003  at a closed port
+2023-11-14 22:13:20.500Z  192.0.2.8  tcp/1009  at a closed port
+2023-11-14 22:13:20.600Z  192.0.2.8  tcp/22    refused at door ssh
+2023-11-14 22:13:20.700Z  192.0.2.8  tcp/9     at a closed port
+2023-11-14 22:13:21.000Z  192.0.2.9  tcp/1009  at a closed port
+2023-11-14 22:13:21.100Z  192.0.2.9  tcp/4001  at a closed port
+2023-11-14 22:13:27.000Z  192.0.2.9  udp/2003  at a closed port
 ";
     assert_eq!((code, out.as_str()), (0, expected));
     assert_eq!(
@@ -369,7 +376,7 @@ WHEN                      ADDRESS    PORT    WHY
         "note: the host's addresses were found in the capture; --host says otherwise\n"
     );
     let (_, out, _) = run(folder.path(), &pcap(&knocks(0, "192.0.2.7", &["tcp/9"])), &[]);
-    assert!(out.ends_with("\nno door would have opened\n"), "{out}");
+    assert!(out.contains("\nno door would have opened\n"), "{out}");
 }
 
 /// Prints how fast a long capture is replayed, and how much memory that takes; asserts neither.

@@ -17,8 +17,8 @@ use std::time::Duration;
 use portcullis::lab::answer::Seen;
 use portcullis::lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
 use portcullis::lab::service::Echo;
-use portcullis::lab::{self, Family, Lab, Peer};
-use world::{By, FAMILIES, World, have, made_up};
+use portcullis::lab::{Family, Lab, Peer};
+use world::{By, FAMILIES, World, have, made_up, unlimited_icmp};
 
 const CONFIG: &str = r#"
 [door.ssh]
@@ -86,15 +86,6 @@ fn answer(world: &World, packet: &Packet) -> Option<Seen> {
 /// The answer to a packet that is answered: a busy machine may lose one on the way.
 fn sure_answer(world: &World, packet: &Packet) -> Option<Seen> {
     (0..6).find_map(|_| answer(world, packet))
-}
-
-/// Otherwise the kernel answers only now and then, whatever the port.
-fn unlimited_icmp() {
-    lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
-    lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
-    // These are the machine's on older kernels, and not ours to change.
-    let _ = lab::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
-    let _ = lab::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
 }
 
 fn tcp_answers_are_those_of_a_closed_port(family: Family) {

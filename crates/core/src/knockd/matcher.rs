@@ -13,11 +13,10 @@ use super::book::{self, Book, Groups, Standing};
 use super::carry;
 use super::knockers::{Key, Knocker, Knockers, Stray};
 use crate::attempts::table::{address, octets};
-use crate::engine::can_be_a_source;
 use crate::limits;
 use crate::policy::{Port, Protocol};
 use crate::time::Instant;
-use crate::wire::{Packet, Segment, TcpFlags};
+use crate::wire::{Packet, Segment, TcpFlags, can_be_a_source};
 
 #[cfg(test)]
 mod tests;

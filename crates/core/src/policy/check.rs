@@ -249,6 +249,12 @@ impl Check<'_> {
         } else if strikes <= TRIES_OF_TCP && self.policy.gate.refuse == Refuse::Drop {
             self.report(Place::BanStrikes, Problem::OneTryBans { strikes });
         }
+        let knocks = self.policy.doors.iter().map(|door| door.sequence.len()).max().unwrap_or(0);
+        let twice = knocks.saturating_mul(2);
+        let in_range = (limits::MIN_STRIKES..=limits::MAX_STRIKES).contains(&strikes);
+        if in_range && usize::try_from(strikes).is_ok_and(|strikes| strikes <= twice) {
+            self.report(Place::BanStrikes, Problem::KnocksBan { strikes, knocks });
+        }
         let (least, most) = limits::STRIKES_WITHIN;
         if !(least..=most).contains(&ban.within) {
             self.report(Place::BanWithin, Problem::WithinOutOfRange);

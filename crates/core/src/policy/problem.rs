@@ -25,6 +25,7 @@ pub enum Problem {
     AllowedElsewhere,
     StrikesOutOfRange { strikes: u32 },
     OneTryBans { strikes: u32 },
+    KnocksBan { strikes: u32, knocks: usize },
     WithinOutOfRange,
     BanTimeOutOfRange,
     TooManyDoors { count: usize },
@@ -78,6 +79,7 @@ impl Problem {
             Self::AllowedElsewhere => "allowed-elsewhere",
             Self::StrikesOutOfRange { .. } => "strikes-out-of-range",
             Self::OneTryBans { .. } => "one-try-bans",
+            Self::KnocksBan { .. } => "knocks-ban",
             Self::WithinOutOfRange => "within-out-of-range",
             Self::BanTimeOutOfRange => "ban-time-out-of-range",
             Self::TooManyDoors { .. } => "too-many-doors",
@@ -126,6 +128,7 @@ impl Problem {
             | Self::DuplicateAllowed
             | Self::AllowedElsewhere
             | Self::OneTryBans { .. }
+            | Self::KnocksBan { .. }
             | Self::RefusalStandsOut { .. }
             | Self::StepTimeoutLong { .. }
             | Self::OpenForLong
@@ -159,6 +162,9 @@ impl Problem {
             }
             Self::OneTryBans { .. } => {
                 "whoever forgets to knock once is banned; give more strikes, or another `refuse`".into()
+            }
+            Self::KnocksBan { .. } => {
+                "knocks are strikes, as everything that goes to a closed port; give more strikes".into()
             }
             Self::WithinOutOfRange => {
                 let (least, most) = limits::STRIKES_WITHIN;
@@ -295,6 +301,11 @@ impl fmt::Display for Problem {
                 "one connection that nobody answers is tried {TRIES_OF_TCP} times in a minute, and {strikes} \
                  strikes ban",
             ),
+            Self::KnocksBan { strikes, knocks } => write!(
+                f,
+                "knocking twice at a door of {knocks} knocks makes {} strikes, and {strikes} ban",
+                knocks.saturating_mul(2)
+            ),
             Self::WithinOutOfRange => f.write_str("strikes cannot be counted for this long"),
             Self::BanTimeOutOfRange => f.write_str("a ban cannot last this long"),
             Self::LogInGuard => {
@@ -364,9 +375,9 @@ impl fmt::Display for Problem {
             Self::StepTimeoutTooLong | Self::OpenForTooLong => f.write_str("this is too long"),
             Self::StepTimeoutLong { step_timeout } => write!(
                 f,
-                "attempts live so long that {} packets a second from forged sources keep all of the \
-                 kernel's memory for them in use",
-                u64::from(limits::KERNEL_BUCKETS)
+                "attempts live so long that {} packets a second from forged sources leave everybody \
+                 else one second for each knock",
+                u64::from(limits::MAX_KERNEL_ATTEMPTS)
                     .checked_div(step_timeout.as_secs())
                     .unwrap_or_default()
             ),

@@ -30,6 +30,7 @@
 //! * **Judgement.** Whether an address may be a source, or a port a knock, is for those who ask.
 #![warn(clippy::arithmetic_side_effects)]
 
+mod address;
 mod checksum;
 mod cooked;
 mod ethernet;
@@ -59,6 +60,8 @@ use payload::Payload;
 use tcp::Tcp;
 use udp::Udp;
 
+pub(crate) use address::can_be_a_source;
+pub use address::is_of_one_link;
 pub use checksum::Checksum;
 pub use ipv6::MAX_EXTENSION_HEADERS;
 pub use tcp::TcpFlags;

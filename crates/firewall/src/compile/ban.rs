@@ -1,9 +1,12 @@
 //! Strikes and bans, counted by the packets themselves.
 //!
-//! A *strike* is a bare SYN or a datagram, for this host alone, that is refused at a guarded port, or
-//! that goes to a wrong port while its source has made knocks. The strike that makes the number full,
-//! counted from the first one on for the time `within`, bans its source: IPv4 by the address, IPv6 by its
-//! network of 64 bits.
+//! A *strike* is a bare SYN or a datagram, for this host alone, that is refused: at a guarded port, at a
+//! knock port, at any closed port alike. A ban can be seen by its source, so whether it comes must not
+//! depend on what only the configuration knows: which ports are guarded, which are knocks, and how far
+//! an attempt has come. In the stance `closed` all that is not public is refused. In `guard` a port is
+//! closed where the network stack has no socket for it, which anybody can find out by asking it.
+//! The strike that makes the number full, counted from the first one on for the time `within`, bans its
+//! source: IPv4 by the address, IPv6 by its network of 64 bits.
 //!
 //! A *ban* refuses bare SYNs and datagrams, to public ports too. It does not touch what is established,
 //! who is allowed, and what has no ports; and a right knock passes it, as does a grant: whoever forges
@@ -20,9 +23,9 @@ use core::time::Duration;
 use portcullis_core::limits;
 use portcullis_core::policy::{Ban, Protocol, Stance};
 
-use super::{
-    ACCEPT, ACK, ADDRESS, Compiler, FIN, REFUSE, RST, SYN, chain, dynamic, goto, not, rule,
-};
+use super::base::not_counted;
+use super::refuse::SOCKET;
+use super::{ACCEPT, ADDRESS, Compiler, NOT_BARE_SYN, REFUSE, chain, dynamic, goto, not, rule};
 use crate::ruleset::{Chain, Field, Limit, Operation, Rule, Set, Statement, Unit, Verdict};
 
 /// The sets of banned addresses (IPv4) and networks (IPv6).
@@ -48,12 +51,10 @@ pub fn banned_as(source: IpAddr) -> IpAddr {
 
 /// Where one goes whose strikes are full.
 const BAN: &str = "ban";
-/// Where an attempt ends that a wrong port has lost.
-pub(super) const LOST: &str = "lost";
+/// Where a strike is counted, if the port is closed.
+pub(super) const STRIKE: &str = "strike";
 /// Where what would be accepted goes: it is, unless its source is banned.
 pub(super) const UNLESS_BANNED: &str = "unless_banned";
-/// In the stance `guard`: how a guarded port answers those who have no grant.
-pub(super) const TURNED_AWAY: &str = "turned_away";
 
 impl Compiler<'_> {
     pub(super) const fn bans(&self) -> Option<Ban> {
@@ -96,41 +97,41 @@ impl Compiler<'_> {
         .collect()
     }
 
-    /// At a guarded port, without a grant: a strike, if it counts as one. Then `otherwise`.
-    pub(super) fn strike_at_door(&self, ban: Ban, otherwise: &Statement) -> Vec<Rule> {
-        let bare_syn =
-            Statement::TcpFlags { equal: false, mask: FIN | SYN | RST | ACK, value: SYN };
-        let mut rules: Vec<Rule> = [Statement::NotForHost, Statement::FragmentHeader, bare_syn]
-            .map(|no_strike| rule([no_strike, otherwise.clone()]))
-            .into();
+    /// Counts a strike. In the stance `guard` a banned source meets no answer, as at every other port.
+    pub(super) fn strike(&self, ban: Ban) -> Vec<Rule> {
+        let mut rules = Vec::new();
         if self.policy.gate.stance == Stance::Guard {
-            // As silent as every other port is to them.
             rules.extend(self.banned());
         }
         rules.extend(strikes(ban));
-        rules.push(rule([otherwise.clone()]));
         rules
     }
 
     /// The chains that there are only with bans.
     pub(super) fn ban_chains(&self) -> Vec<Chain> {
         let Some(ban) = self.bans() else { return Vec::new() };
-        let mut chains = vec![self.unless_banned(), self.ban(ban)];
-        if self.recognises() {
-            let mut lost = vec![rule([Statement::SetPriority(0)])];
-            lost.extend(self.forget());
-            lost.extend(strikes(ban));
-            lost.push(rule([self.otherwise()]));
-            chains.push(chain(LOST, lost));
-        }
-        chains
+        let mut rules = Vec::new();
+        let last = match self.policy.gate.stance {
+            Stance::Guard => {
+                rules.extend(
+                    SOCKET
+                        .map(|socket| rule([socket, goto(UNLESS_BANNED)]).because("an open port")),
+                );
+                ACCEPT
+            }
+            Stance::Closed => {
+                rules.extend(not_counted(&goto(REFUSE)));
+                goto(REFUSE)
+            }
+        };
+        rules.extend(self.strike(ban));
+        rules.push(rule([last]));
+        vec![self.unless_banned(), self.ban(ban), chain(STRIKE, rules)]
     }
 
     fn unless_banned(&self) -> Chain {
-        let bare_syn =
-            Statement::TcpFlags { equal: false, mask: FIN | SYN | RST | ACK, value: SYN };
         let mut rules = vec![
-            rule([bare_syn, ACCEPT]).because("starts no connection"),
+            rule([NOT_BARE_SYN, ACCEPT]).because("starts no connection"),
             rule([not(Protocol::Tcp), not(Protocol::Udp), ACCEPT]),
         ];
         for reply in [Statement::DhcpReply, Statement::Dhcpv6Reply] {
@@ -152,16 +153,6 @@ impl Compiler<'_> {
         }
         rules.push(rule([self.refusal()]));
         chain(BAN, rules)
-    }
-
-    /// Where a wrong port sends its source, if that has a state.
-    pub(super) fn lose(&self) -> Vec<Rule> {
-        let mut rules: Vec<Rule> = self.to_bucket().into();
-        rules.push(
-            rule([self.state_of_bucket(), goto(LOST)]).because("a wrong port ends the attempt"),
-        );
-        rules.push(rule([Statement::SetPriority(0)]));
-        rules
     }
 }
 

@@ -4,22 +4,27 @@
 //! guarded, a knock. They differ in what becomes of all others, and of knocks when they have been
 //! counted: `guard` leaves them to whatever firewall is there, `closed` sends them to the chain
 //! `rest`, where what a network needs to live is accepted, and from there to `refuse`.
+//!
+//! What is part of a TCP connection is said by the network stack and not by connection tracking, which
+//! can be made to believe in one that the stack has long forgotten: then a SYN would count as
+//! established, without a grant. A SYN is asked for its grant whatever connection tracking says, and so
+//! is an ACK that would complete a handshake.
 
 use alloc::borrow::ToOwned;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use portcullis_core::limits;
-use portcullis_core::policy::{Protocol, Refuse, Stance};
+use portcullis_core::policy::{Protocol, Stance};
 
-use super::ban::UNLESS_BANNED;
+use super::ban::{STRIKE, UNLESS_BANNED};
 use super::knock::RECALL;
 use super::{
-    ACCEPT, ACK, Compiler, FIN, GUARDS, INPUT, INPUT_PRIORITY, PORT_FIELDS, REFUSE, REST, RST, SYN,
-    chain, goto, is_in, not, rule,
+    ACCEPT, Compiler, GUARDS, INPUT, INPUT_PRIORITY, NO_SYN, NOT_BARE_SYN, PORT_FIELDS, REFUSE,
+    REST, RST_OR_ACK, chain, goto, is_in, not, rule,
 };
 use crate::ruleset::{
-    Chain, Field, Hook, HookPoint, Limit, Reject, Rule, Statement, Unit, Verdict,
+    Chain, Field, Hook, HookPoint, Limit, Rule, Statement, Tracking, Unit, Verdict,
 };
 
 /// What says that something cannot be reached (RFC 792): destination unreachable, time exceeded,
@@ -69,72 +74,79 @@ impl Compiler<'_> {
         }
     }
 
+    /// What becomes of a bare SYN or a datagram to a port that is neither public nor open to its
+    /// source, whether it was a knock or not: with bans a strike, if the port is closed.
+    pub(super) fn refused_elsewhere(&self) -> Statement {
+        match (self.policy.gate.stance, self.bans()) {
+            (Stance::Guard, None) => ACCEPT,
+            (Stance::Guard, Some(_)) => goto(STRIKE),
+            (Stance::Closed, _) => goto(REST),
+        }
+    }
+
     /// The end of a chain that has counted a knock.
     pub(super) fn counted(&self) -> Rule {
-        match self.otherwise() {
+        match self.refused_elsewhere() {
             // The end of a chain is the policy of the base chain, which accepts.
             ACCEPT => rule([Statement::SetPriority(0)]),
             otherwise => rule([Statement::SetPriority(0), otherwise]),
         }
     }
 
-    pub(super) fn input(&self) -> Chain {
-        let part = match self.policy.gate.stance {
-            Stance::Guard => Statement::CtEstablished,
-            Stance::Closed => Statement::CtEstablishedOrRelated,
+    /// What every chain that the kernel calls begins with: what does not concern the gate goes on.
+    pub(super) fn unconcerned(&self) -> Vec<Rule> {
+        let interface = if self.policy.gate.interfaces.is_empty() {
+            rule([Statement::Interface("lo".to_owned()), ACCEPT])
+        } else {
+            let key = vec![Field::Iifname];
+            rule([Statement::In { key, set: "interfaces", member: false }, ACCEPT])
         };
-        let mut rules = vec![
-            rule([part, ACCEPT]).because("connections already made"),
-            if self.policy.gate.interfaces.is_empty() {
-                rule([Statement::Interface("lo".to_owned()), ACCEPT])
-            } else {
-                let key = vec![Field::Iifname];
-                rule([Statement::In { key, set: "interfaces", member: false }, ACCEPT])
-            },
-        ];
+        let mut rules = vec![interface];
         rules.extend(self.allow());
+        rules
+    }
+
+    pub(super) fn input(&self) -> Chain {
+        let mut rules = vec![
+            rule([NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), ACCEPT])
+                .because("connections"),
+            rule([Statement::Tracked(&[Tracking::Established]), not(Protocol::Tcp), ACCEPT])
+                .because("conversations"),
+            // A listener of one address would answer it, and a closed port may be silent.
+            rule([
+                Statement::Tracked(&[Tracking::Established]),
+                RST_OR_ACK,
+                Statement::SocketWildcard(false),
+                ACCEPT,
+            ])
+            .because("an answer to a SYN of this host"),
+        ];
+        rules.extend(self.unconcerned());
+        rules.push(
+            rule([Statement::MoreFragments, Statement::Verdict(Verdict::Drop)])
+                .because("a fragment that could not be put together"),
+        );
         rules.push(rule([is_in("public"), self.accept()]));
-        rules.push(rule([
-            Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: GUARDS },
-            goto("door"),
-        ]));
-        if self.recognises() {
-            rules.extend(self.may_be_a_knock());
+        rules.push(self.guarded("door"));
+        if self.policy.gate.stance == Stance::Closed {
+            let related = Statement::Tracked(&[Tracking::Related]);
+            rules.push(rule([related, ACCEPT]).because("expected by a connection"));
         }
-        let end = self.otherwise();
-        if end != ACCEPT && !(self.recognises() && self.automaton.forgives()) {
-            rules.push(rule([end]));
+        if self.recognises() || self.refused_elsewhere() != self.otherwise() {
+            rules.extend(not_counted(&self.otherwise()));
+            rules.extend(self.translated_from_guarded(&self.refused_elsewhere()));
+            let next = if self.recognises() { goto(RECALL) } else { self.refused_elsewhere() };
+            rules.push(rule([next]));
+        } else if self.otherwise() != ACCEPT {
+            rules.push(rule([self.otherwise()]));
         }
         let hook = Some(Hook { point: HookPoint::Input, priority: INPUT_PRIORITY });
         Chain { name: INPUT.to_owned(), hook, rules }
     }
 
-    /// Sends what may be a knock to the automaton.
-    fn may_be_a_knock(&self) -> Vec<Rule> {
-        let bare_syn =
-            Statement::TcpFlags { equal: false, mask: FIN | SYN | RST | ACK, value: SYN };
-        let mut rules = vec![
-            rule([Statement::NotForHost, self.otherwise()]),
-            // Whole datagrams have been put together by now. What is left is a first fragment that
-            // breaks off inside its TCP header (RFC 8200, section 4.5), and yet shows a port.
-            rule([Statement::FragmentHeader, self.otherwise()]),
-            rule([bare_syn, self.otherwise()]).because("only a bare SYN is a knock"),
-        ];
-        let other = rule([not(Protocol::Tcp), not(Protocol::Udp), self.otherwise()]);
-        if self.automaton.forgives() {
-            rules.push(other);
-            rules.push(rule([goto(RECALL)]));
-        } else {
-            rules.push(rule([is_in("knocks"), goto(RECALL)]));
-            rules.push(other);
-            rules.extend(match self.bans() {
-                None => {
-                    self.forget().map(|rule| rule.because("a wrong port ends the attempt")).into()
-                }
-                Some(_) => self.lose(),
-            });
-        }
-        rules
+    /// Sends what goes to a guarded port to a chain, its door in the priority.
+    pub(super) fn guarded(&self, to: &str) -> Rule {
+        rule([Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: GUARDS }, goto(to)])
     }
 
     /// In the stance `closed`: what a network needs to live. The rest is refused.
@@ -153,43 +165,33 @@ impl Compiler<'_> {
         for reply in [Statement::DhcpReply, Statement::Dhcpv6Reply] {
             rules.push(rule([reply, ACCEPT]).because("this host's own address"));
         }
-        rules.push(rule([goto(REFUSE)]));
+        rules.push(rule([goto(if self.bans().is_some() { STRIKE } else { REFUSE })]));
         chain(REST, rules)
     }
+}
 
-    /// In the stance `closed`: refuses whatever comes here, a guarded port or any other, so that no
-    /// port can be told from another.
-    pub(super) fn refuse(&self) -> Chain {
-        let starts_none = [
-            Statement::TcpFlags { equal: true, mask: SYN, value: 0 },
-            Statement::TcpFlags { equal: false, mask: RST | ACK, value: 0 },
-            ACCEPT,
-        ];
-        let mut rules = vec![
-            // It belongs to a connection that is older than the connection tracking, or the network
-            // stack refuses it, on every port alike: a listening socket does not take it either.
-            rule(starts_none).because("starts no connection"),
-            rule([Statement::Counter]).because("refused"),
-        ];
-        if self.policy.gate.log_refused {
-            rules.push(rule([Statement::Limit(LOGGED), Statement::Log(LOG_PREFIX)]));
-        }
-        let drop = || Statement::Verdict(Verdict::Drop);
-        match self.policy.gate.refuse {
-            Refuse::Drop => {}
-            Refuse::Reject => {
-                rules.push(rule([Statement::NotForHost, drop()]));
-                rules.push(rule([Statement::Reject(Reject::AdminProhibited)]));
-            }
-            Refuse::LikeClosed => {
-                rules.push(rule([Statement::NotForHost, drop()]));
-                rules.push(rule([Statement::FragmentHeader, drop()]));
-                rules.extend(self.answer_as_closed());
-            }
-        }
-        if self.policy.gate.refuse != Refuse::Reject {
-            rules.push(rule([drop()]));
-        }
-        chain(REFUSE, rules)
-    }
+/// Sends all that is neither a knock nor a wrong one elsewhere, by public facts alone: what the network
+/// stack would drop, and what begins no connection.
+pub(super) fn not_counted(elsewhere: &Statement) -> Vec<Rule> {
+    let go = |what| rule([what, elsewhere.clone()]);
+    let not_first = |kind| Statement::Ip6NextHeader { is: false, kind };
+    let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(Protocol::number);
+    vec![
+        go(Statement::NotForHost),
+        go(NOT_BARE_SYN).because("only a bare SYN is a knock"),
+        rule([not(Protocol::Tcp), not(Protocol::Udp), elsewhere.clone()]),
+        go(Statement::Tracked(&[Tracking::Invalid])).because("a wrong checksum or length"),
+        // What the network stack makes of options and of further headers comes behind this hook.
+        go(Statement::IpOptions),
+        rule([not_first(tcp), not_first(udp), elsewhere.clone()]),
+        rule([
+            Statement::Ip6NextHeader { is: true, kind: udp },
+            Statement::UdpChecksumZero,
+            elsewhere.clone(),
+        ])
+        .because("the network stack drops it"),
+        go(Statement::ToLocalAddress(false)),
+        // Who has such an address on one link is another one on the next.
+        go(Statement::FromLinkLocal),
+    ]
 }

@@ -5,32 +5,42 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use portcullis_core::automaton::State;
+use portcullis_core::policy::Stance;
 
-use super::ban::LOST;
+use super::base::not_counted;
+use super::refuse::TURNED_AWAY;
 use super::{
-    Compiler, FIRST, FORGIVE, GRANTS, LIVE, OPENS, PORT_FIELDS, SADDR, STATE, STATE_PORT_FIELDS,
-    chain, delete, goto, rule, update,
+    Compiler, FIRST, FORGIVE, GRANTS, OPENS, PORT_FIELDS, REST, SADDR, STATE_PORT_FIELDS, chain,
+    goto, rule, update,
 };
-use crate::ruleset::{Chain, Data, Field, Operation, Rule, Statement, Value};
+use crate::ruleset::{Chain, Field, Statement};
 
 /// Where what may be a knock goes: to the state of its source.
 pub(super) const RECALL: &str = "recall";
 /// Where it goes with that.
 const KNOCK: &str = "knock";
 
+/// Where a wrong port goes that is forgiven.
+const FORGIVEN: &str = "forgiven";
+
+/// What is looked up for a knock, to no effect.
+pub(super) const IN_VAIN: &str = "in_vain";
+
+/// The chain behind the one of this name: what is done when the state has been remembered.
+fn remembered(name: &str) -> String {
+    format!("{name}_then")
+}
+
 impl Compiler<'_> {
     /// A packet that may be a knock: what state its source is in.
     pub(super) fn recall(&self) -> Chain {
-        let mut rules: Vec<Rule> = self.to_bucket().into();
+        let mut rules = Vec::new();
         if self.automaton.forgives() {
-            // Forgiving a port renews the element of the state, so that another one keeps the time.
-            let late = Statement::In { key: vec![Field::Priority], set: LIVE, member: false };
-            rules.push(rule([late, Statement::SetPriority(0), goto(KNOCK)]).because("too late"));
+            rules.extend(self.when_late(&[Statement::SetPriority(0), goto(KNOCK)]));
         }
-        rules.push(rule([self.state_of_bucket(), goto(KNOCK)]));
+        rules.extend(self.with_attempt(&[goto(KNOCK)]));
         rules.push(rule([Statement::SetPriority(0), goto(KNOCK)]));
         chain(RECALL, rules)
     }
@@ -40,7 +50,7 @@ impl Compiler<'_> {
         let forgives = self.automaton.forgives();
         let state_port = || STATE_PORT_FIELDS.to_vec();
         let repeated = Statement::In { key: state_port(), set: "repeat", member: true };
-        let repeated = [repeated, Statement::SetPriority(0), self.otherwise()];
+        let repeated = [repeated, Statement::SetPriority(0), self.refused_elsewhere()];
         let mut rules = vec![rule(repeated).because("sent again by TCP")];
         // Adding an element does not change one that exists.
         rules.extend(self.forget());
@@ -50,13 +60,30 @@ impl Compiler<'_> {
         rules.push(rule([first, goto("advance")]));
         if forgives {
             let forgive = Statement::SetPriorityFrom { key: vec![Field::Priority], map: FORGIVE };
-            rules.push(rule([forgive, goto("forgiven")]).because("a wrong port, forgiven"));
-        }
-        if self.bans().is_some() {
-            rules.push(rule([Statement::PriorityNotZero, goto(LOST)]));
+            rules.push(rule([forgive, goto(FORGIVEN)]).because("a wrong port, forgiven"));
         }
         rules.push(self.counted());
         chain(KNOCK, rules)
+    }
+
+    /// Looks up as much as for a wrong port, so that a guarded port does not answer sooner than others.
+    pub(super) fn in_vain(&self) -> Chain {
+        let state_port = || STATE_PORT_FIELDS.to_vec();
+        let (mut rules, then) = match self.policy.gate.stance {
+            Stance::Guard => (Vec::new(), goto(TURNED_AWAY)),
+            Stance::Closed => (not_counted(&goto(REST)), goto(REST)),
+        };
+        rules.extend(self.with_attempt(&[]));
+        rules.push(rule([Statement::In { key: state_port(), set: "repeat", member: true }]));
+        // In the place of deleting. In the stance `guard` the door and its port have taken as long.
+        if self.policy.gate.stance == Stance::Closed {
+            rules.extend(self.with_attempt(&[]));
+        }
+        rules.push(rule([Statement::SetPriorityFrom { key: state_port(), map: "step" }]));
+        let first = Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: FIRST };
+        rules.push(rule([first]));
+        rules.push(rule([Statement::SetPriority(0), then]));
+        chain(IN_VAIN, rules)
     }
 
     /// What a state does on arrival: one chain for each timeout, and for each pair of timeouts that
@@ -69,10 +96,11 @@ impl Compiler<'_> {
             if !seen.insert(name.clone()) {
                 continue;
             }
-            let mut rules = self.remember(state.step_timeout);
+            let remembered = remembered(&name);
+            chains.push(chain(&name, self.remember(state.step_timeout, &remembered)));
+            let mut rules = Vec::new();
             if self.automaton.forgives() {
-                let live = |bucket| rule([update(LIVE, vec![bucket], state.step_timeout)]);
-                rules.extend(self.buckets.fields().map(live));
+                rules.extend(self.in_time(state.step_timeout));
             }
             if let Some(door) = state.opens.and_then(|door| self.policy.door(door)) {
                 let door_of_state =
@@ -84,13 +112,14 @@ impl Compiler<'_> {
                 }
             }
             rules.push(self.counted());
-            chains.push(chain(&name, rules));
+            chains.push(chain(&remembered, rules));
         }
         if self.automaton.forgives() {
             let longest = self.automaton.states().map(|(_, state)| state.step_timeout).max();
-            let mut rules = self.remember(longest.unwrap_or_default());
-            rules.push(self.counted());
-            chains.push(chain("forgiven", rules));
+            let remembered = remembered(FORGIVEN);
+            let rules = self.remember(longest.unwrap_or_default(), &remembered);
+            chains.push(chain(FORGIVEN, rules));
+            chains.push(chain(&remembered, vec![self.counted()]));
         }
         chains
     }
@@ -101,38 +130,5 @@ impl Compiler<'_> {
             Some(door) => format!("open_{step}_{}", door.open_for.as_millis()),
             None => format!("stage_{step}"),
         }
-    }
-
-    /// The bucket of the source into the priority.
-    pub(super) fn to_bucket(&self) -> [Rule; 2] {
-        self.buckets.fields().map(|bucket| rule([Statement::SetPriorityTo(bucket)]))
-    }
-
-    /// From the bucket in the priority to the state that is kept there. Does not match if there is none.
-    pub(super) fn state_of_bucket(&self) -> Statement {
-        Statement::SetPriorityFrom { key: vec![Field::Priority], map: STATE }
-    }
-
-    /// Forgets the state of the source.
-    pub(super) fn forget(&self) -> [Rule; 2] {
-        let forgotten = |bucket| rule([delete(STATE, bucket, Some(Value::Class(0)))]);
-        self.buckets.fields().map(forgotten)
-    }
-
-    /// Remembers the state that is in the priority.
-    fn remember(&self, timeout: Duration) -> Vec<Rule> {
-        let fields = self.buckets.fields().into_iter();
-        fields
-            .map(|bucket| {
-                rule([Statement::Change {
-                    operation: Operation::Add,
-                    set: STATE,
-                    key: vec![bucket],
-                    timeout: Some(timeout),
-                    limit: None,
-                    data: Some(Data::Field(Field::Priority)),
-                }])
-            })
-            .collect()
     }
 }

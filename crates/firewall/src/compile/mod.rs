@@ -6,11 +6,13 @@
 //! | `allow` | who needs no knock |
 //! | `ban` | strikes and bans |
 //! | `base` | the way of a packet that comes in; the base firewall of the stance `closed` |
-//! | `buckets` | where the state of a source is kept |
-//! | `door` | who is let in at a guarded port, and how all others are answered |
+//! | `attempts` | where the state of a source is kept |
+//! | `fragments` | what hides its port is dropped |
+//! | `door` | who is let in at a guarded port |
+//! | `refuse` | how all others are answered: as by a closed port, if that is wanted |
 //! | `knock` | what a knock does to the state of its source |
 //!
-//! The doors' automaton becomes data. A source's state is an element of the map `state`; transitions are the maps `first` and `step`; what a state does is the verdict map `act`.
+//! The doors' automaton becomes data. A source's state is an element of a map; transitions are the maps `first` and `step`; what a state does is the verdict map `act`.
 //! A packet is looked up a fixed number of times, and the rules are as many for one door as for ten
 //! thousand; only each further pair of durations adds a small chain, since a timeout must be written
 //! in a rule.
@@ -19,11 +21,13 @@
 //! means nothing to the receiving side of a host, unlike the packet's mark, which is never touched.
 
 pub(crate) mod allow;
+mod attempts;
 mod ban;
 pub(crate) mod base;
-mod buckets;
 mod door;
+mod fragments;
 mod knock;
+mod refuse;
 mod sets;
 
 use alloc::borrow::ToOwned;
@@ -59,20 +63,13 @@ pub const OPENS: &str = "opens";
 /// The map of what forgiving a wrong port makes of a state. Only there if some door forgives.
 pub const FORGIVE: &str = "forgive";
 
-/// The [buckets](Buckets) that are in time for their next knock, where wrong ports are forgiven.
-pub const LIVE: &str = "live";
-
-/// The map from the [bucket](Buckets) of a source to how far it has come.
-pub const STATE: &str = "state";
-
 /// The sets and maps that say what a state is and what follows it. As long as these are the same, so is
-/// what the numbers in [`STATE`] mean.
-pub const AUTOMATON: [&str; 7] = ["knocks", FIRST, "step", "repeat", FORGIVE, OPENS, "act"];
+/// what the numbers in [`ATTEMPTS`] mean.
+pub const AUTOMATON: [&str; 6] = [FIRST, "step", "repeat", FORGIVE, OPENS, "act"];
 
 pub use allow::{ALLOWED, HOSTS, Hosts, admit};
+pub use attempts::{ATTEMPTS, IN_TIME, LATE_ATTEMPTS, LATE_IN_TIME, attempt_of};
 pub use ban::{BANS, LATE_BANS, LATE_STRIKES, STRIKES, banned_as};
-pub use buckets::Buckets;
-pub(crate) use buckets::bucket;
 
 /// The chain of the input hook.
 pub const INPUT: &str = "input";
@@ -85,10 +82,6 @@ pub const INPUT_PRIORITIES: core::ops::RangeInclusive<i32> = INPUT_PRIORITY..=-1
 /// The first of them; whoever replaces a loaded table uses another one.
 pub const INPUT_PRIORITY: i32 = -99;
 
-/// Before everything else that sees packets of this host (`raw` is -300), conntrack (-200) included:
-/// nobody but us sees an answer before it has its port back.
-const OUTPUT_PRIORITY: i32 = -310;
-
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
@@ -96,14 +89,22 @@ const ACK: u8 = 0x10;
 
 /// The source address, in IPv4 and in IPv6 packets.
 const SADDR: [Field; 2] = [Field::IpSaddr, Field::Ip6Saddr];
-const DADDR: [Field; 2] = [Field::IpDaddr, Field::Ip6Daddr];
 const ADDRESS: [Type; 2] = [Type::Ipv4Addr, Type::Ipv6Addr];
-const ASKED: [&str; 2] = ["asked4", "asked6"];
 
 /// In the stance `closed`: where everything goes that nobody has accepted.
 const REST: &str = "rest";
 /// In the stance `closed`: where everything is refused.
 const REFUSE: &str = "refuse";
+
+/// A bare SYN, or something else than a TCP segment, does not match.
+const NOT_BARE_SYN: Statement =
+    Statement::TcpFlags { equal: false, mask: FIN | SYN | RST | ACK, value: SYN };
+
+/// A TCP segment that could belong to a connection.
+const NO_SYN: Statement = Statement::TcpFlags { equal: true, mask: SYN, value: 0 };
+
+/// A TCP segment that has one of these begins no connection.
+const RST_OR_ACK: Statement = Statement::TcpFlags { equal: false, mask: RST | ACK, value: 0 };
 
 /// Compiles a policy that passed [`check`](portcullis_core::policy::check()).
 ///
@@ -111,17 +112,16 @@ const REFUSE: &str = "refuse";
 /// The conflicts between doors that `check` would have found.
 pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
     let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?;
-    let buckets = Buckets::of(&automaton);
-    let compiler = Compiler { policy, automaton, buckets };
+    let compiler = Compiler { policy, automaton };
     let mut sets = compiler.gate_sets();
-    let mut chains = vec![compiler.input()];
+    let mut chains = compiler.fragment_chains();
+    chains.extend(compiler.translation());
+    chains.push(compiler.input());
     chains.extend(compiler.door());
+    chains.extend(compiler.refusal_chains());
     chains.extend(compiler.ban_chains());
     if policy.gate.stance == Stance::Closed {
         chains.extend([compiler.rest(), compiler.refuse()]);
-    }
-    if compiler.answers_as_closed() {
-        chains.push(compiler.output());
     }
     if compiler.recognises() {
         sets.extend(compiler.automaton_sets());
@@ -139,7 +139,6 @@ pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
 struct Compiler<'a> {
     policy: &'a Policy,
     automaton: Automaton,
-    buckets: Buckets,
 }
 
 impl Compiler<'_> {
@@ -148,12 +147,9 @@ impl Compiler<'_> {
         self.automaton.states().next().is_some()
     }
 
-    /// Whether a refused TCP port is answered by the network stack, as a closed one would be.
+    /// Whether what is refused is answered by the network stack, as a closed port would be.
     fn answers_as_closed(&self) -> bool {
-        let mut guards = self.policy.doors.iter().flat_map(|door| &door.guards);
         self.policy.gate.refuse == Refuse::LikeClosed
-            && (self.policy.gate.stance == Stance::Closed
-                || guards.any(|port| port.protocol == Protocol::Tcp))
     }
 }
 
@@ -205,7 +201,11 @@ fn is_in(set: &'static str) -> Statement {
     Statement::In { key: PORT_FIELDS.to_vec(), set, member: true }
 }
 
-fn not(protocol: Protocol) -> Statement {
+const fn is(protocol: Protocol) -> Statement {
+    Statement::Protocol { is: true, protocol }
+}
+
+const fn not(protocol: Protocol) -> Statement {
     Statement::Protocol { is: false, protocol }
 }
 

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use portcullis_core::limits;
 
 use super::{
-    ADDRESS, ASKED, Compiler, FIRST, FORGIVE, GRANTS, GUARDS, LIVE, OPENS, PORT, STATE, STATE_PORT,
-    class_of, dynamic, element, fixed, port_key, state_port_key,
+    ADDRESS, Compiler, FIRST, FORGIVE, GRANTS, GUARDS, OPENS, PORT, STATE_PORT, class_of, dynamic,
+    element, fixed, port_key, state_port_key,
 };
 use crate::ruleset::{Set, Type, Value, Verdict};
 
@@ -42,12 +42,7 @@ impl Compiler<'_> {
             sets.push(dynamic(name, vec![address, Type::Classid], None, limits::MAX_GRANTS));
         }
         sets.extend(self.ban_sets());
-        if self.answers_as_closed() {
-            for (name, address) in ASKED.into_iter().zip(ADDRESS) {
-                let data = Some(Type::InetService);
-                sets.push(dynamic(name, vec![address], data, limits::MAX_REFUSALS));
-            }
-        }
+        sets.extend(self.readdressing_sets());
         sets
     }
 
@@ -55,7 +50,7 @@ impl Compiler<'_> {
         let automaton = &self.automaton;
         let class = |number: u32| Value::Class(number);
         let mut sets = Vec::new();
-        if !automaton.forgives() {
+        if self.spares_knocks() {
             let knocks: BTreeSet<_> =
                 automaton.states().map(|(_, state)| state.entered_by).collect();
             let knocks = knocks.into_iter().map(|port| element(port_key(port), None)).collect();
@@ -88,13 +83,7 @@ impl Compiler<'_> {
             .map(|(id, door)| element(vec![class(id.0)], Some(class(class_of(door)))))
             .collect();
         sets.push(fixed(OPENS, vec![Type::Classid], Some(Type::Classid), opens));
-        let mut by_bucket = |name, data| {
-            sets.push(dynamic(name, vec![Type::Classid], data, limits::MAX_KERNEL_ATTEMPTS))
-        };
-        by_bucket(STATE, Some(Type::Classid));
-        if automaton.forgives() {
-            by_bucket(LIVE, None);
-        }
+        sets.extend(self.attempt_sets());
         let act = automaton
             .states()
             .map(|(id, state)| {

@@ -12,6 +12,7 @@ use portcullis_core::policy::Network;
 use portcullis_core::time::Instant;
 
 use super::{Chain, Family, Filter, INPUT, Match, Rule, SetKind, Target};
+use crate::ruleset::Tracking;
 use crate::ruleset::{Limit, Reject, Unit};
 use crate::simulator::{Bucket, Fate, Packet, Payload};
 
@@ -187,8 +188,8 @@ impl<'a> Simulator<'a> {
         match condition {
             Match::Interface(name) => packet.interface == *name,
             Match::From(network) => network.contains(source),
-            Match::Established => packet.established,
-            Match::Related => packet.related,
+            Match::Established => packet.tracked == Tracking::Established,
+            Match::Related => packet.tracked == Tracking::Related,
             Match::HopLimit255 => packet.hop_limit == u8::MAX,
             Match::IcmpType(kind) => packet.payload == Payload::Icmp { kind: *kind },
             Match::SourcePort(port) => match packet.payload {

@@ -10,6 +10,7 @@
     reason = "a benchmark fails by panicking"
 )]
 
+mod beside;
 mod daemon;
 mod kernel;
 mod linear;
@@ -28,12 +29,18 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    daemon::daemon();
+    let beside = std::env::var("PORTCULLIS_BESIDE").ok();
+    if beside.is_none() {
+        daemon::daemon();
+    }
     if let Err(failure) = lab::enter() {
         eprintln!("{failure}");
         return;
     }
-    kernel::kernel();
+    match beside {
+        Some(program) => beside::beside(&program),
+        None => kernel::kernel(),
+    }
 }
 
 fn ratio(a: Duration, b: Duration) -> f64 {

@@ -12,7 +12,7 @@ use portcullis_core::policy::{DoorId, Policy, Protocol};
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::{GRANTS, class_of};
 use portcullis_firewall::ruleset::{Ruleset, Value};
-use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator};
+use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Socket};
 
 use super::session::Session;
 use crate::exit::Failure;
@@ -123,16 +123,11 @@ fn may_start(
         let until = now.after(Duration::from_secs(1));
         simulator.add(set, &[address, Value::Class(class_of(door))], None, until);
     }
+    let payload = Payload::Tcp { source_port: 50_000, destination_port: session.port, flags: SYN };
     let packet = Packet {
         interface: interface.to_owned(),
-        for_host: true,
-        fragment: false,
-        established: false,
-        related: false,
-        hop_limit: 64,
-        source: session.client,
-        destination: session.server,
-        payload: Payload::Tcp { source_port: 50_000, destination_port: session.port, flags: SYN },
+        socket: Socket::Listener,
+        ..Packet::new(session.client, session.server, payload)
     };
     simulator.receive(&packet, now).fate == Fate::Passed
 }

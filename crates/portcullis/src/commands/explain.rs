@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use portcullis_core::policy::Policy;
-use portcullis_firewall::simulator::Packet;
+use portcullis_core::policy::{Policy, Stance};
+use portcullis_firewall::simulator::{Packet, Socket};
 
 use crate::commands::explain_packet::{Item, Sent};
 use crate::commands::{explain_iptables, explain_nftables, explain_text};
@@ -101,17 +101,13 @@ pub(super) fn dress(args: &Args, policy: &Policy, sent: Sent) -> Packet {
         IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
         IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
     };
-    Packet {
+    let packet = Packet {
         interface,
-        for_host: true,
-        fragment: false,
-        established: args.established,
-        related: false,
-        hop_limit: 64,
-        source: args.from,
-        destination,
-        payload: sent.payload(args.from.is_ipv4()),
-    }
+        // Where the gate lets nothing pass that it does not know, the worst is taken to be so.
+        socket: if policy.gate.stance == Stance::Closed { Socket::Listener } else { Socket::None },
+        ..Packet::new(args.from, destination, sent.payload(args.from.is_ipv4()))
+    };
+    if args.established { packet.of_connection() } else { packet }
 }
 
 /// What a picture calls a configuration: the folder is nobody's business.

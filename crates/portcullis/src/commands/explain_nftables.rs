@@ -10,7 +10,7 @@ use portcullis_core::engine::{Direction, Engine, Options, Verdict};
 use portcullis_core::policy::{DoorId, Policy, Recogniser};
 use portcullis_core::time::Instant;
 use portcullis_core::wire;
-use portcullis_firewall::compile::{Buckets, GRANTS, LIVE, STATE, class_of, compile};
+use portcullis_firewall::compile::{GRANTS, attempt_of, class_of, compile};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Trace};
 
@@ -101,10 +101,8 @@ impl<'a> Story<'a> {
 
     /// How far the sender has come. Who has made the last knock has come nowhere a moment later.
     fn attempts(&self) -> Vec<Attempt> {
-        let key = [Buckets::of(&self.automaton).key(self.args.from)];
-        let set = if self.automaton.forgives() { LIVE } else { STATE };
-        let kernel =
-            self.automaton.state(self.state()).zip(self.simulator.left(set, &key, self.now));
+        let kernel = attempt_of(&self.simulator, self.args.from, self.now)
+            .and_then(|(state, left)| Some((self.automaton.state(StateId(state))?, left)));
         let kernel =
             kernel.map(|(state, left)| (state.opens.unwrap_or(state.door), state.stage, left));
         let daemon = self.daemon.filter(|reached| self.now < reached.until);
@@ -192,14 +190,8 @@ impl<'a> Story<'a> {
 
     /// The state of the sender in the kernel.
     fn state(&self) -> StateId {
-        let key = [Buckets::of(&self.automaton).key(self.args.from)];
-        if self.automaton.forgives() && self.simulator.get(LIVE, &key, self.now).is_none() {
-            return StateId::ROOT;
-        }
-        match self.simulator.get(STATE, &key, self.now) {
-            Some(Some(Value::Class(state))) => StateId(*state),
-            _ => StateId::ROOT,
-        }
+        attempt_of(&self.simulator, self.args.from, self.now)
+            .map_or(StateId::ROOT, |(state, _)| StateId(state))
     }
 
     /// What to say about it, in sentences.
@@ -248,22 +240,26 @@ impl<'a> Story<'a> {
     /// How a packet ends, and whether it passes.
     fn fate(&self, trace: &Trace<'_>) -> (String, bool) {
         const NONE: &str = "it starts no connection, and is answered as by a closed port";
+        const AS_CLOSED: &str = "refused, exactly as a closed port of this host does";
+        const ON: &str = "it goes on, as if the gate were not there";
+        let last = trace.steps.iter().rev().find(|step| step.matched).map(|step| step.chain);
         let met = |chain: &str| trace.steps.iter().any(|step| step.chain == chain && step.matched);
         let fate = match trace.fate {
             Fate::Passed if trace.steps.iter().any(|step| step.chain == "refuse") => {
                 NONE.to_owned()
             }
             Fate::Passed if met("door") => self.passed_door().unwrap_or_else(|| NONE.to_owned()),
-            Fate::Passed => "it goes on, as if the gate were not there".to_owned(),
-            Fate::AnsweredAsClosed => {
-                "refused, exactly as a closed port of this host does".to_owned()
-            }
+            // What answers at the end of all chains answers for every port without a socket.
+            Fate::Refused(_) | Fate::Dropped if last == Some("late") => ON.to_owned(),
+            Fate::Passed => ON.to_owned(),
+            Fate::AnsweredAsClosed => AS_CLOSED.to_owned(),
+            Fate::Refused(_) if last == Some("put_back") => AS_CLOSED.to_owned(),
             Fate::Refused(reject) => {
                 format!("refused ({})", portcullis_firewall::ruleset::Statement::Reject(reject))
             }
             Fate::Dropped => "dropped without an answer".to_owned(),
         };
-        let passes = trace.fate == Fate::Passed && fate != NONE;
+        let passes = fate == ON || trace.fate == Fate::Passed && fate != NONE;
         (fate, passes)
     }
 

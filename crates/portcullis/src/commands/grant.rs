@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use portcullis_core::wire::is_of_one_link;
 use serde_json::json;
 
 use super::live::{address, length, millis, shown, tell};
@@ -34,6 +35,14 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
     let address = address(&args.address)?;
+    if is_of_one_link(address) {
+        return Err(Failure::refused(format!(
+            "{address} is a link-local address: on each link it is another host"
+        ))
+        .hint(
+            "grant a global address of that host, or allow its interface (`allow = [\"iface:…\"]`)",
+        ));
+    }
     let asked = args.length.as_deref().map(length).transpose()?;
     let mut gate = Gate::open()?;
     // Before the configuration: what is not loaded cannot be opened, whatever that says.

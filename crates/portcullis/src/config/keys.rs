@@ -87,8 +87,9 @@ pub const KEYS: [Key; 18] = [
         "strikes",
         "2 to 10000",
         "`10`",
-        "so many strikes ban; a strike is a bare SYN or a datagram that is refused at a guarded port, or that \
-         loses an attempt at a wrong one. Without `[ban]` nobody is banned",
+        "number of strikes that trigger a ban. A strike is a refused bare SYN or datagram, to any port that is \
+         not public; knocks are strikes too, so choose well above three times the knocks of a sequence. \
+         Without `[ban]` nobody is banned",
     ),
     key(
         "ban",

@@ -24,6 +24,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use portcullis_core::limits::{CLOSING_PATIENCE, LINES_PER_SECOND};
 use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
+use portcullis_core::wire::is_of_one_link;
 
 use self::hearsay::Hearsay;
 use self::interfaces::Interfaces;
@@ -295,7 +296,8 @@ impl Keeper {
         };
         let door = configuration.policy.door(id).filter(|door| {
             let length = !open_for.is_zero() && open_for <= door.open_for;
-            door.is_seen_by(Recogniser::Daemon) && length && may_have_grants(address)
+            let one = may_have_grants(address) && !is_of_one_link(address);
+            door.is_seen_by(Recogniser::Daemon) && length && one
         });
         let Some(door) = door else {
             return Err(Failure::could_not(

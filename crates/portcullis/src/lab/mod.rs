@@ -51,7 +51,7 @@ const FIRST: (u8, u16) = (10, 0x10);
 
 /// How long it may take until both ends of a cable know that it is plugged in, and then until they
 /// have their addresses.
-const PLUGGED_IN: Duration = Duration::from_secs(5);
+const PLUGGED_IN: Duration = Duration::from_secs(60);
 
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,6 +144,16 @@ impl Lab {
         }
         self.peers = number.saturating_add(1);
         Ok(Peer { name: name.to_owned(), namespace, index, mac, host_v4, host_v6, v4, v6 })
+    }
+
+    /// From now on, all processors handle what arrives on this interface of the host, each some of
+    /// the connections, at the same time. Returns how many they are.
+    ///
+    /// # Errors
+    ///
+    /// There is no such interface, or the kernel does not let us see its settings.
+    pub fn spread(&self, interface: &str) -> io::Result<usize> {
+        namespace::spread(interface)
     }
 
     /// How many packets have arrived on this interface of the host (that of a peer has its name).

@@ -5,6 +5,7 @@ use std::io;
 use std::thread;
 
 use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{getegid, geteuid};
 
@@ -76,6 +77,33 @@ pub(super) fn unshare_network() -> Result<(), Failure> {
 /// There is no such setting, or it is not for us to change.
 pub fn set_sysctl(name: &str, value: &str) -> io::Result<()> {
     fs::write(format!("/proc/sys/net/{name}"), value)
+}
+
+/// Hands what arrives on an interface of this thread's network to all processors, connection by
+/// connection, as a network card with several queues does (receive packet steering,
+/// Documentation/networking/scaling.rst). Before, a packet stays with the processor that sent it.
+/// Returns the number of processors.
+///
+/// # Errors
+///
+/// There is no such interface, or the kernel does not let us see its settings.
+pub(super) fn spread(interface: &str) -> io::Result<usize> {
+    let processors = thread::available_parallelism()?.get().min(32);
+    let all = u32::MAX >> (32 - processors);
+    // A view of the settings of this network's devices, which only this thread has.
+    on_a_thread(|| {
+        let none = None::<&str>;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), none)?;
+        for queue in fs::read_dir(format!("/sys/class/net/{interface}/queues"))? {
+            let queue = queue?;
+            if queue.file_name().to_string_lossy().starts_with("rx-") {
+                fs::write(queue.path().join("rps_cpus"), format!("{all:x}"))?;
+            }
+        }
+        Ok(processors)
+    })
 }
 
 /// A thread of its own, since a namespace is a property of a thread; a panic in it goes on here.

@@ -1,4 +1,5 @@
-//! Packets made by hand, every field of which can be chosen. Lengths and checksums come out right.
+//! Packets made by hand, every field of which can be chosen. Lengths and checksums come out right,
+//! unless a test puts them wrong ([`Packet::altered`]).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -21,8 +22,16 @@ pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 /// IP protocol number of ICMPv6.
 pub const ICMPV6: u8 = 58;
+/// IP protocol number of the IPv6 hop-by-hop options header.
+pub const HOP_BY_HOP: u8 = 0;
+/// IP protocol number of the IPv6 routing header.
+pub const ROUTING: u8 = 43;
 /// IP protocol number of the IPv6 fragment header.
 pub const FRAGMENT: u8 = 44;
+/// IP protocol number of the authentication header.
+pub const AUTHENTICATION: u8 = 51;
+/// IP protocol number of the IPv6 destination options header.
+pub const DESTINATION_OPTIONS: u8 = 60;
 
 /// The two ends of a packet: always of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,13 +93,62 @@ pub struct Packet {
     pub payload: Payload,
 }
 
-/// An IPv6 extension header of the usual shape (RFC 8200, section 4.3 on).
+/// An IPv6 extension header (RFC 8200, section 4.3 on).
 #[derive(Debug, Clone)]
 pub struct Extension {
-    /// Its protocol number: 0 hop-by-hop, 43 routing, 60 destination options.
+    /// Its protocol number, such as [`ROUTING`].
     pub kind: u8,
     /// What follows next-header and length; filled up with zeros to the next multiple of eight.
     pub body: Vec<u8>,
+}
+
+impl Extension {
+    /// A hop-by-hop options header with these options, padded as the kernel demands.
+    pub fn hop_by_hop(options: &[u8]) -> Self {
+        Self { kind: HOP_BY_HOP, body: padded_options(options) }
+    }
+
+    /// A destination options header with these options, padded as the kernel demands.
+    pub fn destination(options: &[u8]) -> Self {
+        Self { kind: DESTINATION_OPTIONS, body: padded_options(options) }
+    }
+
+    /// A routing header of this type (RFC 8200, section 4.4) by way of these addresses, of which
+    /// so many are still to be visited.
+    pub fn routing(kind: u8, left: u8, by: &[Ipv6Addr]) -> Self {
+        let reserved = [kind, left, 0, 0, 0, 0].into_iter();
+        Self { kind: ROUTING, body: reserved.chain(by.iter().flat_map(Ipv6Addr::octets)).collect() }
+    }
+
+    /// A fragment header. An *atomic* fragment (RFC 6946) has offset 0 and nothing after it.
+    pub fn fragment(id: u32, offset: u16, more: bool) -> Self {
+        let offset_and_more = (offset << 3) | u16::from(more);
+        let body = offset_and_more.to_be_bytes().into_iter().chain(id.to_be_bytes()).collect();
+        Self { kind: FRAGMENT, body }
+    }
+
+    /// An authentication header (RFC 4302) that proves nothing.
+    pub fn authentication(index: u32) -> Self {
+        let mut body = vec![0; 2];
+        body.extend(index.to_be_bytes());
+        body.extend(1_u32.to_be_bytes());
+        body.extend([0x11; 12]);
+        Self { kind: AUTHENTICATION, body }
+    }
+
+    /// All its bytes after the next header's number.
+    fn bytes(&self) -> Vec<u8> {
+        let body = padded(&self.body, 8, 2);
+        let len = body.len() + 2;
+        // In units of eight bytes beyond the first; the authentication header counts fours, less
+        // two (RFC 4302, section 2.2), and in the fragment header this byte is reserved.
+        let length = match self.kind {
+            AUTHENTICATION => (len / 4).saturating_sub(2),
+            FRAGMENT => 0,
+            _ => (len / 8).saturating_sub(1),
+        };
+        [vec![low_byte(length)], body].concat()
+    }
 }
 
 /// What an IP packet carries.
@@ -275,16 +333,12 @@ impl Packet {
         // The headers after the fixed one, each with its own number; each holds the number of the next.
         let mut headers: Vec<(u8, Vec<u8>)> = Vec::new();
         for extension in &self.extensions {
-            let body = padded(&extension.body, 8, 2);
-            let mut bytes = vec![low_byte((body.len() + 2) / 8 - 1)];
-            bytes.extend(body);
-            headers.push((extension.kind, bytes));
+            headers.push((extension.kind, extension.bytes()));
         }
         if let Some(offset_and_more) = fragment {
-            let mut bytes = vec![0];
-            bytes.extend(offset_and_more.to_be_bytes());
-            bytes.extend(u32::from(self.id).to_be_bytes());
-            headers.push((FRAGMENT, bytes));
+            let (offset, more) = (offset_and_more >> 3, offset_and_more & 1 != 0);
+            let header = Extension::fragment(self.id.into(), offset, more);
+            headers.push((header.kind, header.bytes()));
         }
         let mut inner = Vec::new();
         let numbers: Vec<u8> = headers.iter().map(|(kind, _)| *kind).collect();
@@ -307,9 +361,10 @@ impl Packet {
         packet
     }
 
-    fn payload_bytes(&self) -> Vec<u8> {
+    /// What follows the IP header and its extension headers.
+    pub fn payload_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let checksum_at = match &self.payload {
+        match &self.payload {
             Payload::Tcp(tcp) => {
                 let options = padded(&tcp.options, 4, 0);
                 bytes.extend(tcp.source.to_be_bytes());
@@ -321,7 +376,6 @@ impl Packet {
                 bytes.extend([0; 4]);
                 bytes.extend(options);
                 bytes.extend(&tcp.data);
-                16
             }
             Payload::Udp { source, destination, data } => {
                 bytes.extend(source.to_be_bytes());
@@ -329,26 +383,58 @@ impl Packet {
                 bytes.extend(length(8 + data.len()));
                 bytes.extend([0; 2]);
                 bytes.extend(data);
-                6
             }
             Payload::Icmp { kind, code, rest, data } => {
                 bytes.extend([*kind, *code, 0, 0]);
                 bytes.extend(rest);
                 bytes.extend(data);
-                2
             }
             Payload::Other { bytes, .. } => return bytes.clone(),
+        }
+        self.seal(&mut bytes);
+        bytes
+    }
+
+    /// The same packet with its payload turned into bytes and changed, as TCP, UDP or whatever it
+    /// was. Nothing is mended: lengths and checksum in it stay as they were, or as `change` leaves
+    /// them. The length in the IP header is that of what is there.
+    #[must_use]
+    pub fn altered(mut self, change: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let (protocol, mut bytes) = (self.protocol(), self.payload_bytes());
+        change(&mut bytes);
+        self.payload = Payload::Other { protocol, bytes };
+        self
+    }
+
+    /// The same packet with the right checksum in a payload that was [`Packet::altered`].
+    #[must_use]
+    pub fn sealed(mut self) -> Self {
+        let mut bytes = self.payload_bytes();
+        self.seal(&mut bytes);
+        if let Payload::Other { bytes: old, .. } = &mut self.payload {
+            *old = bytes;
+        }
+        self
+    }
+
+    /// Puts the right checksum into a payload, where its protocol has one.
+    fn seal(&self, payload: &mut [u8]) {
+        let at = match self.protocol() {
+            TCP => 16,
+            UDP => 6,
+            ICMP | ICMPV6 => 2,
+            _ => return,
         };
+        put(payload, at, 0);
         let sum = match self.protocol() {
-            ICMP => checksum(&[&bytes]),
+            ICMP => checksum(&[payload]),
             // A sum of zero would mean "none" in UDP (RFC 768), and is its own negative elsewhere.
-            _ => match checksum(&[&self.pseudo_header(bytes.len()), &bytes]) {
+            _ => match checksum(&[&self.pseudo_header(payload.len()), payload]) {
                 0 => 0xffff,
                 sum => sum,
             },
         };
-        put(&mut bytes, checksum_at, sum);
-        bytes
+        put(payload, at, sum);
     }
 
     /// What checksums cover beside the payload (RFC 9293, section 3.1; RFC 8200, section 8.1).
@@ -375,6 +461,22 @@ fn padded(bytes: &[u8], unit: usize, before: usize) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let len = (before + bytes.len()).next_multiple_of(unit) - before;
     bytes.resize(len, 0);
+    bytes
+}
+
+/// Options of an IPv6 header, with padding options after them (RFC 8200, section 4.2): the kernel
+/// drops a header with options whose padding is not zeros of at most seven bytes.
+fn padded_options(options: &[u8]) -> Vec<u8> {
+    let mut bytes = options.to_vec();
+    let missing = (2 + bytes.len()).next_multiple_of(8) - (2 + bytes.len());
+    match missing {
+        0 => {}
+        1 => bytes.push(0),
+        _ => {
+            bytes.extend([1, low_byte(missing - 2)]);
+            bytes.resize(bytes.len() + missing - 2, 0);
+        }
+    }
     bytes
 }
 

@@ -92,8 +92,6 @@ pub struct Judged {
     pub meaning: Meaning,
     /// A second door that opens with the same knock, by the other recogniser.
     pub also: Option<DoorId>,
-    /// The kernel's recogniser has lost an attempt: that is a strike.
-    pub lost: bool,
 }
 
 /// Says what packets mean.
@@ -146,17 +144,17 @@ impl Judge {
         &mut self,
         packet: &Packet,
         direction: Direction,
-        allowed: impl Fn() -> bool,
+        allowed: bool,
         now: Instant,
     ) -> Judged {
-        let (first, lost) = self.daemon.step(&self.policy, packet, direction, now);
+        let first = self.daemon.step(&self.policy, packet, direction, now);
         let Some(kernel) = &mut self.kernel else {
-            return Judged { meaning: first, also: None, lost: lost && !allowed() };
+            return Judged { meaning: first, also: None };
         };
-        if direction == Direction::ToHost && allowed() {
-            return Judged { meaning: first, also: None, lost: false };
+        if direction == Direction::ToHost && allowed {
+            return Judged { meaning: first, also: None };
         }
-        let (second, lost) = kernel.step(&self.policy, packet, direction, now);
+        let second = kernel.step(&self.policy, packet, direction, now);
         let (meaning, other) =
             if weight(&first) >= weight(&second) { (first, second) } else { (second, first) };
         let also = match (meaning, other) {
@@ -165,7 +163,7 @@ impl Judge {
             }
             _ => None,
         };
-        Judged { meaning, also, lost }
+        Judged { meaning, also }
     }
 }
 
@@ -189,21 +187,21 @@ impl Walker {
         Ok(Self { engine: Engine::new(policy, options)?, attempts: HashMap::new() })
     }
 
-    /// What a packet means, and whether an attempt was lost by it.
+    /// What a packet means.
     fn step(
         &mut self,
         policy: &Policy,
         packet: &Packet,
         direction: Direction,
         now: Instant,
-    ) -> (Meaning, bool) {
+    ) -> Meaning {
         let verdict = self.engine.handle_parsed(*packet, direction, now);
         let mut opened = false;
         while let Some(Action::Open(grant)) = self.engine.next_action() {
             opened = may_have_grants(grant.address);
         }
         let source = packet.source;
-        let meaning = match verdict {
+        match verdict {
             Verdict::Guarded(door) => Meaning::Guarded(door),
             Verdict::Repeated(door) => {
                 let stage = self.attempts.get(&source).map_or(1, |attempt| attempt.stage);
@@ -223,11 +221,10 @@ impl Walker {
             Verdict::Wrong { lost } => {
                 let before = self.attempts.remove(&source);
                 let why = before.and_then(|before| before.explain(policy, port(packet), lost, now));
-                return (why.unwrap_or(Meaning::Wrong), lost);
+                why.unwrap_or(Meaning::Wrong)
             }
             other => Meaning::Nothing(other),
-        };
-        (meaning, false)
+        }
     }
 
     fn remember(&mut self, source: IpAddr, attempt: Attempt) -> Option<Attempt> {
@@ -311,7 +308,7 @@ mod tests {
                 segment: Segment::Tcp { source_port: 1, destination_port, sequence: 1, flags },
             };
             let now = Instant::from_millis(tenths * 100);
-            judge.packet(&packet, Direction::ToHost, || false, now)
+            judge.packet(&packet, Direction::ToHost, false, now)
         };
         ports.iter().map(judge).collect()
     }
@@ -359,16 +356,5 @@ mod tests {
         let ports: Vec<(u64, u16)> = script.iter().map(|&(at, port, _)| (at, port)).collect();
         let expected: Vec<Meaning> = script.iter().map(|&(_, _, meaning)| meaning).collect();
         assert_eq!(meanings(&ports), expected);
-    }
-
-    #[test]
-    fn only_the_kernels_losses_are_strikes() {
-        let ports = [(0, 7431), (1, 9), (2, 1009), (3, 9), (4, 9)];
-        let lost = |recogniser| -> Vec<bool> {
-            judge(recogniser, &ports).iter().map(|judged| judged.lost).collect()
-        };
-        assert_eq!(lost(""), [false, true, false, false, true]);
-        assert_eq!(lost("recogniser = \"kernel\""), [false, true, false, false, true]);
-        assert_eq!(lost("recogniser = \"daemon\""), [false, false, false, false, true]);
     }
 }

@@ -210,10 +210,9 @@ impl<'p> Replay<'p> {
         let direction = host.direction(packet, *way);
         let (source, now) = (packet.source, *now);
         count(&mut self.report.judged);
-        let list = &self.allowed;
         let allowed =
-            || *place == Place::Allowed || list.iter().any(|network| network.contains(source));
-        let Judged { meaning, also, lost } = self.judge.packet(packet, direction, allowed, now);
+            *place == Place::Allowed || self.allowed.iter().any(|network| network.contains(source));
+        let Judged { meaning, also } = self.judge.packet(packet, direction, allowed, now);
         let sources = &mut self.sources;
         match meaning {
             Meaning::Nothing(verdict) => {
@@ -224,7 +223,7 @@ impl<'p> Replay<'p> {
                 }
             }
             Meaning::Guarded(door) => {
-                if !allowed() && !self.gate.passes(door, source, now) {
+                if !allowed && !self.gate.passes(door, source, now) {
                     self.strike(moment, Why::Refused(door));
                 }
             }
@@ -244,8 +243,10 @@ impl<'p> Replay<'p> {
             }
             Meaning::Repeated { .. } | Meaning::Forgiven { .. } | Meaning::Wrong => {}
         }
-        if lost {
-            self.strike(moment, Why::Lost);
+        // A capture does not say where a service listens: every port that is not public counts as closed.
+        let refused = !matches!(meaning, Meaning::Nothing(_) | Meaning::Guarded(_));
+        if refused && self.gate.bans() && !allowed {
+            self.strike(moment, Why::Closed);
         }
     }
 
@@ -268,7 +269,7 @@ impl<'p> Replay<'p> {
     fn strike(&mut self, moment: &Moment, why: Why) {
         let Moment { packet, time: at, now, .. } = *moment;
         let source = packet.source;
-        let bans = match self.gate.strike(source, matches!(why, Why::Refused(_)), now) {
+        let bans = match self.gate.strike(source, now) {
             Struck::Refused => return,
             Struck::Counted => false,
             Struck::Banned => true,

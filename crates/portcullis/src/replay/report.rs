@@ -50,8 +50,8 @@ pub struct Strike {
 pub enum Why {
     /// It was refused at the port that this door guards.
     Refused(DoorId),
-    /// It went to a wrong port in an attempt.
-    Lost,
+    /// It went to a port that is closed, be it a knock or not.
+    Closed,
 }
 
 /// All that a replay has found.

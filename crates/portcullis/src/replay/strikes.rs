@@ -46,6 +46,11 @@ impl Gate {
         }
     }
 
+    /// Whether strikes ban.
+    pub const fn bans(&self) -> bool {
+        self.ban.is_some()
+    }
+
     /// Lets a source pass a door until some moment.
     pub fn grant(&mut self, door: DoorId, source: IpAddr, now: Instant, until: Instant) {
         self.grants.put((door, source), (), now, until);
@@ -56,12 +61,12 @@ impl Gate {
         self.grants.get(&(door, source), now).is_some()
     }
 
-    /// Counts a strike of this source: `at_door` if it is one refused at a guarded port.
-    pub fn strike(&mut self, source: IpAddr, at_door: bool, now: Instant) -> Struck {
+    /// Counts a strike of this source: something of it was refused.
+    pub fn strike(&mut self, source: IpAddr, now: Instant) -> Struck {
         let Some(ban) = self.ban else { return Struck::Counted };
         let who = banned_as(source);
         let banned = self.bans.get(&who, now).is_some();
-        if banned && at_door && self.stance == Stance::Guard {
+        if banned && self.stance == Stance::Guard {
             return Struck::Refused;
         }
         match self.strikes.get(&who, now) {
@@ -135,19 +140,18 @@ mod tests {
             for (second, expected) in
                 [(0, Counted), (1, Counted), (10, Counted), (11, Counted), (12, Banned)]
             {
-                assert_eq!(gate.strike(one, true, at(second)), expected, "{second}");
+                assert_eq!(gate.strike(one, at(second)), expected, "{second}");
             }
-            assert_eq!(gate.strike(one, true, at(13)), afterwards);
-            assert_eq!(gate.strike(one, false, at(13)), Counted);
-            assert_eq!(gate.strike("192.0.2.8".parse().unwrap(), true, at(13)), Counted);
-            assert_eq!(gate.strike(one, true, at(72)), Counted);
+            assert_eq!(gate.strike(one, at(13)), afterwards);
+            assert_eq!(gate.strike("192.0.2.8".parse().unwrap(), at(13)), Counted);
+            assert_eq!(gate.strike(one, at(72)), Counted);
         }
     }
 
     #[test]
     fn neighbours_in_ipv6_share_their_strikes() {
         let mut gate = gate("guard");
-        let mut strike = |text: &str| gate.strike(text.parse().unwrap(), true, at(0));
+        let mut strike = |text: &str| gate.strike(text.parse().unwrap(), at(0));
         assert_eq!(strike("2001:db8::1"), Struck::Counted);
         assert_eq!(strike("2001:db8:0:1::1"), Struck::Counted);
         assert_eq!(strike("2001:db8::2"), Struck::Counted);

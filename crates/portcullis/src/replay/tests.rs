@@ -15,7 +15,7 @@ public = ["tcp/80"]
 allow  = ["192.0.2.200"]
 
 [ban]
-strikes = 3
+strikes = 4
 within  = "60s"
 for     = "1h"
 
@@ -84,7 +84,7 @@ fn opened(report: &Report) -> Vec<(u64, String)> {
 const RIGHT: [&str; 3] = ["tcp/7431", "udp/29117", "tcp/1123"];
 
 #[test]
-fn a_right_knock_opens_and_a_wrong_one_is_a_strike() {
+fn a_right_knock_opens_and_all_that_is_refused_is_a_strike() {
     let right = knocks(1_000, CLIENT, &RIGHT);
     let wrong = knocks(2_000, "192.0.2.8", &["tcp/22", "tcp/7431", "tcp/9", "tcp/22"]);
     let after = knocks(3_000, CLIENT, &["tcp/22", "tcp/80"]);
@@ -101,20 +101,25 @@ fn a_right_knock_opens_and_a_wrong_one_is_a_strike() {
     let strike =
         |at, source: &str, port: &str, bans| (at, source.to_owned(), port.parse().unwrap(), bans);
     let expected = [
+        // A knock goes to a closed port as well.
+        strike(1_000, CLIENT, "tcp/7431", false),
+        strike(1_100, CLIENT, "udp/29117", false),
+        strike(1_200, CLIENT, "tcp/1123", false),
         strike(2_000, "192.0.2.8", "tcp/22", false),
+        strike(2_100, "192.0.2.8", "tcp/7431", false),
         strike(2_200, "192.0.2.8", "tcp/9", false),
         strike(2_300, "192.0.2.8", "tcp/22", true),
         // The grant has ended.
-        strike(32_000, CLIENT, "tcp/22", false),
+        strike(32_000, CLIENT, "tcp/22", true),
     ];
     assert_eq!(strikes, expected);
-    assert_eq!((report.bans, report.frames, report.judged), (1, 13, 13));
+    assert_eq!((report.bans, report.frames, report.judged), (2, 13, 13));
     let (first, deeds) = report.sources[0];
     assert_eq!((first.to_string().as_str(), deeds.opened, deeds.knocks), (CLIENT, 1, 3));
     let other = report.sources.iter().find(|(source, _)| source.to_string() == "192.0.2.8");
     let (_, deeds) = other.unwrap();
     assert_eq!(deeds.furthest, Some((1, DoorId(0), 2_100 * MILLI)));
-    assert_eq!((deeds.lost, deeds.strikes, deeds.banned), (1, 3, Some(2_300 * MILLI)));
+    assert_eq!((deeds.lost, deeds.strikes, deeds.banned), (1, 4, Some(2_300 * MILLI)));
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl<'p> Tracer<'p> {
     /// Takes a packet; gives what is to be told of it, if anything.
     pub fn packet(&mut self, packet: &Packet, direction: Direction, now: Instant) -> Option<Hit> {
         let source = packet.source;
-        let allowed = || self.allowed.iter().any(|network| network.contains(source));
+        let allowed = self.allowed.iter().any(|network| network.contains(source));
         let judged = self.judge.packet(packet, direction, allowed, now);
         let port = port(packet).filter(|_| direction == Direction::ToHost)?;
         let mut hit = Hit { at: now, source, port, meaning: judged.meaning, passes: false };
@@ -118,7 +118,7 @@ impl<'p> Tracer<'p> {
                 }
             }
             Meaning::Guarded(door) => {
-                hit.passes = allowed() || self.gate.passes(door, source, now);
+                hit.passes = allowed || self.gate.passes(door, source, now);
             }
             // Nothing that anybody sends as a knock.
             Meaning::Nothing(Verdict::Conversation | Verdict::BadSource | Verdict::NotForHost) => {

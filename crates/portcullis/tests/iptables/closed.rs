@@ -13,7 +13,7 @@ use portcullis_firewall::compile::compile as compile_nftables;
 use portcullis_firewall::iptables::compile::{Generation, compile};
 use portcullis_firewall::iptables::simulator::Simulator;
 use portcullis_firewall::iptables::{Family, Matcher};
-use portcullis_firewall::simulator::{Fate, Simulator as Nftables};
+use portcullis_firewall::simulator::{Fate, Packet as Seen, Simulator as Nftables, Socket};
 
 use crate::loading::Place;
 use crate::random::as_iptables;
@@ -70,9 +70,14 @@ pub fn kinds(variant: Variant, matcher: Matcher) {
             }
             for source in sources {
                 packet.ends = packet::Ends::new(source, packet.ends.destination());
-                let seen = simulated(&packet);
+                // Compared with rules that know nothing of sockets.
+                let seen = Seen { socket: Socket::Listener, ..simulated(&packet) };
                 let fate = iptables.receive(&seen, now).fate;
-                assert_eq!(as_iptables(nftables.receive(&seen, now).fate), fate, "{name} {source}");
+                assert_eq!(
+                    as_iptables(&seen, nftables.receive(&seen, now).fate),
+                    fate,
+                    "{name} {source}"
+                );
                 if fate == Fate::Passed {
                     expected.insert(source);
                 }

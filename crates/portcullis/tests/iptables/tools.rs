@@ -185,7 +185,8 @@ impl Tools {
 /// A table of somebody else, behind all rules that are tested: who sees what these let pass.
 pub struct Witness<'a>(&'a Tools);
 
-const NFT: &str = "/usr/sbin/nft";
+/// The program `nft`.
+pub const NFT: &str = "/usr/sbin/nft";
 
 impl<'a> Witness<'a> {
     pub fn new(tools: &'a Tools) -> Self {

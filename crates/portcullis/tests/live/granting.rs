@@ -125,6 +125,7 @@ fn what_cannot_be_granted() {
         ("grant ssh \u{1b}[2J", 2, "`\\u{1b}[2J` is not an IP address"),
         ("grant ssh 224.0.0.1", 2, "is not the address of one host"),
         ("grant ssh ::", 2, "is not the address of one host"),
+        ("grant ssh fe80::7", 1, "is a link-local address"),
         ("grant ssh ::ffff:203.0.113.7", 2, "as an IPv4 address it is 203.0.113.7"),
         ("grant ssh 203.0.113.7 --for 0s", 2, "a grant cannot be for no time"),
         ("grant ssh 203.0.113.7 --for 24h1s", 2, "a grant can be for 24h at most"),

@@ -10,7 +10,7 @@ use portcullis_core::policy::{
 use portcullis_firewall::compile::{admit, compile};
 use portcullis_firewall::ruleset::{
     Chain, Data, Element, Field, Hook, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset,
-    Set, Statement, Type, Unit, Value, Verdict,
+    Set, Statement, Tracking, Type, Unit, Value, Verdict,
 };
 
 /// All of them, with names.
@@ -73,17 +73,39 @@ const ACCEPT: Statement = Statement::Verdict(Verdict::Accept);
 
 /// Every statement, in every form.
 fn statements() -> Ruleset {
-    use Field::{
-        Iifname, Ip6Daddr, Ip6Saddr, Ip6SaddrNetwork, IpDaddr, IpSaddr, L4Proto, Priority,
-        TcpDport, ThDport,
-    };
+    use Field::{Iifname, Ip6Saddr, Ip6SaddrNetwork, IpSaddr, L4Proto, Priority, ThDport};
     let mut sets = vec![];
     let mut rules = vec![
-        vec![Statement::CtEstablished, ACCEPT],
+        vec![Statement::Translated, ACCEPT],
+        vec![Statement::Translated, Statement::ThDportZero, ACCEPT],
+        vec![Statement::ToLocalAddress(true), ACCEPT],
+        vec![Statement::ToLocalAddress(false), ACCEPT],
+        vec![Statement::FromLocalAddress, ACCEPT],
+        vec![tcp_flags(false, 0x04, 0), Statement::FromLocalAddress, Statement::ClearFlowLabel],
+        vec![Statement::ClearFlowLabel],
+        vec![Statement::IpOptions, ACCEPT],
+        vec![Statement::UdpChecksumZero, ACCEPT],
+        vec![Statement::MoreFragments, Statement::Verdict(Verdict::Drop)],
+        vec![Statement::ThDportAmong { first: 225, last: 241 }, ACCEPT],
+        vec![
+            Statement::Translated,
+            protocol(true, Protocol::Tcp),
+            Statement::ThDportAmong { first: 1, last: u16::MAX },
+            ACCEPT,
+        ],
+        vec![
+            Statement::Ip6NextHeader { is: false, kind: 6 },
+            Statement::Ip6NextHeader { is: false, kind: 17 },
+            ACCEPT,
+        ],
+        vec![Statement::Ip6NextHeader { is: true, kind: 17 }, Statement::UdpChecksumZero, ACCEPT],
+        vec![Statement::FragmentNextHeader(60), Statement::ToLocalAddress(true), ACCEPT],
+        vec![Statement::FromLinkLocal, ACCEPT],
+        vec![Statement::HopLimit255, Statement::FromLinkLocal, ACCEPT],
+        vec![Statement::ThDportZero, ACCEPT],
         vec![Statement::NotForHost, ACCEPT],
         vec![Statement::FragmentHeader, ACCEPT],
         vec![Statement::Interface("lo".to_owned()), ACCEPT],
-        vec![Statement::CtEstablishedOrRelated, ACCEPT],
         vec![Statement::IcmpType(3), ACCEPT],
         vec![Statement::Icmpv6Type(135), Statement::HopLimit255, ACCEPT],
         vec![Statement::HopLimit255, Statement::Icmpv6Type(143), ACCEPT],
@@ -93,19 +115,42 @@ fn statements() -> Ruleset {
         vec![Statement::Counter, Statement::Verdict(Verdict::Drop)],
         vec![Statement::Log("portcullis refused: ")],
         vec![Statement::Interface("fifteen-letters".to_owned()), ACCEPT],
-        vec![Statement::TcpSportNotZero, ACCEPT],
         vec![Statement::SetPriority(0)],
         vec![Statement::SetPriority(0x8000_0006), Statement::Verdict(Verdict::Drop)],
-        vec![Statement::SetTcpDportZero, ACCEPT],
+        vec![Statement::SetDportZero, ACCEPT],
+        vec![Statement::SetDportFrom { map: "ports" }, Statement::SetPriority(0)],
         vec![Statement::Reject(Reject::TcpReset)],
         vec![Statement::Reject(Reject::PortUnreachable)],
         vec![Statement::Reject(Reject::AdminProhibited)],
         vec![protocol(true, Protocol::Tcp), Statement::Reject(Reject::TcpReset)],
         vec![protocol(true, Protocol::Udp), Statement::Reject(Reject::PortUnreachable)],
-        vec![protocol(true, Protocol::Tcp), Statement::TcpSportNotZero, Statement::SetTcpDportZero],
         vec![Statement::Verdict(Verdict::Goto("elsewhere".to_owned()))],
     ];
-    rules.push(vec![Statement::PriorityNotZero, ACCEPT]);
+    for before in [
+        protocol(true, Protocol::Udp),
+        tcp_flags(true, 0x14, 0x00),
+        Statement::Tracked(TRACKED[0]),
+        Statement::FromLinkLocal,
+    ] {
+        for extension in [Statement::FragmentHeader, Statement::HopByHopNextHeader(44)] {
+            rules.push(vec![before.clone(), extension.clone(), ACCEPT]);
+            rules.push(vec![extension, before.clone()]);
+        }
+    }
+    let reset = Statement::Reject(Reject::TcpReset);
+    rules.push(vec![Statement::SetPriority(0), Statement::FragmentHeader, reset]);
+    for kind in [0, 6, 44] {
+        let next =
+            [Statement::Ip6NextHeader { is: true, kind }, Statement::HopByHopNextHeader(kind)];
+        rules.extend(next.iter().map(|it| vec![it.clone(), ACCEPT]));
+        rules.push(next.into());
+    }
+    rules.extend(original_ports(&mut sets));
+    sets.push(fixed("ports", &[Type::Classid], Some(Type::InetService), vec![]));
+    for states in TRACKED {
+        rules.push(vec![Statement::Tracked(states), ACCEPT]);
+        rules.push(vec![protocol(true, Protocol::Udp), Statement::Tracked(states), ACCEPT]);
+    }
     for (rate, burst) in [(1, 5), (1, 1), (10, 20), (1000, 5)] {
         let per = if burst == 1 { Unit::Day } else { Unit::Second };
         let limit = Statement::Limit(Limit { rate, per, burst, over: rate == 10 });
@@ -113,61 +158,43 @@ fn statements() -> Ruleset {
         rules.push(vec![limit, Statement::Log("x")]);
     }
     for is in [true, false] {
+        for socket in [Statement::SocketWildcard(is), Statement::SocketTransparent(is)] {
+            rules.push(vec![socket.clone(), ACCEPT]);
+            rules.push(vec![tcp_flags(true, 0x14, 0x00), socket, ACCEPT]);
+        }
         rules.push(vec![protocol(is, Protocol::Tcp), ACCEPT]);
         rules.push(vec![protocol(is, Protocol::Udp), ACCEPT]);
     }
     rules.push(vec![protocol(false, Protocol::Tcp), protocol(false, Protocol::Udp), ACCEPT]);
     for equal in [true, false] {
-        rules.push(vec![Statement::TcpFlags { equal, mask: 0x17, value: 0x02 }, ACCEPT]);
-        rules.push(vec![Statement::TcpFlags { equal, mask: 0x14, value: 0x00 }, ACCEPT]);
+        rules.push(vec![tcp_flags(equal, 0x17, 0x02), ACCEPT]);
+        rules.push(vec![tcp_flags(equal, 0x14, 0x00), ACCEPT]);
+        rules.push(vec![tcp_flags(equal, 0x14, 0x00), Statement::ThDportZero, ACCEPT]);
     }
-    let keys: [&[Field]; 16] = [
+    for kind in [Protocol::Tcp, Protocol::Udp] {
+        rules.push(vec![protocol(true, kind), Statement::ThDportZero, ACCEPT]);
+    }
+    let keys: [&[Field]; 13] = [
         &[Ip6SaddrNetwork],
         &[IpSaddr],
-        &[IpDaddr],
         &[Ip6Saddr],
-        &[Ip6Daddr],
         &[L4Proto],
         &[ThDport],
-        &[TcpDport],
         &[Priority],
         &[Iifname],
         &[L4Proto, ThDport],
         &[Priority, L4Proto, ThDport],
         &[IpSaddr, Priority],
         &[Ip6Saddr, Priority],
-        &[TcpDport, Ip6Daddr],
-        &[Iifname, IpSaddr, IpDaddr, TcpDport],
+        &[ThDport, Ip6Saddr],
+        &[Iifname, IpSaddr, L4Proto, ThDport],
     ];
-    for bucket in [
-        Field::IpSaddrBucket { seed: 0 },
-        Field::IpSaddrBucket { seed: 0x1234 },
-        Field::Ip6SaddrBucket { seed: u32::MAX },
-    ] {
-        rules.push(vec![Statement::SetPriorityTo(bucket), ACCEPT]);
-        let change = |operation, set, timeout: Option<u64>, data| Statement::Change {
-            operation,
-            set,
-            key: vec![bucket],
-            timeout: timeout.map(Duration::from_secs),
-            limit: None,
-            data,
-        };
-        let priority = Some(Data::Field(Priority));
-        rules.push(vec![change(Operation::Add, "buckets", Some(5), priority)]);
-        let zero = Some(Data::Value(Value::Class(0)));
-        rules.push(vec![change(Operation::Delete, "buckets", None, zero)]);
-        rules.push(vec![change(Operation::Update, "live", Some(5), None)]);
-    }
-    sets.push(dynamic("buckets", &[Type::Classid], Some(Type::Classid)));
-    sets.push(dynamic("live", &[Type::Classid], None));
     for (number, key) in keys.into_iter().enumerate() {
         let name = |kind: &str| -> &'static str { format!("{kind}{number}").leak() };
         let types: Vec<Type> = key.iter().map(|field| field.kind()).collect();
         sets.push(fixed(name("set"), &types, None, vec![]));
         sets.push(fixed(name("map"), &types, Some(Type::Classid), vec![]));
         sets.push(fixed(name("act"), &types, Some(Type::Verdict), vec![]));
-        sets.push(fixed(name("port"), &types, Some(Type::InetService), vec![]));
         sets.push(dynamic(name("seen"), &types, None));
         let key = key.to_vec();
         for member in [true, false] {
@@ -175,7 +202,6 @@ fn statements() -> Ruleset {
         }
         rules.push(vec![Statement::SetPriorityFrom { key: key.clone(), map: name("map") }]);
         rules.push(vec![Statement::Dispatch { key: key.clone(), map: name("act") }]);
-        rules.push(vec![Statement::SetTcpSportFrom { key: key.clone(), map: name("port") }]);
         for operation in [Operation::Add, Operation::Update, Operation::Delete] {
             let timeout = (operation != Operation::Delete).then_some(Duration::from_millis(61_500));
             let limit = None;
@@ -197,7 +223,7 @@ fn statements() -> Ruleset {
             for (kind, data) in [
                 (Type::Classid, Data::Field(Priority)),
                 (Type::Classid, Data::Value(Value::Class(0x1_0002))),
-                (Type::InetService, Data::Field(TcpDport)),
+                (Type::InetService, Data::Field(ThDport)),
                 (Type::InetService, Data::Value(Value::Service(0))),
                 (Type::Ipv4Addr, Data::Value(value(Type::Ipv4Addr, 5))),
             ] {
@@ -209,15 +235,84 @@ fn statements() -> Ruleset {
             }
         }
     }
-    let mut all = ruleset(sets, vec![chain("everything", rules), chain("elsewhere", vec![])]);
+    let chains =
+        vec![chain("everything", rules), chain("elsewhere", vec![]), translations(), sources()];
+    let mut all = ruleset(sets, chains);
     for (rule, comment) in all.chains[0].rules.iter_mut().zip(["one", "and another", "x"]) {
         rule.comment = Some(comment);
     }
     all
 }
 
+/// The port that a connection was begun with, in every form; nft wants it to follow the protocol.
+fn original_ports(sets: &mut Vec<Set>) -> Vec<Vec<Statement>> {
+    let names = [("begun", None), ("begun_map", Some(Type::Classid))];
+    let names = names.into_iter().chain([("begun_act", Some(Type::Verdict))]);
+    sets.extend(names.map(|(name, data)| fixed(name, &[Type::InetService], data, vec![])));
+    let key = || vec![Field::OriginalDport];
+    let mut rules = vec![];
+    for kind in [Protocol::Tcp, Protocol::Udp] {
+        let uses = [
+            Statement::In { key: key(), set: "begun", member: true },
+            Statement::In { key: key(), set: "begun", member: false },
+            Statement::SetPriorityFrom { key: key(), map: "begun_map" },
+            Statement::Dispatch { key: key(), map: "begun_act" },
+        ];
+        rules.extend(uses.into_iter().map(|it| vec![protocol(true, kind), it]));
+    }
+    rules
+}
+
+/// Each of what connection tracking says, and some together.
+pub const TRACKED: [&[Tracking]; 8] = [
+    &[Tracking::New],
+    &[Tracking::Established],
+    &[Tracking::Related],
+    &[Tracking::Invalid],
+    &[Tracking::Untracked],
+    &[Tracking::New, Tracking::Related],
+    &[Tracking::Established, Tracking::Related],
+    &[
+        Tracking::New,
+        Tracking::Established,
+        Tracking::Related,
+        Tracking::Invalid,
+        Tracking::Untracked,
+    ],
+];
+
+pub const DNAT: Statement = Statement::DnatToPorts { first: 225, last: 241 };
+
+/// What only a chain of type `nat` may do, which nft wants to follow the protocol.
+fn translations() -> Chain {
+    let mut rules = vec![vec![tcp_flags(true, 0x12, 0x02), DNAT], vec![Statement::DhcpReply, DNAT]];
+    for kind in [Protocol::Tcp, Protocol::Udp] {
+        let is = protocol(true, kind);
+        rules.push(vec![is.clone(), DNAT]);
+        rules.push(vec![is.clone(), Statement::ToLocalAddress(true), DNAT]);
+        rules.push(vec![is, Statement::Tracked(TRACKED[0]), DNAT]);
+    }
+    let hook = Some(Hook { point: HookPoint::PreroutingNat, priority: -101 });
+    Chain { hook, ..chain("translated", rules) }
+}
+
+/// The same for the other direction.
+fn sources() -> Chain {
+    let snat = || Statement::SnatToPorts { first: 1024, last: u16::MAX };
+    let rules = [Protocol::Tcp, Protocol::Udp].map(|kind| {
+        let among = Statement::ThDportAmong { first: 225, last: 241 };
+        vec![Statement::Translated, protocol(true, kind), among, snat()]
+    });
+    let hook = Some(Hook { point: HookPoint::InputNat, priority: 100 });
+    Chain { hook, ..chain("apart", rules.into()) }
+}
+
 fn protocol(is: bool, protocol: Protocol) -> Statement {
     Statement::Protocol { is, protocol }
+}
+
+fn tcp_flags(equal: bool, mask: u8, value: u8) -> Statement {
+    Statement::TcpFlags { equal, mask, value }
 }
 
 /// How many registers of four bytes a value takes.
@@ -314,13 +409,24 @@ fn allowed() -> Ruleset {
     ruleset
 }
 
-/// Chains at both hooks, at unusual priorities.
+/// Chains at all hooks, at unusual priorities.
 fn hooks() -> Ruleset {
     let priorities =
         [-400, -310, -300, -210, -151, -100, -10, -1, 0, 1, 10, 11, 50, 100, 225, 300, 5000];
     let mut chains = vec![];
     for priority in priorities {
-        for point in [HookPoint::Input, HookPoint::Output] {
+        for point in [
+            HookPoint::Input,
+            HookPoint::InputNat,
+            HookPoint::Prerouting,
+            HookPoint::PreroutingNat,
+            HookPoint::Postrouting,
+        ] {
+            // Before connection tracking nothing can be translated (`nft_chain_parse_hook`).
+            let nat = matches!(point, HookPoint::PreroutingNat | HookPoint::InputNat);
+            if nat && priority <= -200 {
+                continue;
+            }
             let name = format!("{point:?}{priority}").to_lowercase().replace('-', "minus");
             let hook = Some(Hook { point, priority });
             chains.push(Chain { hook, ..chain(&name, vec![vec![ACCEPT]]) });

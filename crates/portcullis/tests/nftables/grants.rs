@@ -1,6 +1,6 @@
 //! Who may pass.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -152,21 +152,21 @@ fn a_reload_carries_attempts_over() {
         };
         let mut gate = Gate::open().unwrap();
         gate.load(&policy(|_| {})).unwrap();
-        nft::load("add element inet portcullis state { 1:2 timeout 1m : 0:1 }");
-        nft::load("add element inet portcullis state { 3:4 timeout 10m : 0:2 }");
+        nft::load("add element inet portcullis attempt4 { 192.0.2.1 timeout 1m : 0:1 }");
+        nft::load("add element inet portcullis attempt6 { 2001:db8::2 timeout 10m : 0:2 }");
         if tolerate > 0 {
-            nft::load("add element inet portcullis live { 1:2 timeout 1m }");
+            nft::load("add element inet portcullis in_time4 { 192.0.2.1 timeout 1m }");
         }
         // What the doors open to and when is another question.
         let same = policy(|policy| policy.gate.public.push("tcp/4444".parse().unwrap()));
         gate.load(&same).unwrap();
         let mut found = gate.attempts().unwrap();
         found.sort_by_key(|attempt| attempt.state);
-        let who: Vec<_> = found.iter().map(|attempt| (attempt.bucket, attempt.state)).collect();
-        assert_eq!(who, [(0x1_0002, 1), (0x3_0004, 2)]);
+        let who: Vec<_> = found.iter().map(|attempt| (attempt.address, attempt.state)).collect();
+        assert_eq!(who, [(address("192.0.2.1"), 1), (address("2001:db8::2"), 2)]);
         assert!(found[0].expires.unwrap() <= MINUTE && found[1].expires.unwrap() > 9 * MINUTE);
         if tolerate > 0 {
-            assert!(nft::list().contains("elements = { 1:2 timeout"));
+            assert!(nft::list().contains("elements = { 192.0.2.1 timeout"));
         }
         // Other knocks: nobody is in the middle of these.
         gate.load(&policy(|policy| policy.doors[0].sequence.reverse())).unwrap();
@@ -179,13 +179,14 @@ fn a_reload_in_a_flood_carries_the_farthest_attempts() {
     let ruleset = compile(&corpus::doors(3, Recogniser::Both)).unwrap();
     let mut gate = Gate::open().unwrap();
     gate.load(&ruleset).unwrap();
-    let state = |bucket: u32| if bucket % 1000 == 999 { 2 } else { 1 };
+    let state = |source: Ipv4Addr| if source.to_bits() % 1000 == 999 { 2 } else { 1 };
     let elements: Vec<_> = (0..80_000u32)
-        .map(|n| format!("{:x}:{:x} timeout 10m : 0:{}", n >> 16, n & 0xffff, state(n)))
+        .map(|n| Ipv4Addr::from_bits(0x0a00_0000 + n))
+        .map(|source| format!("{source} timeout 10m : 0:{}", state(source)))
         .collect();
     // As many as an ordinary user may send at once.
     for some in elements.chunks(1000) {
-        nft::load(&format!("add element inet portcullis state {{ {} }}", some.join(", ")));
+        nft::load(&format!("add element inet portcullis attempt4 {{ {} }}", some.join(", ")));
     }
     // While a set grows, it cannot be listed as a whole.
     let soon = || Instant::now() + MINUTE;
@@ -196,6 +197,9 @@ fn a_reload_in_a_flood_carries_the_farthest_attempts() {
         found = gate.attempts().unwrap();
         found.len() == portcullis_core::limits::MAX_CARRIED_ATTEMPTS
     }));
-    assert!(found.iter().all(|attempt| attempt.state == state(attempt.bucket)));
+    assert!(found.iter().all(|attempt| match attempt.address {
+        IpAddr::V4(source) => attempt.state == state(source),
+        IpAddr::V6(_) => false,
+    }));
     assert_eq!(found.iter().filter(|attempt| attempt.state == 2).count(), 80);
 }

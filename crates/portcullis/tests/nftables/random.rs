@@ -4,21 +4,20 @@ use std::time::Duration;
 
 use portcullis_core::policy::Protocol;
 use portcullis_firewall::ruleset::{
-    Data, Field, Limit, Operation, Reject, Ruleset, Statement, Type, Unit, Verdict,
+    Chain, Data, Field, Hook, HookPoint, Limit, Operation, Reject, Ruleset, Statement, Type, Unit,
+    Verdict,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::corpus::{chain, dynamic, element, fixed, ruleset, value, width};
+use crate::corpus::{DNAT, TRACKED, chain, dynamic, element, fixed, ruleset, value, width};
 
-const FIELDS: [Field; 9] = [
+const FIELDS: [Field; 7] = [
     Field::IpSaddr,
-    Field::IpDaddr,
     Field::Ip6Saddr,
-    Field::Ip6Daddr,
     Field::L4Proto,
     Field::ThDport,
-    Field::TcpDport,
+    Field::OriginalDport,
     Field::Priority,
     Field::Iifname,
 ];
@@ -29,7 +28,7 @@ enum Purpose {
     Members,
     Classes,
     Verdicts,
-    Services,
+    Ports,
     Seen,
     SeenClasses,
 }
@@ -48,7 +47,12 @@ pub fn any_ruleset() -> impl Strategy<Value = Ruleset> {
 }
 
 fn key() -> impl Strategy<Value = Vec<Field>> {
-    prop::collection::vec(select(FIELDS.to_vec()), 1..4)
+    prop::collection::vec(select(FIELDS.to_vec()), 1..4).prop_map(|mut key| {
+        if key.contains(&Field::OriginalDport) {
+            key = vec![Field::OriginalDport];
+        }
+        key
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -56,7 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         Purpose::Members,
         Purpose::Classes,
         Purpose::Verdicts,
-        Purpose::Services,
+        Purpose::Ports,
         Purpose::Seen,
         Purpose::SeenClasses,
     ]);
@@ -70,9 +74,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]);
     prop_oneof![
         4 => (key(), purpose, any::<u8>()).prop_map(|(key, purpose, n)| Step::Keyed(key, purpose, n)),
-        1 => Just(Step::Ready(Statement::CtEstablished)),
+        2 => select(TRACKED.to_vec()).prop_map(|states| Step::Ready(Statement::Tracked(states))),
+        1 => Just(Step::Ready(Statement::Translated)),
+        1 => any::<bool>().prop_map(|is| Step::Ready(Statement::SocketWildcard(is))),
+        1 => any::<bool>().prop_map(|is| Step::Ready(Statement::SocketTransparent(is))),
+        1 => any::<bool>().prop_map(|is| Step::Ready(Statement::ToLocalAddress(is))),
+        1 => Just(Step::Ready(Statement::FromLocalAddress)),
+        1 => Just(Step::Ready(Statement::FromLinkLocal)),
+        1 => Just(Step::Ready(Statement::ThDportZero)),
         1 => Just(Step::Ready(Statement::NotForHost)),
-        1 => Just(Step::Ready(Statement::CtEstablishedOrRelated)),
+        1 => Just(Step::Ready(Statement::FragmentHeader)),
+        1 => (any::<bool>(), any::<u8>())
+            .prop_map(|(is, kind)| Step::Ready(Statement::Ip6NextHeader { is, kind })),
+        1 => any::<u8>().prop_map(|kind| Step::Ready(Statement::HopByHopNextHeader(kind))),
         1 => any::<u8>().prop_map(|kind| Step::Ready(Statement::IcmpType(kind))),
         1 => any::<u8>().prop_map(|kind| Step::Ready(Statement::Icmpv6Type(kind))),
         1 => Just(Step::Ready(Statement::HopLimit255)),
@@ -81,24 +95,17 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1_u32..100_000, 1_u32..1_000, any::<bool>()).prop_map(|(rate, burst, over)| {
             Step::Ready(Statement::Limit(Limit { rate, per: Unit::Second, burst, over }))
         }),
-        1 => Just(Step::Ready(Statement::PriorityNotZero)),
         1 => Just(Step::Ready(Statement::Counter)),
         1 => Just(Step::Ready(Statement::Log("something"))),
         2 => (any::<bool>(), protocol)
             .prop_map(|(is, protocol)| Step::Ready(Statement::Protocol { is, protocol })),
         1 => "[a-z]{1,15}".prop_map(|name| Step::Ready(Statement::Interface(name))),
-        1 => Just(Step::Ready(Statement::TcpSportNotZero)),
         2 => (any::<bool>(), 1_u8..=255, any::<u8>()).prop_map(|(equal, mask, value)| {
             Step::Ready(Statement::TcpFlags { equal, mask, value: value & mask })
         }),
         1 => any::<u32>().prop_map(|number| Step::Ready(Statement::SetPriority(number))),
-        1 => (any::<bool>(), any::<u32>()).prop_map(|(six, seed)| {
-            Step::Ready(Statement::SetPriorityTo(match six {
-                false => Field::IpSaddrBucket { seed },
-                true => Field::Ip6SaddrBucket { seed },
-            }))
-        }),
-        1 => Just(Step::Ready(Statement::SetTcpDportZero)),
+        1 => Just(Step::Ready(Statement::SetDportZero)),
+        2 => Just(Step::Ready(DNAT)),
         1 => reject.prop_map(|how| Step::Ready(Statement::Reject(how))),
         2 => verdict.prop_map(|verdict| Step::Ready(Statement::Verdict(verdict))),
     ]
@@ -109,6 +116,7 @@ fn assemble(rules: Vec<Vec<Step>>, elements: u32) -> Ruleset {
     let mut sets = Vec::new();
     let mut chains = vec![chain("elsewhere", vec![]), chain("chain1", vec![])];
     let mut lowered = Vec::new();
+    let mut translating = Vec::new();
     for steps in rules {
         let mut rule: Vec<Statement> = Vec::new();
         let mut facts = Facts::default();
@@ -120,30 +128,39 @@ fn assemble(rules: Vec<Vec<Step>>, elements: u32) -> Ruleset {
                     let Some((set, statement)) = keyed(key, purpose, n, name, elements) else {
                         continue;
                     };
-                    if !facts.clone().allow(&statement) {
-                        continue;
+                    if facts.clone().allow(&statement) {
+                        sets.push(set);
                     }
-                    sets.push(set);
                     statement
                 }
             };
-            if !facts.allow(&statement) {
+            // What is left out has said nothing.
+            let mut with = facts.clone();
+            if !with.allow(&statement) {
                 continue;
             }
+            facts = with;
             let last = matches!(
                 statement,
-                Statement::Verdict(_) | Statement::Reject(_) | Statement::Dispatch { .. }
+                Statement::Verdict(_)
+                    | Statement::Reject(_)
+                    | Statement::Dispatch { .. }
+                    | Statement::DnatToPorts { .. }
             );
             rule.push(statement);
             if last {
                 break;
             }
         }
-        if !rule.is_empty() {
+        if rule.last() == Some(&DNAT) {
+            translating.push(rule);
+        } else if !rule.is_empty() {
             lowered.push(rule);
         }
     }
     chains.push(chain("rules", lowered));
+    let hook = Some(Hook { point: HookPoint::PreroutingNat, priority: -99 });
+    chains.push(Chain { hook, ..chain("translating", translating) });
     ruleset(sets, chains)
 }
 
@@ -164,6 +181,7 @@ impl Facts {
             Statement::IcmpType(_)
             | Statement::Icmpv6Type(_)
             | Statement::HopLimit255
+            | Statement::Ip6NextHeader { .. }
             | Statement::DhcpReply
             | Statement::Dhcpv6Reply => {
                 let four = matches!(statement, Statement::IcmpType(_) | Statement::DhcpReply);
@@ -182,15 +200,24 @@ impl Facts {
                 self.protocol = Some(*protocol);
                 return allowed;
             }
-            Statement::TcpSportNotZero
-            | Statement::TcpFlags { .. }
-            | Statement::SetTcpDportZero
-            | Statement::Reject(Reject::TcpReset) => tcp = true,
-            Statement::SetTcpSportFrom { key, .. } => {
-                tcp = true;
-                fields.extend(key);
+            Statement::TcpFlags { .. } | Statement::Reject(Reject::TcpReset) => tcp = true,
+            // nft wants to know of which protocol the port is.
+            Statement::DnatToPorts { .. } => return self.protocol.is_some(),
+            // With a protocol before it, nft would set that one's port, and its checksum.
+            Statement::SetDportZero | Statement::SetDportFrom { .. } => {
+                return self.protocol.is_none();
             }
-            Statement::SetPriorityTo(field) => fields.push(field),
+            Statement::ThDportZero => {
+                // Compared together with what is beside it in the header, or a contradiction.
+                let allowed = !self.special;
+                self.special = true;
+                return allowed;
+            }
+            Statement::FromLinkLocal
+            | Statement::FragmentHeader
+            | Statement::HopByHopNextHeader(_) => {
+                return *self.family.get_or_insert(6) == 6;
+            }
             Statement::In { key, .. }
             | Statement::SetPriorityFrom { key, .. }
             | Statement::Dispatch { key, .. }
@@ -199,12 +226,10 @@ impl Facts {
         }
         for field in fields {
             let family = match field {
-                Field::IpSaddr | Field::IpDaddr | Field::IpSaddrBucket { .. } => 4,
-                Field::Ip6Saddr | Field::Ip6Daddr | Field::Ip6SaddrBucket { .. } => 6,
-                Field::TcpDport => {
-                    tcp = true;
-                    continue;
-                }
+                Field::IpSaddr => 4,
+                Field::Ip6Saddr => 6,
+                // As for `DnatToPorts`.
+                Field::OriginalDport if self.protocol.is_none() => return false,
                 // nft takes it for the port of the protocol that it already knows of, and then
                 // lists it so; the same for both.
                 _ => continue,
@@ -252,8 +277,14 @@ fn keyed(
             (fixed(Some(Type::Classid)), Statement::SetPriorityFrom { key, map: name })
         }
         Purpose::Verdicts => (fixed(Some(Type::Verdict)), Statement::Dispatch { key, map: name }),
-        Purpose::Services => {
-            (fixed(Some(Type::InetService)), Statement::SetTcpSportFrom { key, map: name })
+        Purpose::Ports => {
+            let ports = (0..elements).map(|seed| {
+                let [number, port] = [Type::Classid, Type::InetService].map(|it| value(it, seed));
+                element(vec![number], Some(port))
+            });
+            let (number, port) = (Type::Classid, Some(Type::InetService));
+            let set = crate::corpus::fixed(name, &[number], port, ports.collect());
+            (set, Statement::SetDportFrom { map: name })
         }
         Purpose::Seen => {
             let over = n.is_multiple_of(2);

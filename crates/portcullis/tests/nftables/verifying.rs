@@ -3,7 +3,7 @@
 use portcullis::netlink::nftables::{Error, Gate};
 use portcullis_core::policy::{InterfaceName, Recogniser};
 use portcullis_firewall::compile::compile;
-use portcullis_firewall::ruleset::{Field, Ruleset, Statement};
+use portcullis_firewall::ruleset::{Ruleset, Statement, Tracking};
 
 use crate::{Test, corpus, nft};
 
@@ -62,11 +62,13 @@ fn living_elements_are_no_change() {
     let mut gate = Gate::open().unwrap();
     gate.load(&ruleset).unwrap();
     nft::load("add element inet portcullis grant4 { 192.0.2.1 . 0:1 timeout 5s }");
-    nft::load("add element inet portcullis state { 1:2 timeout 5s : 0:1 }");
+    nft::load("add element inet portcullis attempt4 { 192.0.2.1 timeout 5s : 0:1 }");
+    nft::load("add element inet portcullis attempt6_late { 2001:db8::1 timeout 5s : 0:1 }");
     nft::load("add table inet another { chain input { type filter hook input priority 0; }; }");
     gate.verify(&ruleset).unwrap();
     let attempts = gate.attempts().unwrap();
-    assert_eq!((attempts.len(), attempts[0].state), (1, 1));
+    let who: Vec<_> = attempts.iter().map(|it| (it.address.to_string(), it.state)).collect();
+    assert_eq!(who, [("192.0.2.1".to_owned(), 1), ("2001:db8::1".to_owned(), 1)]);
 }
 
 /// Each rule of the ruleset with everything in it, changed in one thing, is told from the original.
@@ -102,9 +104,20 @@ fn altered(statement: &Statement) -> Option<Statement> {
         }
         Statement::In { key, set, member } => Statement::In { key, set, member: !member },
         Statement::SetPriority(number) => Statement::SetPriority(number ^ 1),
-        Statement::SetPriorityTo(Field::IpSaddrBucket { seed }) => {
-            Statement::SetPriorityTo(Field::IpSaddrBucket { seed: seed ^ 1 })
-        }
+        Statement::Tracked([Tracking::New]) => Statement::Tracked(&[Tracking::Invalid]),
+        Statement::Tracked(_) => Statement::Tracked(&[Tracking::New]),
+        Statement::Translated => Statement::Tracked(&[Tracking::Related]),
+        Statement::SocketWildcard(is) => Statement::SocketWildcard(!is),
+        Statement::SocketTransparent(is) => Statement::SocketWildcard(is),
+        Statement::ToLocalAddress(_) => Statement::NotForHost,
+        Statement::FragmentHeader => Statement::HopByHopNextHeader(44),
+        Statement::HopByHopNextHeader(44) => Statement::FragmentHeader,
+        Statement::HopByHopNextHeader(_) => Statement::HopByHopNextHeader(44),
+        Statement::Ip6NextHeader { is, kind } => Statement::Ip6NextHeader { is, kind: kind ^ 1 },
+        Statement::FromLinkLocal => Statement::HopLimit255,
+        Statement::ThDportZero => Statement::IcmpType(0),
+        Statement::SetDportZero => Statement::SetDportFrom { map: "ports" },
+        Statement::SetDportFrom { .. } => Statement::SetDportZero,
         Statement::Change { operation: Operation::Add, set, key, timeout, limit, data } => {
             let operation = Operation::Update;
             Statement::Change { operation, set, key, timeout, limit, data }

@@ -27,6 +27,7 @@ use portcullis::lab::wire::Wire;
 use portcullis::lab::{self, Family, Lab, Peer, wait_until};
 use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::{Port, Protocol};
+use portcullis_firewall::ruleset::Tracking;
 use portcullis_firewall::simulator;
 use tempfile::TempDir;
 
@@ -37,6 +38,8 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+const FIN_SYN: u8 = FIN | SYN;
 
 /// A door whose opening says that everything sent before its knocks has been seen.
 const SENTINEL: &str = r#"
@@ -238,17 +241,26 @@ pub fn simulated(packet: &Packet) -> simulator::Packet {
         Payload::Icmp { kind, .. } => simulator::Payload::Icmp { kind: *kind },
         Payload::Other { protocol, .. } => simulator::Payload::Other(*protocol),
     };
+    let begins_nothing = matches!(
+        payload,
+        simulator::Payload::Tcp { flags, .. } if flags & (RST | ACK) == 0 && flags & FIN_SYN != SYN
+    );
     simulator::Packet {
         interface: "client".to_owned(),
-        for_host: true,
-        fragment: false,
-        established: false,
-        related: false,
+        tracked: if begins_nothing { Tracking::Invalid } else { Tracking::New },
         hop_limit: packet.ttl,
-        source: packet.ends.source(),
-        destination: packet.ends.destination(),
-        payload,
+        ..simulator::Packet::new(packet.ends.source(), packet.ends.destination(), payload)
     }
+}
+
+/// Lets the host of this thread answer every packet that asks for an ICMP error: otherwise it answers
+/// only now and then, whatever the port.
+pub fn unlimited_icmp() {
+    lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
+    lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
+    // These are the machine's on older kernels, and not ours to change.
+    let _ = lab::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
+    let _ = lab::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
 }
 
 /// A configuration file that only its owner can read.

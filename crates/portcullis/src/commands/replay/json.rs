@@ -39,7 +39,7 @@ pub fn object(policy: &Policy, report: &Report, notes: &[String]) -> Value {
     let strikes = report.strikes.iter().map(|strike| {
         let (why, door) = match strike.why {
             Why::Refused(door) => ("refused", Some(name(policy, door))),
-            Why::Lost => ("lost", None),
+            Why::Closed => ("closed", None),
         };
         json!({
             "at": stamp(strike.at),

@@ -88,8 +88,7 @@ fn strikes(out: &mut String, policy: &Policy, report: &Report, all: bool) {
     if report.struck == 0 {
         return;
     }
-    let _ =
-        write!(out, "\nwrong knocks that would have been strikes: {}", thousands(report.struck));
+    let _ = write!(out, "\npackets that would have been strikes: {}", thousands(report.struck));
     let _ = match policy.gate.ban {
         None => writeln!(out, " (but the configuration bans nobody)"),
         Some(_) => writeln!(out, "; bans: {}", thousands(report.bans)),
@@ -121,7 +120,7 @@ fn more(out: &mut String, number: usize, listed: usize, all: bool) {
 fn reason(policy: &Policy, strike: &Strike) -> String {
     let why = match strike.why {
         Why::Refused(door) => format!("refused at door {}", name(policy, door)),
-        Why::Lost => "a wrong port in an attempt".into(),
+        Why::Closed => "at a closed port".into(),
     };
     if strike.bans { why + ", and bans" } else { why }
 }

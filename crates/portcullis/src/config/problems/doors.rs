@@ -239,12 +239,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "step-timeout-long",
-        title: "A long step_timeout lets few forged packets use all memory for attempts",
-        why: "Each forged first knock takes one of 1,048,576 places in the kernel for so long: with 1m, 17,476 packets \
-              a second keep all in use (64 MB, and `nft` of version 1.0 takes a minute to list any table), with \
-              5s it takes 209,715. Nobody is kept from knocking by that (`docs/flood.md`). A slow scan gains \
-              nothing by it here, because a wrong port ends the attempt however much time is left; only what a \
-              door forgives does not.",
+        title: "A long step_timeout lets few forged packets use all places for attempts",
+        why: "Each forged first knock takes one of 262,144 places in the kernel for so long: with 1m, 4,369 packets a \
+              second keep all in use, with 5s it takes 52,428. Then further sources have one second for each knock \
+              (`docs/flood.md`). A slow scan gains nothing by a long time here, because a wrong port ends the attempt \
+              however much time is left; only what a door forgives does not.",
         remedy: "10s is enough for a person with a slow link; `portcullis knock` takes less than one.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\

@@ -145,6 +145,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         example: Text("[gate]\nrefuse = \"drop\"\n[ban]\nstrikes = 5"),
     },
     Entry {
+        code: "knocks-ban",
+        title: "Knocking twice bans from public ports",
+        why: "A ban must not tell which ports are knocks, so a knock is a strike like any packet to a closed \
+              port. Whoever knocks wrongly once, and then rightly, is banned: the door opens all the same, \
+              but public ports do not answer any more.",
+        remedy: "Give more than twice as many strikes as the longest sequence has knocks.",
+        example: Text(
+            "[ban]\nstrikes = 6\n\n[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]",
+        ),
+    },
+    Entry {
         code: "within-out-of-range",
         title: "Strikes cannot be counted for so long, or so short",
         why: "The kernel counts exactly from a second to an hour.",

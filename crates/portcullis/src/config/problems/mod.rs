@@ -60,7 +60,7 @@ pub const CHAPTERS: [Chapter; 5] = [
 ];
 
 /// The codes of what does not forbid a configuration. All others are errors.
-const WARNINGS: [&str; 27] = [
+const WARNINGS: [&str; 28] = [
     "placeholder-inside",
     "nobody-gets-in",
     "refusal-stands-out",
@@ -69,6 +69,7 @@ const WARNINGS: [&str; 27] = [
     "duplicate-allowed",
     "allowed-elsewhere",
     "one-try-bans",
+    "knocks-ban",
     "duplicate-guard",
     "step-timeout-long",
     "open-for-long",

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use portcullis_core::limits::MAX_CARRIED_ATTEMPTS;
-use portcullis_firewall::compile::{AUTOMATON, BANS, FIRST, GUARDS, LIVE, STATE};
+use portcullis_firewall::compile::{ATTEMPTS, AUTOMATON, BANS, FIRST, GUARDS, IN_TIME};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 
 use super::elements::{Listed, number};
@@ -67,7 +67,7 @@ impl Gate {
                 return Ok(carried);
             }
         }
-        if ruleset.set(STATE).is_none() {
+        if ATTEMPTS.iter().any(|set| ruleset.set(set).is_none()) {
             return Ok(carried);
         }
         let first: HashSet<u32> = ruleset
@@ -83,15 +83,17 @@ impl Gate {
             let state = element.data.as_deref().and_then(number);
             state.is_some_and(|state| !first.contains(&state))
         };
-        let mut states = self.living(STATE)?;
-        states.sort_by_key(|element| !farther(element));
-        states.truncate(MAX_CARRIED_ATTEMPTS);
-        if ruleset.set(LIVE).is_some() {
-            let kept: HashSet<&[u8]> = states.iter().map(|it| it.key.as_slice()).collect();
-            let live = self.living(LIVE)?.into_iter();
-            carried.extend(live.filter(|element| kept.contains(element.key.as_slice())));
+        for (attempts, in_time) in ATTEMPTS.into_iter().zip(IN_TIME) {
+            let mut states = self.living(attempts)?;
+            states.sort_by_key(|element| !farther(element));
+            states.truncate(MAX_CARRIED_ATTEMPTS);
+            if ruleset.set(in_time).is_some() {
+                let kept: HashSet<&[u8]> = states.iter().map(|it| it.key.as_slice()).collect();
+                let live = self.living(in_time)?.into_iter();
+                carried.extend(live.filter(|element| kept.contains(element.key.as_slice())));
+            }
+            carried.extend(states);
         }
-        carried.extend(states);
         Ok(carried)
     }
 

@@ -29,7 +29,7 @@ const COMMENT_LONGEST: usize = 127;
 /// few hundred at most.
 const LIST_LONGEST: usize = 60_000;
 
-/// A number of ours, of a door or a state or a bucket, as a key or the data of an element.
+/// A number of ours, of a door or a state, as a key or the data of an element.
 pub fn number(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }

@@ -50,6 +50,46 @@ pub enum Meta {
     Pkttype = 19,
 }
 
+/// What `ct` knows of the connection of a packet (`enum nft_ct_keys`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Ct {
+    /// What the packet is to it; 4 bytes.
+    State = 0,
+    /// What has become of it; 4 bytes.
+    Status = 2,
+}
+
+/// An address of a packet (`NFTA_FIB_F_SADDR`, `NFTA_FIB_F_DADDR`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Address {
+    /// Where it comes from.
+    Source = 1,
+    /// Where it goes.
+    Destination = 2,
+}
+
+/// What is translated (`enum nft_nat_types`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Translate {
+    /// Where a connection comes from.
+    Source = 0,
+    /// Where it goes.
+    Destination = 1,
+}
+
+/// What `socket` knows of the socket that a packet is for (`enum nft_socket_keys`); 1 byte each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Socket {
+    /// Whether it takes packets to addresses of others.
+    Transparent = 0,
+    /// Whether it is bound to no address.
+    Wildcard = 2,
+}
+
 /// Bytes of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Payload {
@@ -104,6 +144,18 @@ pub fn extension_present(w: &mut Writer, kind: u8, slot: Slot) {
     });
 }
 
+/// `slot = bytes of the IPv6 extension header of this kind`
+pub fn extension_load(w: &mut Writer, kind: u8, offset: u32, length: u32, slot: Slot) {
+    expression(w, "exthdr", |w| {
+        w.be32(1, slot.register());
+        w.bytes(2, &[kind]);
+        w.be32(3, offset);
+        w.be32(4, length);
+        w.be32(6, 0);
+        w.be32(5, 0);
+    });
+}
+
 /// `meta key = slot`
 pub fn meta_store(w: &mut Writer, key: Meta, slot: Slot) {
     expression(w, "meta", |w| {
@@ -112,11 +164,59 @@ pub fn meta_store(w: &mut Writer, key: Meta, slot: Slot) {
     });
 }
 
-/// `slot = ct state`
-pub fn ct_state_load(w: &mut Writer, slot: Slot) {
+/// `slot = ct key`
+pub fn ct_load(w: &mut Writer, key: Ct, slot: Slot) {
     expression(w, "ct", |w| {
-        w.be32(2, 0);
+        w.be32(2, key as u32);
         w.be32(1, slot.register());
+    });
+}
+
+/// `slot = ct original proto-dst`
+pub fn ct_original_dport_load(w: &mut Writer, slot: Slot) {
+    /// `NFT_CT_PROTO_DST`
+    const PROTO_DST: u32 = 12;
+    /// `IP_CT_DIR_ORIGINAL`
+    const ORIGINAL: u8 = 0;
+    expression(w, "ct", |w| {
+        w.be32(2, PROTO_DST);
+        w.be32(1, slot.register());
+        w.bytes(3, &[ORIGINAL]);
+    });
+}
+
+/// `slot = socket key` (`enum nft_socket_attributes`)
+pub fn socket_load(w: &mut Writer, key: Socket, slot: Slot) {
+    expression(w, "socket", |w| {
+        w.be32(1, key as u32);
+        w.be32(2, slot.register());
+    });
+}
+
+/// `slot = fib saddr type` or `daddr` (`enum nft_fib_attributes`): what the routing table says of it.
+pub fn address_type(w: &mut Writer, address: Address, slot: Slot) {
+    /// `NFT_FIB_RESULT_ADDRTYPE`
+    const ADDRESS_TYPE: u32 = 3;
+    expression(w, "fib", |w| {
+        w.be32(1, slot.register());
+        w.be32(2, ADDRESS_TYPE);
+        w.be32(3, address as u32);
+    });
+}
+
+/// Translates a port of the connection to one between those in the slots, and nothing else
+/// (`enum nft_nat_attributes`).
+pub fn translate_port(w: &mut Writer, what: Translate, first: Slot, last: Slot) {
+    /// `NFPROTO_INET`
+    const BOTH_FAMILIES: u32 = 1;
+    /// `NF_NAT_RANGE_PROTO_SPECIFIED` and `NF_NAT_RANGE_PROTO_RANDOM_FULLY`
+    const ANY_OF_THEM: u32 = 0x12;
+    expression(w, "nat", |w| {
+        w.be32(1, what as u32);
+        w.be32(2, BOTH_FAMILIES);
+        w.be32(5, first.register());
+        w.be32(6, last.register());
+        w.be32(7, ANY_OF_THEM);
     });
 }
 
@@ -130,34 +230,16 @@ pub fn payload_load(w: &mut Writer, payload: Payload, slot: Slot) {
     });
 }
 
-/// `payload = slot`, in a TCP header, whose checksum follows.
-pub fn tcp_store(w: &mut Writer, payload: Payload, slot: Slot) {
-    /// `NFT_PAYLOAD_CSUM_INET`
-    const CHECKSUM_INTERNET: u32 = 1;
-    const CHECKSUM_OFFSET: u32 = 16;
+/// `payload = slot`, whatever checksum covers it.
+pub fn payload_store(w: &mut Writer, payload: Payload, slot: Slot) {
     expression(w, "payload", |w| {
         w.be32(5, slot.register());
         w.be32(2, payload.base);
         w.be32(3, payload.offset);
         w.be32(4, payload.length);
-        w.be32(6, CHECKSUM_INTERNET);
-        w.be32(7, CHECKSUM_OFFSET);
+        w.be32(6, 0);
+        w.be32(7, 0);
         w.be32(8, 0);
-    });
-}
-
-/// `slot = jhash of so many bytes from another slot on, scaled to less than the modulus`
-/// (`enum nft_hash_attributes`)
-pub fn hash(w: &mut Writer, from: Slot, length: u32, modulus: u32, seed: u32, slot: Slot) {
-    /// `NFT_HASH_JENKINS`
-    const JENKINS: u32 = 0;
-    expression(w, "hash", |w| {
-        w.be32(1, from.register());
-        w.be32(2, slot.register());
-        w.be32(3, length);
-        w.be32(4, modulus);
-        w.be32(5, seed);
-        w.be32(7, JENKINS);
     });
 }
 
@@ -178,6 +260,28 @@ pub fn compare(w: &mut Writer, slot: Slot, equal: bool, value: &[u8]) {
     expression(w, "cmp", |w| {
         w.be32(1, slot.register());
         w.be32(2, u32::from(!equal));
+        w.nested(3, |w| w.bytes(DATA_VALUE, value));
+    });
+}
+
+/// Ends the rule unless the bytes from `slot` are at least these.
+pub fn at_least(w: &mut Writer, slot: Slot, value: &[u8]) {
+    /// `NFT_CMP_GTE`
+    const AT_LEAST: u32 = 5;
+    order(w, slot, AT_LEAST, value);
+}
+
+/// Ends the rule unless the bytes from `slot` are at most these.
+pub fn at_most(w: &mut Writer, slot: Slot, value: &[u8]) {
+    /// `NFT_CMP_LTE`
+    const AT_MOST: u32 = 3;
+    order(w, slot, AT_MOST, value);
+}
+
+fn order(w: &mut Writer, slot: Slot, operation: u32, value: &[u8]) {
+    expression(w, "cmp", |w| {
+        w.be32(1, slot.register());
+        w.be32(2, operation);
         w.nested(3, |w| w.bytes(DATA_VALUE, value));
     });
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use portcullis_firewall::compile::{GRANTS, STATE};
+use portcullis_firewall::compile::{ATTEMPTS, GRANTS, LATE_ATTEMPTS};
 
 use super::batch::{Batch, NLM_F_CREATE, Object};
 use super::elements::{address_and_rest, number, write_timed};
@@ -29,8 +29,8 @@ pub struct Grant {
 /// That somebody is in the middle of knocking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// In which [bucket](portcullis_firewall::compile::Buckets) its address is.
-    pub bucket: u32,
+    /// Who.
+    pub address: IpAddr,
     /// The state of the automaton that was reached; not 0.
     pub state: u32,
     /// For how long the next knock is waited for.
@@ -137,16 +137,22 @@ impl Gate {
     ///
     /// That the kernel could not be asked.
     pub fn attempts(&mut self) -> Result<Vec<Attempt>, Error> {
-        let mut all = self.elements(STATE, |element| {
-            Some(Attempt {
-                bucket: number(element.key()?)?,
-                state: number(element.data()?)?,
-                expires: element.expires().map(Duration::from_millis),
-            })
-        })?;
+        let mut all = Vec::new();
+        for sets in [ATTEMPTS, LATE_ATTEMPTS] {
+            for (version, set) in sets.into_iter().enumerate() {
+                all.extend(self.elements(set, |element| {
+                    let (address, _) = address_and_rest(element.key()?, version)?;
+                    Some(Attempt {
+                        address,
+                        state: number(element.data()?)?,
+                        expires: element.expires().map(Duration::from_millis),
+                    })
+                })?);
+            }
+        }
         // A set that grows while it is listed may list one twice.
-        all.sort_unstable_by_key(|attempt| attempt.bucket);
-        all.dedup_by_key(|attempt| attempt.bucket);
+        all.sort_by_key(|attempt: &Attempt| attempt.address);
+        all.dedup_by_key(|attempt| attempt.address);
         Ok(all)
     }
 }

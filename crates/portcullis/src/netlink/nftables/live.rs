@@ -9,10 +9,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
-use portcullis_firewall::compile::{FORGIVE, GUARDS, LIVE, OPENS};
+use portcullis_firewall::compile::{FORGIVE, GUARDS, IN_TIME, LATE_IN_TIME, OPENS};
 
 use super::batch::Batch;
-use super::elements::number;
+use super::elements::{Listed, address_and_rest, number};
 use super::grants::{place, push_removed, push_renewed};
 use super::{Error, Gate, Grant};
 use crate::config::report::plain;
@@ -204,9 +204,8 @@ impl Gate {
         self.view()?.ok_or(Error::NoTable)
     }
 
-    /// How many sources are in the middle of a knock, as the kernel sees it: those of one
-    /// [bucket](portcullis_firewall::compile::Buckets) are one. Who has just come to the end of a
-    /// sequence is not.
+    /// How many sources are in the middle of a knock, as the kernel sees it. Who has just come to the
+    /// end of a sequence is not.
     ///
     /// # Errors
     ///
@@ -220,11 +219,15 @@ impl Gate {
         let ends = numbers(OPENS)?;
         // Where wrong ports are forgiven, states outlive the time for the next knock.
         let forgives = !numbers(FORGIVE)?.is_empty();
-        let in_time = if forgives { numbers(LIVE)? } else { HashSet::new() };
+        let mut in_time = HashSet::new();
+        for (version, set) in [IN_TIME, LATE_IN_TIME].into_iter().flat_map(|it| (0..).zip(it)) {
+            let address = |element: Listed<'_>| Some(address_and_rest(element.key()?, version)?.0);
+            in_time.extend(self.elements(set, address)?);
+        }
         let attempts = self.attempts()?.into_iter();
         Ok(attempts
             .filter(|attempt| !ends.contains(&attempt.state))
-            .filter(|attempt| !forgives || in_time.contains(&attempt.bucket))
+            .filter(|attempt| !forgives || in_time.contains(&attempt.address))
             .count())
     }
 

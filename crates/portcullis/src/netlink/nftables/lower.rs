@@ -2,42 +2,49 @@
 //!
 //! Three things are done as `nft` 1.0 does them. What a field implies (`ip saddr` that the packet is
 //! IPv4, `tcp dport` that it is TCP) is compared before it is looked at, once in a rule. What a reset
-//! implies (that it is TCP) is compared at the very beginning of its rule. And of the registers, a
-//! key begins at the first, and data at the first register of 16 bytes behind it.
+//! implies (that it is TCP) is compared at the very beginning of its rule, and behind that what an
+//! extension header implies (that it is IPv6). And of the registers, a key begins at the first, and
+//! data at the first register of 16 bytes behind it.
 //!
 //! One thing is not: for data behind a key of more than 16 bytes, nft 1.0.6 takes the *second*
 //! register all the same, and so overwrites the end of the key (or fails an assertion). The text
 //! of such a rule is right, and what nft loads from it is not; what is loaded here is right.
 
-use portcullis_core::limits::KERNEL_BUCKETS;
-use portcullis_firewall::ruleset::{Data, Field, Reject, Rule, Statement, Type};
+use portcullis_core::policy::Protocol;
+use portcullis_firewall::ruleset::{Data, Field, Reject, Rule, Statement, Tracking, Type};
 
 use super::elements::value_bytes;
-use super::expression::{self, Found, Meta, Payload, Slot};
+use super::expression::{self, Address, Ct, Found, Meta, Payload, Slot, Socket, Translate};
 use crate::netlink::message::Writer;
 
 const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 const IPPROTO_ICMPV6: u8 = 58;
+/// The IPv6 header of hop-by-hop options.
+const IPPROTO_HOPOPTS: u8 = 0;
 /// The IPv6 fragment header.
 const IPPROTO_FRAGMENT: u8 = 44;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
-/// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)`: connections of which packets in both directions were seen.
-const CT_ESTABLISHED: u32 = 2;
-/// `NF_CT_STATE_BIT(IP_CT_RELATED)`: what connection tracking expects because of one of those.
-const CT_RELATED: u32 = 4;
+/// `IPS_DST_NAT`: the destination of the connection has been translated.
+const CT_STATUS_DNAT: u32 = 0x20;
+/// `RTN_LOCAL`: an address of this host.
+const ROUTE_LOCAL: u32 = 2;
 const PACKET_HOST: u8 = 0;
 
-const TCP_SPORT: Payload = Payload::transport(0, 2);
-const TCP_DPORT: Payload = Payload::transport(2, 2);
+const TH_DPORT: Payload = Payload::transport(2, 2);
 const TCP_FLAGS: Payload = Payload::transport(13, 1);
 const ICMP_TYPE: Payload = Payload::transport(0, 1);
 const UDP_PORTS: Payload = Payload::transport(0, 4);
 const UDP_DPORT: Payload = Payload::transport(2, 2);
+const UDP_CHECKSUM: Payload = Payload::transport(6, 2);
+const IP_FIRST_BYTE: Payload = Payload::network(0, 1);
 const IP_SADDR: Payload = Payload::network(12, 4);
 const IP6_SADDR: Payload = Payload::network(8, 16);
+/// The second half of the traffic class, and the flow label.
+const IP6_LABEL: Payload = Payload::network(1, 3);
+const IP6_NEXT_HEADER: Payload = Payload::network(6, 1);
 const HOP_LIMIT: Payload = Payload::network(7, 1);
 /// `fe80::/10`, and its mask.
 const LINK_LOCAL: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -62,13 +69,13 @@ enum Needs {
 
 const fn needs(field: Field) -> Needs {
     match field {
-        Field::IpSaddr | Field::IpDaddr | Field::IpSaddrBucket { .. } => Needs::Ipv4,
-        Field::Ip6Saddr
-        | Field::Ip6Daddr
-        | Field::Ip6SaddrNetwork
-        | Field::Ip6SaddrBucket { .. } => Needs::Ipv6,
-        Field::TcpDport => Needs::Tcp,
-        Field::L4Proto | Field::ThDport | Field::Priority | Field::Iifname => Needs::Nothing,
+        Field::IpSaddr => Needs::Ipv4,
+        Field::Ip6Saddr | Field::Ip6SaddrNetwork => Needs::Ipv6,
+        Field::L4Proto
+        | Field::ThDport
+        | Field::OriginalDport
+        | Field::Priority
+        | Field::Iifname => Needs::Nothing,
     }
 }
 
@@ -86,6 +93,9 @@ pub fn rule(w: &mut Writer, rule: &Rule) {
     if reset_is_first_of_tcp(rule) {
         known.need(w, Needs::Tcp);
     }
+    if extension_is_first_of_family(rule) {
+        known.need(w, Needs::Ipv6);
+    }
     for statement in &rule.statements {
         known.statement(w, statement);
     }
@@ -93,40 +103,48 @@ pub fn rule(w: &mut Writer, rule: &Rule) {
 
 /// Whether the rule ends in a reset, and nothing before it implies that the packet is TCP.
 fn reset_is_first_of_tcp(rule: &Rule) -> bool {
-    let says_tcp = |statement: &Statement| match statement {
-        Statement::Protocol { is, protocol } => *is && protocol.number() == IPPROTO_TCP,
-        Statement::TcpSportNotZero
-        | Statement::TcpFlags { .. }
-        | Statement::SetTcpDportZero
-        | Statement::SetTcpSportFrom { .. }
-        | Statement::Reject(Reject::TcpReset) => true,
-        Statement::In { key, .. }
-        | Statement::SetPriorityFrom { key, .. }
-        | Statement::Dispatch { key, .. } => key.contains(&Field::TcpDport),
-        Statement::Change { key, data, .. } => {
-            key.contains(&Field::TcpDport) || *data == Some(Data::Field(Field::TcpDport))
-        }
-        Statement::CtEstablished
-        | Statement::CtEstablishedOrRelated
+    let says_tcp = |statement: &&Statement| {
+        matches!(
+            statement,
+            Statement::Protocol { is: true, protocol: Protocol::Tcp }
+                | Statement::TcpFlags { .. }
+                | Statement::Reject(Reject::TcpReset)
+        )
+    };
+    rule.statements.iter().find(says_tcp) == Some(&Statement::Reject(Reject::TcpReset))
+}
+
+/// Whether the rule asks for an extension header, and nothing before that implies IPv4 or IPv6.
+fn extension_is_first_of_family(rule: &Rule) -> bool {
+    let says_family = |statement: &&Statement| match statement {
+        Statement::FragmentHeader
+        | Statement::HopByHopNextHeader(_)
+        | Statement::Ip6NextHeader { .. }
+        | Statement::FragmentNextHeader(_)
+        | Statement::MoreFragments
+        | Statement::IpOptions
+        | Statement::ClearFlowLabel
+        | Statement::FromLinkLocal
         | Statement::IcmpType(_)
         | Statement::Icmpv6Type(_)
         | Statement::HopLimit255
         | Statement::DhcpReply
-        | Statement::Dhcpv6Reply
-        | Statement::Limit(_)
-        | Statement::Counter
-        | Statement::Log(_)
-        | Statement::NotForHost
-        | Statement::FragmentHeader
-        | Statement::Interface(_)
-        | Statement::PriorityNotZero
-        | Statement::SetPriority(_)
-        | Statement::SetPriorityTo(_)
-        | Statement::Reject(_)
-        | Statement::Verdict(_) => false,
+        | Statement::Dhcpv6Reply => true,
+        Statement::In { key, .. }
+        | Statement::SetPriorityFrom { key, .. }
+        | Statement::Dispatch { key, .. }
+        | Statement::Change { key, .. } => key.iter().any(|&field| needs(field) != Needs::Nothing),
+        _ => false,
     };
-    let first = rule.statements.iter().find(|statement| says_tcp(statement));
-    first == Some(&Statement::Reject(Reject::TcpReset))
+    matches!(
+        rule.statements.iter().find(says_family),
+        Some(
+            Statement::FragmentHeader
+                | Statement::HopByHopNextHeader(_)
+                | Statement::FragmentNextHeader(_)
+                | Statement::MoreFragments
+        )
+    )
 }
 
 /// What the rule has already found out about the packet.
@@ -178,6 +196,21 @@ impl Known {
         expression::compare(w, Slot::FIRST, true, value);
     }
 
+    /// Ends the rule unless there is an extension header with this kind of header behind it.
+    fn behind(&mut self, w: &mut Writer, extension: u8, kind: u8) {
+        self.need(w, Needs::Ipv6);
+        expression::extension_load(w, extension, 0, 1, Slot::FIRST);
+        expression::compare(w, Slot::FIRST, true, &[kind]);
+    }
+
+    /// Ends the rule unless the source is a link-local address of IPv6.
+    fn link_local(&mut self, w: &mut Writer) {
+        self.need(w, Needs::Ipv6);
+        expression::payload_load(w, IP6_SADDR, Slot::FIRST);
+        expression::mask(w, Slot::FIRST, &LINK_LOCAL_MASK);
+        expression::compare(w, Slot::FIRST, true, &LINK_LOCAL);
+    }
+
     fn need_all(&mut self, w: &mut Writer, fields: &[Field]) {
         for &field in fields {
             self.need(w, needs(field));
@@ -192,8 +225,49 @@ impl Known {
 
     fn statement(&mut self, w: &mut Writer, statement: &Statement) {
         match statement {
-            Statement::CtEstablished => ct_state(w, CT_ESTABLISHED),
-            Statement::CtEstablishedOrRelated => ct_state(w, CT_ESTABLISHED | CT_RELATED),
+            Statement::Tracked(states) => {
+                expression::ct_load(w, Ct::State, Slot::FIRST);
+                any_of(w, states.iter().fold(0, |all, state| all | ct_bit(*state)));
+            }
+            Statement::Translated => {
+                expression::ct_load(w, Ct::Status, Slot::FIRST);
+                any_of(w, CT_STATUS_DNAT);
+            }
+            Statement::SocketTransparent(is) => socket(w, Socket::Transparent, *is),
+            Statement::SocketWildcard(is) => socket(w, Socket::Wildcard, *is),
+            Statement::ToLocalAddress(is) => {
+                expression::address_type(w, Address::Destination, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, *is, &ROUTE_LOCAL.to_ne_bytes());
+            }
+            Statement::IpOptions => {
+                self.need(w, Needs::Ipv4);
+                expression::payload_load(w, IP_FIRST_BYTE, Slot::FIRST);
+                expression::mask(w, Slot::FIRST, &[0x0f]);
+                expression::compare(w, Slot::FIRST, false, &[5]);
+            }
+            Statement::UdpChecksumZero => {
+                self.equals(w, Needs::Udp, UDP_CHECKSUM, &[0, 0]);
+            }
+            Statement::FromLinkLocal => self.link_local(w),
+            Statement::FromLocalAddress => {
+                expression::address_type(w, Address::Source, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, true, &ROUTE_LOCAL.to_ne_bytes());
+            }
+            Statement::MoreFragments => {
+                self.need(w, Needs::Ipv6);
+                expression::extension_load(w, IPPROTO_FRAGMENT, 3, 1, Slot::FIRST);
+                expression::mask(w, Slot::FIRST, &[1]);
+                expression::compare(w, Slot::FIRST, true, &[1]);
+            }
+            Statement::ThDportAmong { first, last } => {
+                expression::payload_load(w, TH_DPORT, Slot::FIRST);
+                expression::at_least(w, Slot::FIRST, &first.to_be_bytes());
+                expression::at_most(w, Slot::FIRST, &last.to_be_bytes());
+            }
+            Statement::ThDportZero => {
+                expression::payload_load(w, TH_DPORT, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, true, &[0, 0]);
+            }
             Statement::NotForHost => {
                 expression::meta_load(w, Meta::Pkttype, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, false, &[PACKET_HOST]);
@@ -203,6 +277,16 @@ impl Known {
                 expression::extension_present(w, IPPROTO_FRAGMENT, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, true, &[1]);
             }
+            Statement::Ip6NextHeader { is, kind } => {
+                self.need(w, Needs::Ipv6);
+                expression::payload_load(w, IP6_NEXT_HEADER, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, *is, &[*kind]);
+                if *is {
+                    self.protocol = Some(*kind);
+                }
+            }
+            Statement::HopByHopNextHeader(kind) => self.behind(w, IPPROTO_HOPOPTS, *kind),
+            Statement::FragmentNextHeader(kind) => self.behind(w, IPPROTO_FRAGMENT, *kind),
             Statement::Protocol { is, protocol } => {
                 expression::meta_load(w, Meta::L4proto, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, *is, &[protocol.number()]);
@@ -220,10 +304,7 @@ impl Known {
                 self.equals(w, Needs::Udp, UDP_PORTS, &DHCP_REPLY);
             }
             Statement::Dhcpv6Reply => {
-                self.need(w, Needs::Ipv6);
-                expression::payload_load(w, IP6_SADDR, Slot::FIRST);
-                expression::mask(w, Slot::FIRST, &LINK_LOCAL_MASK);
-                expression::compare(w, Slot::FIRST, true, &LINK_LOCAL);
+                self.link_local(w);
                 self.equals(w, Needs::Udp, UDP_DPORT, &DHCPV6_CLIENT.to_be_bytes());
             }
             Statement::Limit(limit) => expression::limit(w, *limit),
@@ -232,11 +313,6 @@ impl Known {
             Statement::Interface(name) => {
                 expression::meta_load(w, Meta::Iifname, Slot::FIRST);
                 expression::compare(w, Slot::FIRST, true, &super::elements::interface_bytes(name));
-            }
-            Statement::TcpSportNotZero => {
-                self.need(w, Needs::Tcp);
-                expression::payload_load(w, TCP_SPORT, Slot::FIRST);
-                expression::compare(w, Slot::FIRST, false, &[0, 0]);
             }
             Statement::TcpFlags { equal, mask, value } => {
                 self.need(w, Needs::Tcp);
@@ -249,16 +325,8 @@ impl Known {
                 let found = if *member { Found::Present } else { Found::Absent };
                 expression::lookup(w, set, found);
             }
-            Statement::PriorityNotZero => {
-                expression::meta_load(w, Meta::Priority, Slot::FIRST);
-                expression::compare(w, Slot::FIRST, false, &0_u32.to_ne_bytes());
-            }
             Statement::SetPriority(number) => {
                 expression::constant(w, Slot::FIRST, &number.to_ne_bytes());
-                expression::meta_store(w, Meta::Priority, Slot::FIRST);
-            }
-            Statement::SetPriorityTo(field) => {
-                self.key(w, std::slice::from_ref(field));
                 expression::meta_store(w, Meta::Priority, Slot::FIRST);
             }
             Statement::SetPriorityFrom { key, map } => {
@@ -288,16 +356,27 @@ impl Known {
                 let data = data.as_ref().map(|_| behind);
                 expression::change(w, *operation, set, data, timeout, *limit);
             }
-            Statement::SetTcpDportZero => {
-                self.need(w, Needs::Tcp);
+            Statement::SetDportZero => {
                 expression::constant(w, Slot::FIRST, &[0, 0]);
-                expression::tcp_store(w, TCP_DPORT, Slot::FIRST);
+                expression::payload_store(w, TH_DPORT, Slot::FIRST);
             }
-            Statement::SetTcpSportFrom { key, map } => {
-                self.need(w, Needs::Tcp);
-                self.key(w, key);
+            Statement::SetDportFrom { map } => {
+                self.key(w, &[Field::Priority]);
                 expression::lookup(w, map, Found::Into(Slot::FIRST));
-                expression::tcp_store(w, TCP_SPORT, Slot::FIRST);
+                expression::payload_store(w, TH_DPORT, Slot::FIRST);
+            }
+            Statement::DnatToPorts { first, last } => {
+                translate(w, Translate::Destination, *first, *last);
+            }
+            Statement::SnatToPorts { first, last } => {
+                translate(w, Translate::Source, *first, *last);
+            }
+            Statement::ClearFlowLabel => {
+                self.need(w, Needs::Ipv6);
+                expression::payload_load(w, IP6_LABEL, Slot::FIRST);
+                // Half of the first byte belongs to the traffic class.
+                expression::mask(w, Slot::FIRST, &[0xf0, 0, 0]);
+                expression::payload_store(w, IP6_LABEL, Slot::FIRST);
             }
             Statement::Reject(how) => {
                 expression::reject(w, *how);
@@ -307,11 +386,36 @@ impl Known {
     }
 }
 
-/// Ends the rule unless the state of the connection is one of these.
-fn ct_state(w: &mut Writer, states: u32) {
-    expression::ct_state_load(w, Slot::FIRST);
-    expression::mask(w, Slot::FIRST, &states.to_ne_bytes());
+/// `NF_CT_STATE_BIT` of `enum ip_conntrack_info`, and the two states beside it.
+const fn ct_bit(state: Tracking) -> u32 {
+    match state {
+        Tracking::Invalid => 1,
+        Tracking::Established => 2,
+        Tracking::Related => 4,
+        Tracking::New => 8,
+        Tracking::Untracked => 64,
+    }
+}
+
+/// Translates to one of these ports.
+fn translate(w: &mut Writer, what: Translate, first: u16, last: u16) {
+    // nft takes the next of the registers of 16 bytes.
+    let next = Slot(4);
+    expression::constant(w, Slot::FIRST, &first.to_be_bytes());
+    expression::constant(w, next, &last.to_be_bytes());
+    expression::translate_port(w, what, Slot::FIRST, next);
+}
+
+/// Ends the rule unless the first slot has one of these bits.
+fn any_of(w: &mut Writer, bits: u32) {
+    expression::mask(w, Slot::FIRST, &bits.to_ne_bytes());
     expression::compare(w, Slot::FIRST, false, &0_u32.to_ne_bytes());
+}
+
+/// Ends the rule unless there is a socket of which this is so, or is not.
+fn socket(w: &mut Writer, what: Socket, is: bool) {
+    expression::socket_load(w, what, Slot::FIRST);
+    expression::compare(w, Slot::FIRST, true, &[u8::from(is)]);
 }
 
 /// Loads fields one behind the other; where the next would begin.
@@ -327,27 +431,17 @@ fn load_all(w: &mut Writer, fields: &[Field]) -> Slot {
 fn load(w: &mut Writer, field: Field, slot: Slot) {
     match field {
         Field::IpSaddr => expression::payload_load(w, IP_SADDR, slot),
-        Field::IpSaddrBucket { seed } => bucket(w, IP_SADDR, seed, slot),
-        Field::Ip6SaddrBucket { seed } => bucket(w, IP6_SADDR, seed, slot),
-        Field::IpDaddr => expression::payload_load(w, Payload::network(16, 4), slot),
         Field::Ip6Saddr => expression::payload_load(w, IP6_SADDR, slot),
-        Field::Ip6Daddr => expression::payload_load(w, Payload::network(24, 16), slot),
         Field::Ip6SaddrNetwork => {
             expression::payload_load(w, IP6_SADDR, slot);
             expression::mask(w, slot, &NETWORK_MASK);
         }
-        Field::ThDport | Field::TcpDport => expression::payload_load(w, TCP_DPORT, slot),
+        Field::ThDport => expression::payload_load(w, TH_DPORT, slot),
+        Field::OriginalDport => expression::ct_original_dport_load(w, slot),
         Field::L4Proto => expression::meta_load(w, Meta::L4proto, slot),
         Field::Priority => expression::meta_load(w, Meta::Priority, slot),
         Field::Iifname => expression::meta_load(w, Meta::Iifname, slot),
     }
-}
-
-/// Hashes an address that is loaded as `nft` does it: to the next of the registers of 16 bytes.
-fn bucket(w: &mut Writer, address: Payload, seed: u32, slot: Slot) {
-    let from = Slot(slot.0.saturating_add(1).next_multiple_of(4));
-    expression::payload_load(w, address, from);
-    expression::hash(w, from, address.length, KERNEL_BUCKETS, seed, slot);
 }
 
 #[cfg(test)]

@@ -81,11 +81,14 @@ pub fn chain(w: &mut Writer, chain: &Chain, place: Option<i32>) {
     w.text(CHAIN_TABLE, TABLE);
     w.text(CHAIN_NAME, &chain.name);
     if let Some(hook) = chain.hook {
-        let point = match hook.point {
-            HookPoint::Input => 1,
-            HookPoint::Output => 3,
+        let (kind, point) = match hook.point {
+            HookPoint::Prerouting => ("filter", 0),
+            HookPoint::PreroutingNat => ("nat", 0),
+            HookPoint::Input => ("filter", 1),
+            HookPoint::InputNat => ("nat", 1),
+            HookPoint::Postrouting => ("filter", 4),
         };
-        w.text(CHAIN_TYPE, "filter");
+        w.text(CHAIN_TYPE, kind);
         // NF_ACCEPT
         w.be32(CHAIN_POLICY, 1);
         w.nested(CHAIN_HOOK, |w| {

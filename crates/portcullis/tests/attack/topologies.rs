@@ -1,20 +1,12 @@
 //! A gate that stands where no packet arrives: on a member of a bridge, below a macvlan, on an interface
 //! that is renamed. Each shows that the guarded port is open then, and that nobody is told otherwise.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test without the usual harness is a test all the same"
-)]
-
-mod world;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
+use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use portcullis::lab::program::Program;
 use portcullis::lab::service::Echo;
@@ -22,7 +14,8 @@ use portcullis::lab::{Lab, Peer};
 use portcullis::netlink::nftables::Gate;
 use serde_json::Value;
 use tempfile::TempDir;
-use world::{FAMILIES, PATIENCE, PROGRAM, have, portcullis, trial, write_config};
+
+use crate::world::{FAMILIES, PATIENCE, PROGRAM, have, portcullis, trial, write_config};
 
 const DOOR: &str = r#"
 [door.ssh]
@@ -143,20 +136,19 @@ const CHANGES: [Change; 7] = [
     },
 ];
 
-fn main() -> ExitCode {
-    world::main(|| {
-        let topologies = CHANGES.iter().map(|change| {
-            trial(format!("nobody_is_told_that_a_gate_beside_a_{}_holds", change.name), || {
-                topology(change);
-            })
-        });
-        let others = [
-            trial("a_rename_is_heard_by_the_daemon", a_rename_is_heard_by_the_daemon),
-            trial("a_bridge_is_heard_by_the_daemon", a_bridge_is_heard_by_the_daemon),
-            trial("a_missing_interface_is_told", a_missing_interface_is_told),
-        ];
-        topologies.chain(others).collect()
-    })
+/// A trial for each place where a gate may stand in vain.
+pub fn trials() -> impl Iterator<Item = Trial> {
+    let topologies = CHANGES.iter().map(|change| {
+        trial(format!("nobody_is_told_that_a_gate_beside_a_{}_holds", change.name), || {
+            topology(change);
+        })
+    });
+    let others = [
+        trial("a_rename_is_heard_by_the_daemon", a_rename_is_heard_by_the_daemon),
+        trial("a_bridge_is_heard_by_the_daemon", a_bridge_is_heard_by_the_daemon),
+        trial("a_missing_interface_is_told", a_missing_interface_is_told),
+    ];
+    topologies.chain(others)
 }
 
 /// A host with a service at the guarded port, and a client on the cable `client`, which asks for

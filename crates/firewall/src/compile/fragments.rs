@@ -1,0 +1,53 @@
+//! No packet hides its port behind fragment headers.
+//!
+//! Connection tracking puts fragments together before any rule sees them, and takes the fragment header
+//! out. If another extension header comes before that, the network stack then begins to read at the
+//! wrong place: rules and stack see different transport headers, and a SYN to a guarded port looks like
+//! whatever its sender likes (`nf_ct_frag6_reasm` of net/ipv6/netfilter/nf_conntrack_reasm.c leaves the
+//! place where `ip6_protocol_deliver_rcu` of net/ipv6/ip6_input.c goes on). Such packets reach no service
+//! as they were meant, so nobody misses them.
+
+use alloc::borrow::ToOwned;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{ACCEPT, Compiler, chain, goto, rule};
+use crate::ruleset::{Chain, Hook, HookPoint, Statement, Verdict};
+
+/// Before connection tracking puts fragments together (`NF_IP6_PRI_CONNTRACK_DEFRAG`, -400).
+const BEFORE_REASSEMBLY: i32 = -450;
+/// The headers of hop-by-hop options, which are read before any of this, and of fragments.
+const HOP_BY_HOP: u8 = 0;
+const FRAGMENT: u8 = 44;
+/// The extension headers that the network stack reads through: hop-by-hop options, routing, fragment,
+/// authentication, destination options.
+const EXTENSIONS: [u8; 5] = [HOP_BY_HOP, 43, FRAGMENT, 51, 60];
+const DROP: Statement = Statement::Verdict(Verdict::Drop);
+const UNKNOWN: &str = "its port cannot be known";
+/// Where a packet with a fragment header goes.
+const FRAGMENTS: &str = "fragments";
+
+impl Compiler<'_> {
+    /// The chains that drop a fragment header at an unusual place.
+    pub(super) fn fragment_chains(&self) -> Vec<Chain> {
+        let hook = Some(Hook { point: HookPoint::Prerouting, priority: BEFORE_REASSEMBLY });
+        let rules = vec![rule([Statement::FragmentHeader, goto(FRAGMENTS)])];
+        let first = Chain { name: "first".to_owned(), hook, rules };
+        let mut rules = self.unconcerned();
+        // A second fragment header may hide there, which the network stack would read alone.
+        rules.extend(EXTENSIONS.map(|kind| {
+            let followed = Statement::FragmentNextHeader(kind);
+            rule([followed, Statement::ToLocalAddress(true), DROP]).because(UNKNOWN)
+        }));
+        rules.extend([
+            rule([Statement::Ip6NextHeader { is: true, kind: FRAGMENT }, ACCEPT]),
+            rule([
+                Statement::Ip6NextHeader { is: true, kind: HOP_BY_HOP },
+                Statement::HopByHopNextHeader(FRAGMENT),
+                ACCEPT,
+            ]),
+            rule([Statement::ToLocalAddress(true), DROP]).because(UNKNOWN),
+        ]);
+        vec![first, chain(FRAGMENTS, rules)]
+    }
+}

@@ -1,0 +1,109 @@
+//! Attacks that have worked once: each on real packets, against every configuration that it takes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "all of this is a test, which clippy cannot tell without `#[test]`"
+)]
+
+mod bans;
+mod headers;
+mod ports;
+mod refusals;
+mod rules;
+mod sources;
+mod stage;
+mod stale;
+mod timing;
+#[allow(dead_code, reason = "shared with the tests of iptables, which use more of it")]
+#[path = "../iptables/tools.rs"]
+mod tools;
+mod topologies;
+#[path = "../world/mod.rs"]
+mod world;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use libtest_mimic::Trial;
+use portcullis::lab::Family;
+
+use stage::{NFTABLES, Setup};
+use world::{FAMILIES, RECOGNISERS};
+
+fn main() -> ExitCode {
+    world::main(|| {
+        let every = Setup::all();
+        let answering = Setup::answering();
+        let like_closed = [Setup::Guard, Setup::Closed];
+        let mut all = Vec::new();
+
+        let name = "ended_grant_admits_no_connection_from_an_old_port";
+        each(&mut all, name, &every, stale::after_the_grant);
+        let name = "connection_from_before_the_gate_admits_no_other";
+        each(&mut all, name, &every, stale::before_the_gate);
+        let name = "half_open_connection_ends_with_its_grant";
+        each(&mut all, name, &NFTABLES, stale::half_open);
+        let name = "revoked_grant_admits_no_connection_from_an_old_port";
+        each(&mut all, name, &NFTABLES, stale::revoked);
+
+        let name = "source_cannot_finish_the_knock_of_another";
+        each(&mut all, name, &RECOGNISERS, sources::attempts_are_ones_own);
+        let name = "link_local_address_opens_no_door";
+        one(&mut all, name, &RECOGNISERS, sources::link_local);
+        one(&mut all, "rules_hold_no_hash_seed", &NFTABLES, rules::no_seed);
+        let name = "knock_opens_a_door_after_datagrams_to_closed_ports";
+        each(&mut all, name, &NFTABLES, rules::connection_tracking);
+
+        let name = "extension_headers_in_no_order_pass_the_gate";
+        one(&mut all, name, &every, headers::every_order);
+        let name = "fragment_header_hides_no_guarded_port";
+        one(&mut all, name, &every, headers::disguises);
+        each(&mut all, "two_ports_answer_for_themselves", &every, ports::two_ports);
+        let name = "ports_answer_for_themselves_on_all_processors";
+        one(&mut all, name, &answering, ports::on_all_processors);
+        each(&mut all, "error_quotes_the_port_that_was_asked", &answering, ports::quoted);
+        let name = "odd_datagram_is_answered_as_by_a_closed_port";
+        each(&mut all, name, &NFTABLES, refusals::of_datagrams);
+
+        let name = "ban_does_not_tell_guarded_ports_from_others";
+        each(&mut all, name, &like_closed, |setup, family| {
+            bans::tell_nothing(setup, family, &bans::ALONE);
+        });
+        let name = "ban_does_not_tell_knocks_from_other_ports";
+        each(&mut all, name, &like_closed, |setup, family| {
+            bans::tell_nothing(setup, family, &bans::AMONG_KNOCKS);
+        });
+
+        let name = "knock_is_as_much_work_as_a_closed_port";
+        each(&mut all, name, &NFTABLES[..2], timing::same_work);
+        all.extend(topologies::trials());
+        all
+    })
+}
+
+/// A trial for each of these: configurations, recognisers.
+fn one<T: Copy + Display + Send + 'static>(
+    all: &mut Vec<Trial>,
+    name: &str,
+    some: &[T],
+    test: fn(T),
+) {
+    let trials =
+        some.iter().map(|&this| world::trial(format!("{name}_{this}"), move || test(this)));
+    all.extend(trials);
+}
+
+/// A trial for each of these in each family.
+fn each<T: Copy + Display + Send + 'static>(
+    all: &mut Vec<Trial>,
+    name: &str,
+    some: &[T],
+    test: fn(T, Family),
+) {
+    let both = some.iter().flat_map(|&this| FAMILIES.map(|family| (this, family)));
+    all.extend(both.map(|(this, family)| {
+        world::trial(format!("{name}_{this}_{family}"), move || test(this, family))
+    }));
+}
