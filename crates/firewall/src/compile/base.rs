@@ -122,26 +122,38 @@ impl Compiler<'_> {
             .because("an answer to a SYN of this host"),
         ];
         rules.extend(self.unconcerned());
+        // Whatever it was before, from here on it is ours.
+        rules.push(rule([Statement::SetPriority(0)]));
         rules.push(
             rule([Statement::MoreFragments, Statement::Verdict(Verdict::Drop)])
                 .because("a fragment that could not be put together"),
         );
+        // Before public ports are looked for, and guarded ones: it has another port than it asked.
+        rules.extend(self.to_translated());
         rules.push(rule([is_in("public"), self.accept()]));
         rules.push(self.guarded("door"));
         if self.policy.gate.stance == Stance::Closed {
             let related = Statement::Tracked(&[Tracking::Related]);
             rules.push(rule([related, ACCEPT]).because("expected by a connection"));
         }
+        rules.extend(self.of_no_interest(Vec::new()));
+        let hook = Some(Hook { point: HookPoint::Input, priority: INPUT_PRIORITY });
+        Chain { name: INPUT.to_owned(), hook, rules }
+    }
+
+    /// What becomes of packets that are neither let in nor refused at a door. `guarded` comes before a
+    /// knock is looked for.
+    pub(super) fn of_no_interest(&self, guarded: Vec<Rule>) -> Vec<Rule> {
+        let mut rules = Vec::new();
         if self.recognises() || self.refused_elsewhere() != self.otherwise() {
             rules.extend(not_counted(&self.otherwise()));
-            rules.extend(self.translated_from_guarded(&self.refused_elsewhere()));
+            rules.extend(guarded);
             let next = if self.recognises() { goto(RECALL) } else { self.refused_elsewhere() };
             rules.push(rule([next]));
         } else if self.otherwise() != ACCEPT {
             rules.push(rule([self.otherwise()]));
         }
-        let hook = Some(Hook { point: HookPoint::Input, priority: INPUT_PRIORITY });
-        Chain { name: INPUT.to_owned(), hook, rules }
+        rules
     }
 
     /// Sends what goes to a guarded port to a chain, its door in the priority.

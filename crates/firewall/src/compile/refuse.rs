@@ -33,7 +33,7 @@ use alloc::vec::Vec;
 use portcullis_core::limits::CLOSED_PORTS;
 use portcullis_core::policy::{Port, Protocol, Refuse, Stance};
 
-use super::base::{LOG_PREFIX, LOGGED};
+use super::base::{LOG_PREFIX, LOGGED, not_counted};
 use super::{
     ACCEPT, ACK, Compiler, NO_SYN, PORT, PORT_FIELDS, REFUSE, RST, RST_OR_ACK, SYN, chain, element,
     fixed, goto, is, is_in, not, port_key, rule,
@@ -52,6 +52,8 @@ const HALF_OPEN: &str = "half_open";
 const PUT_BACK: &str = "put_back";
 /// The connection goes to a port that nothing listens on.
 const TO_CLOSED_PORT: &str = "to_closed_port";
+/// What comes to that port.
+const TO_NOBODY: &str = "to_nobody";
 /// In the stance `closed`: what is not translated.
 const BY_HAND: &str = "by_hand";
 /// Guarded TCP ports, numbered; and back.
@@ -96,31 +98,37 @@ impl Compiler<'_> {
         self.answers_as_closed() && self.policy.gate.stance == Stance::Closed && self.recognises()
     }
 
-    /// Sends what is translated because it goes to a guarded port, which is no wrong port, elsewhere.
-    pub(super) fn translated_from_guarded(&self, elsewhere: &Statement) -> Vec<Rule> {
-        let translated = TRANSLATED;
-        let which = match (self.answers_as_closed(), self.policy.gate.stance) {
-            (false, _) => Vec::new(),
-            // Nothing else is translated.
-            (true, Stance::Guard) => vec![Vec::new()],
-            (true, Stance::Closed) => vec![vec![
-                TCP,
-                Statement::In { key: vec![Field::OriginalDport], set: GUARDED_TCP, member: true },
-            ]],
-        };
-        let which = which.into_iter().map(|which| {
-            let statements = translated.iter().cloned().chain(which).chain([elsewhere.clone()]);
-            Rule { statements: statements.collect(), comment: Some("a guarded port") }
-        });
-        // Should something listen there all the same, it is out of reach.
+    /// Sends what is translated to a chain of its own.
+    pub(super) fn to_translated(&self) -> Option<Rule> {
         let [translated, closed] = TRANSLATED;
-        let mut rules: Vec<Rule> = SOCKET
-            .into_iter()
-            .filter(|_| self.answers_as_closed())
-            .map(|socket| rule([translated.clone(), closed.clone(), socket, DROP]))
-            .collect();
-        rules.extend(which);
-        rules
+        self.answers_as_closed().then(|| rule([translated, closed, goto(TO_NOBODY)]))
+    }
+
+    /// What is translated: it is answered by nobody, and it is no wrong port if it goes to a guarded one.
+    fn to_nobody(&self) -> Chain {
+        // An answer makes connection tracking forget the translation. Without one it would live on, and
+        // keep its source out although it knocks.
+        let mut rules = vec![
+            rule([Statement::NotForHost, DROP]).because("the network stack answers none of these"),
+        ];
+        // Should something listen there all the same, it is out of reach.
+        rules.extend(SOCKET.map(|socket| rule([socket, DROP])));
+        let refused = self.refused_elsewhere();
+        match self.policy.gate.stance {
+            // Nothing else is translated, and nothing there is a knock.
+            Stance::Guard if refused == ACCEPT => {}
+            Stance::Guard => {
+                rules.extend(not_counted(&ACCEPT));
+                rules.push(rule([refused]));
+            }
+            Stance::Closed => {
+                let key = vec![Field::OriginalDport];
+                let guarded = Statement::In { key, set: GUARDED_TCP, member: true };
+                let guarded = rule([TCP, guarded, refused]).because("a guarded port");
+                rules.extend(self.of_no_interest(vec![guarded]));
+            }
+        }
+        chain(TO_NOBODY, rules)
     }
 
     /// Whether segments are readdressed by hand.
@@ -218,6 +226,9 @@ impl Compiler<'_> {
         if !self.half_open().is_empty() {
             chains.push(chain(HALF_OPEN, self.half_open_rules()));
         }
+        if self.answers_as_closed() {
+            chains.push(self.to_nobody());
+        }
         if self.readdresses() {
             chains.extend([self.late(), self.put_back()]);
         }
@@ -242,25 +253,31 @@ impl Compiler<'_> {
             Refuse::Reject => Statement::Reject(Reject::AdminProhibited),
             Refuse::LikeClosed => Statement::Reject(Reject::TcpReset),
         };
+        // Others may let the port in for those who have a grant, and drop what goes to closed ones.
+        let refused_by_stack = if self.readdresses() { goto(TURNED_AWAY) } else { ACCEPT };
         let mut rules = vec![
             // A listener would answer it, and a closed port does not.
             rule([Statement::ToLocalAddress(false), DROP]),
             // It completes nothing, and a listener refuses it.
-            rule([Statement::TcpFlags { equal: false, mask: SYN, value: 0 }, ACCEPT]),
+            rule([
+                Statement::TcpFlags { equal: false, mask: SYN, value: 0 },
+                refused_by_stack.clone(),
+            ]),
             rule([
                 Statement::Tracked(&[Tracking::Established]),
                 Statement::SocketWildcard(true),
                 refusal.clone(),
             ])
             .because("a SYN cookie would be accepted"),
-            rule([Statement::SocketWildcard(true), ACCEPT]).because("a listener refuses it"),
+            rule([Statement::SocketWildcard(true), refused_by_stack.clone()])
+                .because("a listener refuses it"),
         ];
         rules.extend(
             SOCKET.map(|socket| {
                 rule([socket, refusal.clone()]).because("a handshake without a grant")
             }),
         );
-        rules.push(rule([ACCEPT]));
+        rules.push(rule([refused_by_stack]));
         rules
     }
 
@@ -281,21 +298,26 @@ impl Compiler<'_> {
     /// belongs to none is answered by one rule, whether its port is guarded or closed; and so is a
     /// datagram.
     fn late(&self) -> Chain {
-        let begins = Statement::Tracked(&[Tracking::New, Tracking::Related]);
+        let begins = || Statement::Tracked(&[Tracking::New, Tracking::Related]);
         let conversation = Statement::Tracked(&[Tracking::Established]);
+        // What was not readdressed.
+        let asked = Statement::ThDportAmong { first: 1, last: u16::MAX };
         let mut rules = vec![
-            rule([RST_OR_ACK, ACCEPT]),
-            rule([begins, TCP, ACCEPT]),
-            rule([conversation, UDP, ACCEPT]),
+            rule([RST_OR_ACK, asked.clone(), ACCEPT]),
+            rule([begins(), TCP, asked.clone(), ACCEPT]),
+            rule([conversation, UDP, asked, ACCEPT]),
         ];
         rules.extend(self.unconcerned());
         rules.push(rule([not(Protocol::Tcp), not(Protocol::Udp), ACCEPT]));
-        // These come before what goes to guarded ports leaves, so that it takes as long.
+        // Before sockets are looked for: the stack may have found one when the port was still there.
+        let put_back = Statement::SetDportFrom { map: PORT_OF_NUMBER };
+        rules.push(rule([Statement::ThDportZero, put_back, goto(PUT_BACK)]));
+        rules.push(rule([RST_OR_ACK, ACCEPT]));
+        rules.push(rule([begins(), TCP, ACCEPT]));
         rules.extend(SOCKET.map(|socket| rule([socket, ACCEPT]).because("an open port")));
         rules.extend([
             rule([Statement::NotForHost, ACCEPT]),
             rule([Statement::ToLocalAddress(false), ACCEPT]),
-            rule([Statement::ThDportZero, goto(PUT_BACK)]),
         ]);
         rules.extend(as_closed());
         let hook = Some(Hook { point: HookPoint::Input, priority: LATE });
@@ -303,10 +325,15 @@ impl Compiler<'_> {
     }
 
     fn put_back(&self) -> Chain {
-        let mut rules = vec![rule([
-            Statement::SetDportFrom { map: PORT_OF_NUMBER },
-            Statement::SetPriority(0),
-        ])];
+        let mut rules = vec![
+            rule([Statement::SetPriority(0)]),
+            rule([RST_OR_ACK, ACCEPT]).because("the network stack refuses it"),
+            rule([Statement::NotForHost, DROP]),
+            rule([TCP, Statement::ToLocalAddress(false), DROP]),
+            // Looked up as for closed ports, so that it takes as long.
+            rule([SOCKET[0].clone()]),
+            rule([SOCKET[1].clone()]),
+        ];
         rules.extend(as_closed());
         chain(PUT_BACK, rules)
     }

@@ -9,6 +9,7 @@
 
 mod bans;
 mod headers;
+mod listeners;
 mod ports;
 mod refusals;
 mod rules;
@@ -78,6 +79,10 @@ fn main() -> ExitCode {
 
         let name = "knock_is_as_much_work_as_a_closed_port";
         each(&mut all, name, &NFTABLES[..2], timing::same_work);
+        let name = "connected_socket_receives_nothing_without_a_grant";
+        each(&mut all, name, &NFTABLES, listeners::connected);
+        let name = "service_on_a_closed_port_answers_for_no_other";
+        each(&mut all, name, &NFTABLES[..2], listeners::on_a_closed_port);
         all.extend(topologies::trials());
         all
     })

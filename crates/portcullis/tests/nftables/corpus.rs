@@ -85,6 +85,7 @@ fn statements() -> Ruleset {
         vec![Statement::ClearFlowLabel],
         vec![Statement::IpOptions, ACCEPT],
         vec![Statement::UdpChecksumZero, ACCEPT],
+        vec![Statement::ThDportZero, Statement::SetDportFrom { map: "ports" }, ACCEPT],
         vec![Statement::MoreFragments, Statement::Verdict(Verdict::Drop)],
         vec![Statement::ThDportAmong { first: 225, last: 241 }, ACCEPT],
         vec![
