@@ -165,11 +165,14 @@ fn as_iptables(packet: &Packet, fate: Fate) -> Fate {
     }
 }
 
-/// What its sender can tell: no ICMP error answers what was not for this host alone (`icmp_send`).
+/// What its sender can tell, if it was not for this host alone: no ICMP error answers it (`icmp_send`), and
+/// the network stack discards it if it is a TCP segment (`tcp_v4_rcv`).
 fn told(packet: &Packet, fate: Fate) -> Fate {
-    match fate {
-        Fate::Refused(_) if !packet.for_host => Fate::Dropped,
-        fate => fate,
+    match (fate, packet.payload) {
+        (Fate::Refused(_), _) | (Fate::Passed, Payload::Tcp { .. }) if !packet.for_host => {
+            Fate::Dropped
+        }
+        (fate, _) => fate,
     }
 }
 
