@@ -94,8 +94,6 @@ fn expected_fate(policy: &Policy, event: &Event, granted: bool) -> Fate {
     let translated = refuse == Refuse::LikeClosed && tcp && tracked && !knock;
     let unfinished = flags & 0x02 == 0 && flags & 0x14 != 0;
     match (event.what, refuse) {
-        // The network stack answers no broadcast.
-        (What::Broadcast(_), Refuse::LikeClosed) if !closed => Fate::AnsweredAsClosed,
         (What::Broadcast(_), _) => Fate::Dropped,
         // The network stack takes care of those that start no connection, as of any.
         (What::Segment(..), _) if translated => Fate::AnsweredAsClosed,

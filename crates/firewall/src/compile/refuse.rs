@@ -184,16 +184,15 @@ impl Compiler<'_> {
             rules.push(rule([is_in("public"), ACCEPT]));
             rules.push(self.guarded(ASKED));
             rules.push(rule([Statement::Tracked(&[Tracking::Related]), ACCEPT]));
+            // The chain `input` must see them as they came. They are asked for last, so that knocks take
+            // as long as other closed ports.
+            let key = PORT_FIELDS.to_vec();
+            let no_knock = Statement::In { key, set: "knocks", member: false };
+            let no_knock = self.spares_knocks().then_some(no_knock);
             // A port that nothing listens on is closed already.
-            rules.extend(SOCKET.into_iter().map(|socket| match self.spares_knocks() {
-                // The chain `input` must see them as they came. They are asked for last, so that
-                // knocks take as long as other closed ports.
-                true => {
-                    let (key, set) = (PORT_FIELDS.to_vec(), "knocks");
-                    let no_knock = Statement::In { key, set, member: false };
-                    rule([socket, no_knock, goto(TO_CLOSED_PORT)])
-                }
-                false => rule([socket, goto(TO_CLOSED_PORT)]),
+            rules.extend(SOCKET.into_iter().map(|socket| {
+                let statements = [Some(socket), no_knock.clone(), Some(goto(TO_CLOSED_PORT))];
+                Rule { statements: statements.into_iter().flatten().collect(), comment: None }
             }));
             chains.push(Chain { name: "after".to_owned(), hook: hook(AFTER_DSTNAT), rules });
         }
@@ -233,10 +232,7 @@ impl Compiler<'_> {
             chains.extend([self.late(), self.put_back()]);
         }
         if self.answers_as_closed() && !guard {
-            let mut rules = vec![
-                rule([Statement::NotForHost, DROP]),
-                rule([UDP, Statement::ToLocalAddress(false), DROP]),
-            ];
+            let mut rules = vec![rule([UDP, Statement::ToLocalAddress(false), DROP])];
             rules.extend(as_closed());
             rules.push(rule([DROP]));
             chains.push(chain(BY_HAND, rules));

@@ -330,7 +330,6 @@ fn should(event: &Event, fate: Fate, told: Told) -> Told {
             let answer = match event.what {
                 What::New(port) if port.protocol == Protocol::Udp => Some(unreachable),
                 What::Segment(_, flags) if flags & RST != 0 => None,
-                What::Broadcast(_) => None,
                 _ => Some(Meaning::Reset),
             };
             return Told { passed: true, answer };
