@@ -1,7 +1,9 @@
 //! The project's own chores: `cargo xtask test | bench | fuzz`.
 
 mod bench;
+mod deny;
 mod fuzz;
+mod msrv;
 mod peers;
 mod run;
 mod test;
@@ -12,7 +14,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask CHORE
 
-  test            everything that must hold: format, lints, docs, the build without std, all tests
+  test            everything that must hold: format, lints, docs, the build without std, fuzz targets, all tests
   bench           what it costs, as ratios against peers measured in the same run
   bench timing    whether the time to an answer tells guarded ports from closed ones
   bench PROGRAM   what a packet costs beside another version of portcullis
