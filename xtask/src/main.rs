@@ -1,10 +1,11 @@
-//! The project's own chores: `cargo xtask test | bench | fuzz`.
+//! The project's own chores: `cargo xtask test | bench | fuzz | release`.
 
 mod bench;
 mod deny;
 mod fuzz;
 mod msrv;
 mod peers;
+mod release;
 mod run;
 mod test;
 mod tests;
@@ -19,6 +20,9 @@ usage: cargo xtask CHORE
   bench timing    whether the time to an answer tells guarded ports from closed ones
   bench PROGRAM   what a packet costs beside another version of portcullis
   fuzz [SECONDS]  each fuzz target for so long (60); needs nightly and cargo-fuzz
+  release         whether this commit can be released (docs/RELEASE.md); changes nothing
+
+exit codes: 0 done, 1 something failed or is not ready, 2 wrong use, 3 could not be checked (release)
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
         (Some("bench"), None) => bench::run(),
         (Some("bench"), Some(what)) if what == "timing" => bench::timing(),
         (Some("bench"), Some(program)) => bench::beside(&program),
+        (Some("release"), None) => return release::run(),
         (Some("fuzz"), seconds) => fuzz::run(seconds.as_deref().unwrap_or("60")),
         _ => {
             eprint!("{USAGE}");
