@@ -46,10 +46,9 @@ pub fn check(count: &mut Count) {
         count.skip(what, &reason);
         return;
     }
-    let lints =
-        ["--all-targets", "--locked", "--target-dir", "target/fuzz", "--", "-D", "warnings"];
+    let lints = ["--all-targets", "--locked", "--target-dir", "target", "--", "-D", "warnings"];
     count.check("fuzz targets: lints", on(&manifest, "clippy").args(lints));
-    let build = ["--bins", "--locked", "--target-dir", "target/fuzz"];
+    let build = ["--bins", "--locked", "--target-dir", "target/fuzz", "--profile", "quick"];
     count.check("fuzz targets: build", on(&manifest, "build").args(build));
 }
 
