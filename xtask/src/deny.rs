@@ -15,16 +15,19 @@ pub fn check(count: &mut Count) {
     }
     let deny = ["deny", "--offline", "--locked", "check"];
     count.check(what, cargo().args(deny).args(["bans", "licenses", "sources"]));
-    if database().is_some_and(|database| database.is_dir()) {
+    if has_database() {
         count.check("dependencies: known vulnerabilities", cargo().args(deny).arg("advisories"));
     } else {
         count.note("cargo deny check advisories: no database here (cargo deny fetch)");
     }
 }
 
-/// Where `cargo deny` keeps what is known of vulnerabilities.
-fn database() -> Option<PathBuf> {
+/// Whether `cargo deny` has fetched what is known of vulnerabilities.
+fn has_database() -> bool {
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
-    Some(cargo_home.or_else(home)?.join("advisory-dbs"))
+    let Some(folder) = cargo_home.or_else(home) else { return false };
+    // A fetch that failed leaves an empty directory.
+    let mut entries = std::fs::read_dir(folder.join("advisory-dbs")).into_iter().flatten();
+    entries.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir()))
 }
