@@ -503,6 +503,8 @@ impl<'a> Run<'_, 'a> {
                 }
                 _ => false,
             },
+            // It keeps no memory of connections.
+            Statement::SetTimeout(_) => true,
             Statement::DnatToPorts { first, .. } => {
                 self.port = Some(*first);
                 self.translated = true;

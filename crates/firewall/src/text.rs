@@ -6,7 +6,7 @@ use portcullis_core::policy::Protocol;
 
 use crate::ruleset::{
     Chain, Data, Element, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Set,
-    Statement, TABLE, Type, Unit, Value, Verdict,
+    Statement, TABLE, Timeout, Type, Unit, Value, Verdict,
 };
 
 /// A script for `nft -f` that puts the table in place in one transaction, whether or not there is
@@ -17,6 +17,10 @@ impl fmt::Display for Ruleset {
         writeln!(f, "delete table inet {TABLE}")?;
         writeln!(f, "table inet {TABLE} {{")?;
         writeln!(f, "\tcomment \"{}\"", self.comment)?;
+        for timeout in &self.timeouts {
+            writeln!(f)?;
+            timeout.fmt(f)?;
+        }
         for set in &self.sets {
             writeln!(f)?;
             set.fmt(f)?;
@@ -26,6 +30,22 @@ impl fmt::Display for Ruleset {
             chain.fmt(f)?;
         }
         writeln!(f, "}}")
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\tct timeout {} {{", self.name)?;
+        writeln!(f, "\t\tprotocol tcp")?;
+        writeln!(f, "\t\tl3proto inet")?;
+        write!(f, "\t\tpolicy = {{ ")?;
+        let mut separator = "";
+        for state in Self::STATES {
+            write!(f, "{separator}{state} : {}", self.seconds)?;
+            separator = ", ";
+        }
+        writeln!(f, " }}")?;
+        writeln!(f, "\t}}")
     }
 }
 
@@ -172,6 +192,7 @@ impl fmt::Display for Statement {
             Self::SetDportFrom { map } => {
                 write!(f, "th dport set meta priority map @{map}")
             }
+            Self::SetTimeout(name) => write!(f, "ct timeout set \"{name}\""),
             Self::DnatToPorts { first, last } => {
                 write!(f, "dnat to :{first}-{last} fully-random")
             }

@@ -133,7 +133,7 @@ pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
         chains.extend(compiler.stages());
     }
     let comment = "made by portcullis: change its configuration, not this".to_owned();
-    Ok(Ruleset { comment, sets, chains })
+    Ok(Ruleset { comment, timeouts: compiler.timeouts(), sets, chains })
 }
 
 struct Compiler<'a> {

@@ -12,6 +12,9 @@
 //! silence would tell the guarded port. So there are several such ports, and the source port is drawn
 //! anew (chain `apart`): whoever wants to use up all pairs needs more connections than fit.
 //!
+//! Whatever nobody answers leaves its translation behind, which would keep its source port out, grant or no
+//! grant, for minutes. So connection tracking forgets it after a second (`ct timeout`).
+//!
 //! The stack makes the flow label of a reset from the ports, before they are translated back. So
 //! resets of this host have none (chain `labels`), whatever port they come from.
 //!
@@ -39,7 +42,8 @@ use super::{
     fixed, goto, is, is_in, not, port_key, rule,
 };
 use crate::ruleset::{
-    Chain, Field, Hook, HookPoint, Reject, Rule, Set, Statement, Tracking, Type, Value, Verdict,
+    Chain, Field, Hook, HookPoint, Reject, Rule, Set, Statement, Timeout, Tracking, Type, Value,
+    Verdict,
 };
 
 /// In the stance `guard`: how a guarded port answers those who have no grant.
@@ -52,6 +56,8 @@ const HALF_OPEN: &str = "half_open";
 const PUT_BACK: &str = "put_back";
 /// The connection goes to a port that nothing listens on.
 const TO_CLOSED_PORT: &str = "to_closed_port";
+/// Connection tracking forgets that soon.
+const FORGOTTEN: &str = "forgotten";
 /// What comes to that port.
 const TO_NOBODY: &str = "to_nobody";
 /// In the stance `closed`: what is not translated.
@@ -136,6 +142,12 @@ impl Compiler<'_> {
         self.answers_as_closed() && self.policy.gate.stance == Stance::Guard
     }
 
+    /// How long a translation outlives the last segment without an answer.
+    pub(super) fn timeouts(&self) -> Vec<Timeout> {
+        let forgotten = Timeout { name: FORGOTTEN, seconds: 1 };
+        self.answers_as_closed().then_some(forgotten).into_iter().collect()
+    }
+
     pub(super) fn readdressing_sets(&self) -> Vec<Set> {
         if !self.answers_as_closed() {
             return Vec::new();
@@ -166,7 +178,8 @@ impl Compiler<'_> {
         let (first, last) = (*CLOSED_PORTS.start(), *CLOSED_PORTS.end());
         let dnat = Statement::DnatToPorts { first, last };
         let to_closed_port =
-            rule([TCP, Statement::ToLocalAddress(true), dnat]).because("answered as a closed port");
+            rule([TCP, Statement::ToLocalAddress(true), Statement::SetTimeout(FORGOTTEN), dnat])
+                .because("answered as a closed port");
         let elsewhere = [
             // Connection tracking takes it for new if it is older than the tracking.
             rule([NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), ACCEPT])

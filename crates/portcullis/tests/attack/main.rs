@@ -10,6 +10,7 @@
 mod bans;
 mod headers;
 mod listeners;
+mod poison;
 mod ports;
 mod refusals;
 mod rules;
@@ -48,6 +49,9 @@ fn main() -> ExitCode {
         each(&mut all, name, &NFTABLES, stale::half_open);
         let name = "revoked_grant_admits_no_connection_from_an_old_port";
         each(&mut all, name, &NFTABLES, stale::revoked);
+
+        let name = "forged_segment_poisons_no_source_port";
+        each(&mut all, name, &like_closed, poison::source_ports);
 
         let name = "source_cannot_finish_the_knock_of_another";
         each(&mut all, name, &RECOGNISERS, sources::attempts_are_ones_own);

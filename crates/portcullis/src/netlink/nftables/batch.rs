@@ -27,6 +27,8 @@ pub enum Object {
     Transaction,
     /// The table.
     Table,
+    /// What nft calls a stateful object, such as a `ct timeout`.
+    Stateful(String),
     /// A set.
     Set(String),
     /// Elements of a set.
@@ -42,6 +44,7 @@ impl fmt::Display for Object {
         match self {
             Self::Transaction => f.write_str("the change of the firewall"),
             Self::Table => write!(f, "table inet {TABLE}"),
+            Self::Stateful(name) => write!(f, "object {name}"),
             Self::Set(name) => write!(f, "set {name}"),
             Self::Elements(name) => write!(f, "elements of set {name}"),
             Self::Chain(name) => write!(f, "chain {name}"),

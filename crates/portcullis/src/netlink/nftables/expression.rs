@@ -204,6 +204,14 @@ pub fn address_type(w: &mut Writer, address: Address, slot: Slot) {
     });
 }
 
+/// Gives the connection the times of an object (`enum nft_objref_attributes`).
+pub fn timeout_object(w: &mut Writer, name: &str) {
+    expression(w, "objref", |w| {
+        w.be32(1, super::object::OBJECT_CT_TIMEOUT);
+        w.text(2, name);
+    });
+}
+
 /// Translates a port of the connection to one between those in the slots, and nothing else
 /// (`enum nft_nat_attributes`).
 pub fn translate_port(w: &mut Writer, what: Translate, first: Slot, last: Slot) {

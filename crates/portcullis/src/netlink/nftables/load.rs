@@ -120,6 +120,10 @@ impl Gate {
         batch.push(Object::Table, kind::NEWTABLE, NLM_F_CREATE, object::table_name);
         batch.push(Object::Table, kind::DELTABLE, 0, object::table_name);
         batch.push(Object::Table, kind::NEWTABLE, NLM_F_CREATE, |w| object::table(w, ruleset));
+        for timeout in &ruleset.timeouts {
+            let name = Object::Stateful(timeout.name.to_owned());
+            batch.push(name, kind::NEWOBJ, NLM_F_CREATE, |w| object::timeout(w, timeout));
+        }
         for chain in &ruleset.chains {
             let name = Object::Chain(chain.name.clone());
             batch.push(name, kind::NEWCHAIN, NLM_F_CREATE, |w| {

@@ -365,6 +365,7 @@ impl Known {
                 expression::lookup(w, map, Found::Into(Slot::FIRST));
                 expression::payload_store(w, TH_DPORT, Slot::FIRST);
             }
+            Statement::SetTimeout(name) => expression::timeout_object(w, name),
             Statement::DnatToPorts { first, last } => {
                 translate(w, Translate::Destination, *first, *last);
             }

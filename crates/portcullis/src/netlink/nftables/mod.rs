@@ -66,6 +66,8 @@ mod kind {
     pub const GETSETELEM: u16 = 0x0a0d;
     pub const DELSETELEM: u16 = 0x0a0e;
     pub const GETGEN: u16 = 0x0a10;
+    pub const NEWOBJ: u16 = 0x0a12;
+    pub const GETOBJ: u16 = 0x0a13;
 }
 
 /// The shortest time, in milliseconds, that nf_tables takes. A shorter one the kernel might round

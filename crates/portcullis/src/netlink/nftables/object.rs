@@ -2,7 +2,9 @@
 //! compared when they are read back.
 
 use portcullis_firewall::compile::{INPUT, INPUT_PRIORITY};
-use portcullis_firewall::ruleset::{Chain, HookPoint, Kind, Rule, Ruleset, Set, TABLE, Type};
+use portcullis_firewall::ruleset::{
+    Chain, HookPoint, Kind, Rule, Ruleset, Set, TABLE, Timeout, Type,
+};
 
 use super::elements::comment_bytes;
 use super::lower;
@@ -38,6 +40,14 @@ pub const RULE_USERDATA: u16 = 7;
 pub const SET_TABLE: u16 = 1;
 /// `NFTA_SET_NAME`
 pub const SET_NAME: u16 = 2;
+/// `NFTA_OBJ_TABLE`
+pub const OBJECT_TABLE: u16 = 1;
+/// `NFTA_OBJ_NAME`
+pub const OBJECT_NAME: u16 = 2;
+const OBJECT_TYPE: u16 = 3;
+const OBJECT_DATA: u16 = 4;
+/// `NFT_OBJECT_CT_TIMEOUT`
+pub const OBJECT_CT_TIMEOUT: u32 = 7;
 const SET_FLAGS: u16 = 3;
 const SET_KEY_TYPE: u16 = 4;
 const SET_KEY_LEN: u16 = 5;
@@ -108,6 +118,26 @@ pub fn rule(w: &mut Writer, chain: &str, rule: &Rule) {
     if let Some(comment) = rule.comment {
         w.bytes(RULE_USERDATA, &comment_bytes(comment));
     }
+}
+
+/// For how long connection tracking remembers a TCP connection (`enum nft_ct_timeout_attributes`,
+/// `enum ctattr_timeout_tcp`).
+pub fn timeout(w: &mut Writer, timeout: &Timeout) {
+    /// `NFPROTO_INET`
+    const BOTH_FAMILIES: u16 = 1;
+    const IPPROTO_TCP: u8 = 6;
+    w.text(OBJECT_TABLE, TABLE);
+    w.text(OBJECT_NAME, timeout.name);
+    w.be32(OBJECT_TYPE, OBJECT_CT_TIMEOUT);
+    w.nested(OBJECT_DATA, |w| {
+        w.bytes(1, &BOTH_FAMILIES.to_be_bytes());
+        w.bytes(2, &[IPPROTO_TCP]);
+        w.nested(3, |w| {
+            for (state, _) in (1..).zip(Timeout::STATES) {
+                w.be32(state, timeout.seconds);
+            }
+        });
+    });
 }
 
 /// A set without its elements. Each in a transaction has another `id`.

@@ -28,6 +28,7 @@ use crate::netlink::socket;
 
 /// What the attributes are that a person can change with `nft`.
 const TABLE_WORDS: [(u16, &str); 2] = [(2, "set of flags"), (6, "comment")];
+const OBJECT_WORDS: [(u16, &str); 2] = [(3, "type"), (4, "set of times")];
 const CHAIN_WORDS: [(u16, &str); 3] = [(4, "hook or priority"), (5, "policy"), (7, "type")];
 const SET_WORDS: [(u16, &str); 5] = [
     (3, "set of flags"),
@@ -63,6 +64,7 @@ impl Gate {
         let sent = written(|w| object::table(w, ruleset))?;
         same_object(&sent, &table, &[], &TABLE_WORDS)
             .map_err(|difference| Mismatch::new(&Object::Table, difference))?;
+        self.verify_timeouts(ruleset)?;
         self.verify_chains(ruleset)?;
         self.verify_sets(ruleset)?;
         self.verify_rules(ruleset)?;
@@ -80,8 +82,8 @@ impl Gate {
             kind,
             |w| {
                 family(w);
-                // NFTA_CHAIN_TABLE, NFTA_RULE_TABLE and NFTA_SET_TABLE are all 1; a kernel that does
-                // not filter by it lists everything.
+                // NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE and NFTA_OBJ_TABLE are all 1;
+                // a kernel that does not filter by it lists everything.
                 w.text(object::CHAIN_TABLE, TABLE);
             },
             |all: &mut Vec<_>, message| {
@@ -91,6 +93,19 @@ impl Gate {
                 }
             },
         )?)
+    }
+
+    fn verify_timeouts(&mut self, ruleset: &Ruleset) -> Result<(), Error> {
+        let found = self.list(kind::GETOBJ)?;
+        let mut found = by_name(&found, object::OBJECT_NAME);
+        for timeout in &ruleset.timeouts {
+            let differs = |how| Mismatch::new(&Object::Stateful(timeout.name.to_owned()), how);
+            let found = found.remove(timeout.name);
+            let found = found.ok_or_else(|| differs("is not there".to_owned()))?;
+            let sent = written(|w| object::timeout(w, timeout))?;
+            same_object(&sent, found.0, &[], &OBJECT_WORDS).map_err(differs)?;
+        }
+        none_left(&found, Object::Stateful)
     }
 
     fn verify_chains(&mut self, ruleset: &Ruleset) -> Result<(), Error> {
