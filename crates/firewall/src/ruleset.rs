@@ -308,6 +308,9 @@ pub enum Statement {
     Icmpv6Type(u8),
     /// `ip6 hoplimit 255`: no router has passed it on; only in IPv6 packets.
     HopLimit255,
+    /// `tcp option N exists`: there is an option of this kind; only in TCP segments. nft looks for it behind
+    /// the end of options (kind 0) too, the network stack does not (`net/netfilter/nft_exthdr.c`).
+    TcpOption(u8),
     /// What a DHCP server sends to a client (RFC 2131, section 4.1).
     DhcpReply,
     /// What a DHCPv6 server or relay on the link sends to a client (RFC 8415, section 7.2).

@@ -12,8 +12,10 @@
 //! silence would tell the guarded port. So there are several such ports, and the source port is drawn
 //! anew (chain `apart`): whoever wants to use up all pairs needs more connections than fit.
 //!
-//! Whatever nobody answers leaves its translation behind, which would keep its source port out, grant or no
-//! grant, for minutes. So connection tracking forgets it after a second (`ct timeout`).
+//! Whatever nobody answers would leave its translation behind. That would keep its source port out, grant or
+//! no grant; and a later answer over it that connection tracking calls invalid would show the translated port.
+//! So such segments are dropped before they are confirmed, at closed ports too, and connection tracking
+//! forgets what is left after a second (`ct timeout`).
 //!
 //! The stack makes the flow label of a reset from the ports, before they are translated back. So
 //! resets of this host have none (chain `labels`), whatever port they come from.
@@ -78,6 +80,11 @@ const SRCNAT: i32 = 100;
 const BEHIND_SRCNAT: i32 = 200;
 /// Behind the filters of others (0) and behind `security` (50) and `srcnat` (100).
 const LATE: i32 = 120;
+
+/// In the stance `guard`: what nobody answers, on its way to a port that may be open.
+const UNANSWERED: &str = "unanswered";
+/// Options of TCP with a signature (RFC 2385, RFC 5925).
+const SIGNATURES: [u8; 2] = [19, 29];
 
 /// One of these matches where the network stack has a socket for the packet.
 pub(super) const SOCKET: [Statement; 2] =
@@ -242,7 +249,10 @@ impl Compiler<'_> {
             chains.push(self.to_nobody());
         }
         if self.readdresses() {
-            chains.extend([self.late(), self.put_back()]);
+            let mut rules = self.unconcerned();
+            rules.extend(SOCKET.map(|socket| rule([socket, ACCEPT]).because("an open port")));
+            rules.push(rule([DROP]));
+            chains.extend([self.late(), chain(UNANSWERED, rules), self.put_back()]);
         }
         if self.answers_as_closed() && !guard {
             let mut rules = vec![rule([UDP, Statement::ToLocalAddress(false), DROP])];
@@ -312,10 +322,14 @@ impl Compiler<'_> {
         // What was not readdressed.
         let asked = Statement::ThDportAmong { first: 1, last: u16::MAX };
         let mut rules = vec![
-            rule([RST_OR_ACK, asked.clone(), ACCEPT]),
-            rule([begins(), TCP, asked.clone(), ACCEPT]),
-            rule([conversation, UDP, asked, ACCEPT]),
+            rule([conversation.clone(), RST_OR_ACK, asked.clone(), ACCEPT]),
+            rule([conversation, UDP, asked.clone(), ACCEPT]),
         ];
+        rules.extend(unanswered(Some(&asked), &goto(UNANSWERED)));
+        rules.extend([
+            rule([RST_OR_ACK, asked.clone(), ACCEPT]),
+            rule([begins(), TCP, asked, ACCEPT]),
+        ]);
         rules.extend(self.unconcerned());
         rules.push(rule([not(Protocol::Tcp), not(Protocol::Udp), ACCEPT]));
         // Before sockets are looked for: the stack may have found one when the port was still there.
@@ -334,15 +348,16 @@ impl Compiler<'_> {
     }
 
     fn put_back(&self) -> Chain {
-        let mut rules = vec![
-            rule([Statement::SetPriority(0)]),
+        let mut rules = vec![rule([Statement::SetPriority(0)])];
+        rules.extend(unanswered(None, &DROP));
+        rules.extend([
             rule([RST_OR_ACK, ACCEPT]).because("the network stack refuses it"),
             rule([Statement::NotForHost, DROP]),
             rule([TCP, Statement::ToLocalAddress(false), DROP]),
             // Looked up as for closed ports, so that it takes as long.
             rule([SOCKET[0].clone()]),
             rule([SOCKET[1].clone()]),
-        ];
+        ]);
         rules.extend(as_closed());
         chain(PUT_BACK, rules)
     }
@@ -353,11 +368,16 @@ impl Compiler<'_> {
         let mut rules = vec![
             // A listener would answer it, and a closed port does not.
             rule([TCP, Statement::ToLocalAddress(false), DROP]),
+        ];
+        if self.answers_as_closed() {
+            rules.extend(unanswered(None, &DROP));
+        }
+        rules.extend([
             // It belongs to a connection that is older than the gate, or the network stack refuses it,
             // on every port alike: a listening socket does not take it either.
             rule([NO_SYN, RST_OR_ACK, ACCEPT]).because("starts no connection"),
             rule([Statement::Counter]).because("refused"),
-        ];
+        ]);
         if self.policy.gate.log_refused {
             rules.push(rule([Statement::Limit(LOGGED), Statement::Log(LOG_PREFIX)]));
         }
@@ -400,6 +420,20 @@ fn labels() -> Chain {
     let rules = vec![rule([reset, Statement::FromLocalAddress, Statement::ClearFlowLabel])];
     let hook = Some(Hook { point: HookPoint::Postrouting, priority: BEHIND_SRCNAT });
     Chain { name: "labels".to_owned(), hook, rules }
+}
+
+/// What the network stack does not answer at a closed port, or only for some: signed segments, and those
+/// behind IPv6 extension headers. Whatever is translated and not answered would leave its translation behind,
+/// and whatever comes later over that could be answered from the wrong port. So it is silenced before
+/// connection tracking confirms it, at guarded and at closed ports alike.
+fn unanswered(among: Option<&Statement>, then: &Statement) -> [Rule; 3] {
+    let [md5, ao] = SIGNATURES.map(|kind| vec![Statement::TcpOption(kind)]);
+    let six = Statement::Ip6NextHeader { is: false, kind: Protocol::Tcp.number() };
+    let rules = [(md5, "signed"), (ao, "signed"), (vec![TCP, six], "extension headers")];
+    rules.map(|(what, comment)| {
+        let statements = among.cloned().into_iter().chain(what).chain([then.clone()]).collect();
+        Rule { statements, comment: Some(comment) }
+    })
 }
 
 /// Answers as a closed port does.

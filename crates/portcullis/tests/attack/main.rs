@@ -52,6 +52,12 @@ fn main() -> ExitCode {
 
         let name = "forged_segment_poisons_no_source_port";
         each(&mut all, name, &like_closed, poison::source_ports);
+        let name = "forged_segment_and_a_reload_poison_no_source_port";
+        each(&mut all, name, &like_closed, poison::reloaded);
+        let name = "second_segment_is_answered_from_the_port_it_asked";
+        each(&mut all, name, &like_closed, poison::second_segment);
+        let name = "forged_segment_ends_no_older_connection";
+        each(&mut all, name, &like_closed, poison::older_connection);
 
         let name = "source_cannot_finish_the_knock_of_another";
         each(&mut all, name, &RECOGNISERS, sources::attempts_are_ones_own);

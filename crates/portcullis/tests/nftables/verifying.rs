@@ -143,6 +143,7 @@ fn altered(statement: &Statement) -> Option<Statement> {
         Statement::HopByHopNextHeader(_) => Statement::HopByHopNextHeader(44),
         Statement::Ip6NextHeader { is, kind } => Statement::Ip6NextHeader { is, kind: kind ^ 1 },
         Statement::FromLinkLocal => Statement::HopLimit255,
+        Statement::TcpOption(kind) => Statement::TcpOption(kind ^ 1),
         Statement::ThDportZero => Statement::IcmpType(0),
         Statement::SetDportZero => Statement::SetDportFrom { map: "ports" },
         Statement::SetDportFrom { .. } => Statement::SetDportZero,

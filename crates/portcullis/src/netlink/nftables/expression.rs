@@ -130,16 +130,27 @@ pub fn meta_load(w: &mut Writer, key: Meta, slot: Slot) {
 
 /// `slot = whether there is an IPv6 extension header of this kind` (`enum nft_exthdr_attributes`)
 pub fn extension_present(w: &mut Writer, kind: u8, slot: Slot) {
-    /// `NFT_EXTHDR_F_PRESENT`
-    const PRESENT: u32 = 1;
     /// `NFT_EXTHDR_OP_IPV6`
     const IPV6: u32 = 0;
+    present(w, IPV6, kind, slot);
+}
+
+/// `slot = whether there is a TCP option of this kind`
+pub fn option_present(w: &mut Writer, kind: u8, slot: Slot) {
+    /// `NFT_EXTHDR_OP_TCPOPT`
+    const TCP_OPTION: u32 = 1;
+    present(w, TCP_OPTION, kind, slot);
+}
+
+fn present(w: &mut Writer, operation: u32, kind: u8, slot: Slot) {
+    /// `NFT_EXTHDR_F_PRESENT`
+    const PRESENT: u32 = 1;
     expression(w, "exthdr", |w| {
         w.be32(1, slot.register());
         w.bytes(2, &[kind]);
         w.be32(3, 0);
         w.be32(4, 1);
-        w.be32(6, IPV6);
+        w.be32(6, operation);
         w.be32(5, PRESENT);
     });
 }

@@ -297,6 +297,10 @@ impl Known {
             Statement::IcmpType(kind) => self.equals(w, Needs::Icmp, ICMP_TYPE, &[*kind]),
             Statement::Icmpv6Type(kind) => self.equals(w, Needs::Icmpv6, ICMP_TYPE, &[*kind]),
             Statement::HopLimit255 => self.equals(w, Needs::Ipv6, HOP_LIMIT, &[u8::MAX]),
+            Statement::TcpOption(kind) => {
+                expression::option_present(w, *kind, Slot::FIRST);
+                expression::compare(w, Slot::FIRST, true, &[1]);
+            }
             Statement::DhcpReply => {
                 // Written out in the text, and so compared whatever is known.
                 self.family = false;
