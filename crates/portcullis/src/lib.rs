@@ -13,14 +13,13 @@
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`look`] | what there is on this host, for what a configuration means to it |
-//! | [`netlink`] | the kernel, spoken to directly: nf_tables and rtnetlink |
+//! | [`netlink`] | the gate in nftables, over netlink |
 //! | [`replay`](mod@replay) | what the doors would have made of a capture |
 //! | [`picture`] | configurations, and what becomes of packets, as SVG |
 //! | [`runner`] | start and stop commands: one scheduler, and the pending stops on disk |
-//! | [`sys`] | all the `unsafe` there is |
 //! | [`trace`](mod@trace) | what packets mean to the doors as they arrive, and why one does not open |
 //! | [`exit`] | exit codes and failures, decided in one place |
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod apply;
 pub mod cli;
@@ -39,8 +38,6 @@ pub mod look;
 pub mod manual;
 pub mod netlink;
 pub mod picture;
-mod proc;
 pub mod replay;
 pub mod runner;
-pub mod sys;
 pub mod trace;

@@ -26,6 +26,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_core::policy::Policy;
+use portcullis_linux::clock;
+use portcullis_linux::sys::process;
 
 use self::kernel::Kernel;
 pub use self::kernel::Loaded;
@@ -34,10 +36,8 @@ use self::session::Session;
 use self::state::{Here, Pending, Standing, State, Store};
 use crate::config;
 use crate::config::duration::to_the_second as shown;
-use crate::daemon::clock;
 use crate::exit::Failure;
 use crate::netlink::nftables::Error;
-use crate::sys::process;
 
 /// Where the state is when nobody says otherwise.
 pub const DEFAULT_FOLDER: &str = "/var/lib/portcullis/apply";

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_core::limits;
 use portcullis_core::policy::Network;
+use portcullis_linux::netlink::route::Route;
 use serde_json::json;
 
 use super::live::{ME, count, millis, name, said_cut, say, shown, sources, tell, within};
@@ -13,7 +14,6 @@ use crate::apply::session::Session;
 use crate::exit::{Failure, Outcome};
 use crate::netlink::cut::cut_all;
 use crate::netlink::nftables::{Banning, Gate, MOST_AT_ONCE, bans_of};
-use crate::netlink::route::Route;
 
 /// Arguments of `ban`.
 #[derive(Debug, clap::Args)]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use portcullis_core::policy::{Policy, Recogniser};
+use portcullis_linux::netlink::route::Route;
 use serde_json::{Value, json};
 
 use super::check::print;
@@ -17,7 +18,6 @@ use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::look;
 use crate::netlink::nftables::{Error, Gate, View};
-use crate::netlink::route::Route;
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]

@@ -18,8 +18,8 @@
 //! and of these nothing for a public or guarded port, as long as they are few.
 
 use portcullis_core::policy::{Policy, Port, Protocol};
+use portcullis_linux::sys::packet::Instruction;
 
-use crate::sys::packet::Instruction;
 use assemble::*;
 
 pub mod assemble;

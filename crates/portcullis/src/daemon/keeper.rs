@@ -23,8 +23,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use portcullis_core::limits::{CLOSING_PATIENCE, LINES_PER_SECOND};
-use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
+use portcullis_core::policy::{DoorId, InterfaceName, Recogniser, may_have_grants};
 use portcullis_core::wire::is_of_one_link;
+use portcullis_linux::clock;
+use portcullis_linux::sys::process;
 
 use self::hearsay::Hearsay;
 use self::interfaces::Interfaces;
@@ -32,15 +34,13 @@ use self::runner::{Begun, Runner};
 use super::gate::Gate;
 use super::lines::{say, warn};
 use super::message::{Epoch, Message, Order};
+use super::notify;
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::parts::{self, system};
-use super::{clock, may_have_grants, notify};
 use crate::config::duration;
 use crate::config::host::Refuse;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::sys::process;
-
 pub use configuration::{Configuration, Settings};
 
 /// Whether a `portcullis run` keeps the network namespace of this thread.

@@ -15,17 +15,17 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_core::limits::LINES_PER_SECOND;
-use portcullis_core::policy::{Door, DoorId, Policy, Recogniser};
+use portcullis_core::policy::{Door, DoorId, Policy, Recogniser, may_have_grants};
+use portcullis_linux::clock;
+use portcullis_linux::sys::{process, shell};
 
 use super::lines::{say, warn};
 use super::message::{Epoch, Message, Order, Told};
 use super::pace::Pace;
 use super::parts::{self, system};
-use super::{clock, may_have_grants};
 use crate::config::{self, duration};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::runner::{AtExit, Command, Commands, Job, Line, Opening, Options, Which};
-use crate::sys::{process, shell};
 
 /// Messages that are heard before everything else is looked at again.
 const AT_ONCE: usize = 256;

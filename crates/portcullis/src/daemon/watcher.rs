@@ -21,16 +21,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_core::engine::Frame;
 use portcullis_core::limits::MAX_WATCHED;
 use portcullis_core::time::Instant;
+use portcullis_linux::capture::{self, Capture, Change, Unwatchable};
+use portcullis_linux::netlink::route::{AddressMonitor, Route};
+use portcullis_linux::sys::process;
+use portcullis_linux::{clock, netlink};
 
-use super::capture::{self, Capture, Change, Unwatchable};
-use super::clock;
 use super::message::{Epoch, Message, Order};
 use super::pace::Pace;
 use super::parts;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::netlink;
-use crate::netlink::route::{AddressMonitor, Route};
-use crate::sys::process;
 
 /// Descriptors beside those of the interfaces: standard streams, the keeper, netlink.
 const DESCRIPTORS: u64 = 16;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
+use portcullis_linux::sys::shell;
 
 use super::keeper;
 use super::watcher::Knockd;
@@ -13,7 +14,6 @@ use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR, config};
 use crate::daemon::watcher;
 use crate::exit::Failure;
 use crate::runner::{AtExit, close_all};
-use crate::sys::shell;
 
 /// The definition of the command line, for the manual.
 pub fn command() -> clap::Command {

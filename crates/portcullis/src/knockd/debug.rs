@@ -4,8 +4,7 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use portcullis_core::wire::{Packet, Segment};
-
-use crate::sys::time::local;
+use portcullis_linux::sys::time::local;
 
 /// A line on standard output, at once. Nobody need read it.
 pub fn print(line: &str) {

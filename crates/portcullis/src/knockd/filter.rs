@@ -20,9 +20,9 @@
 use portcullis_core::knockd::Door;
 use portcullis_core::policy::{Port, Protocol};
 use portcullis_core::wire::TcpFlags;
+use portcullis_linux::sys::packet::Instruction;
 
 use crate::daemon::filter::assemble::*;
-use crate::sys::packet::Instruction;
 
 /// Most ports of one protocol that the filter compares with; with more, all are shown.
 const MAX_PORTS: usize = 64;

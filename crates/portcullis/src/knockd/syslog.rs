@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::time::SystemTime;
 
-use crate::sys::time::local;
+use portcullis_linux::sys::time::local;
 
 /// Where it is read (`_PATH_LOG` of syslog.h).
 const SOCKET: &str = "/dev/log";

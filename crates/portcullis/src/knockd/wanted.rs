@@ -6,9 +6,8 @@ use std::time::Duration;
 use portcullis_core::knockd::{Door, FlagFilter};
 use portcullis_core::policy::InterfaceName;
 use portcullis_core::wire::TcpFlags;
+use portcullis_linux::capture::Interfaces;
 use serde::{Deserialize, Serialize};
-
-use crate::daemon::capture::Interfaces;
 
 /// What a watcher shall look at.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,14 +10,14 @@ use portcullis_core::limits::STAGE_LINES;
 use portcullis_core::policy::DoorId;
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{Captured, Checksum, Packet};
+use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
+use portcullis_linux::netlink::route::Route;
 
 use super::debug;
 use super::filter::{self, Scope};
 use super::wanted::Wanted;
-use crate::daemon::capture::{self, Capture, Interfaces, Unwatchable};
 use crate::daemon::message::{Epoch, Message, Order};
 use crate::daemon::watcher::{Recogniser, Teller, Watch};
-use crate::netlink::route::Route;
 
 /// The matcher, and how much of what it does is printed.
 pub struct Knockd {

@@ -35,10 +35,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::unistd::gettid;
+use portcullis_linux::netlink::route::Route;
+use portcullis_linux::sys::namespace::{is_running, without_neighbours};
 
 use crate::exit::Failure;
-use crate::netlink::route::Route;
-use crate::sys::namespace::{is_running, without_neighbours};
 use namespace::{Namespace, unshare_network};
 pub use namespace::{enter, set_sysctl};
 use wire::Wire;

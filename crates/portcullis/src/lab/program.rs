@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
-
-use crate::sys::namespace::die_with_parent;
+use portcullis_linux::sys::namespace::die_with_parent;
 
 /// A running child process, together with those that it starts. Dropped, it is killed.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, MultiHeaders, NetlinkAddr, recv, send, sendmmsg};
+use portcullis_linux::sys::namespace::open_wire;
 
 use super::answer::Seen;
 use super::packet::{Packet, TCP};
-use crate::sys::namespace::open_wire;
 
 /// Frames given to the kernel in one call.
 const BATCH: usize = 64;

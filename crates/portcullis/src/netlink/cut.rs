@@ -16,11 +16,11 @@ use std::str::FromStr;
 
 use nix::errno::Errno;
 use portcullis_core::policy::{Network, Port, Protocol};
+use portcullis_linux::netlink::conntrack::{Connection, Conntrack};
+use portcullis_linux::netlink::route::Route;
+use portcullis_linux::netlink::socket::Error;
+use portcullis_linux::netlink::sockets::Sockets;
 
-use super::conntrack::{Connection, Conntrack};
-use super::route::Route;
-use super::socket::Error;
-use super::sockets::Sockets;
 use crate::exit::Failure;
 
 /// A connection may come to be while others are ended, if its first packet had passed the gate just

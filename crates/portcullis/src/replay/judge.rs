@@ -12,12 +12,11 @@ use std::time::Duration;
 use portcullis_core::automaton::Conflict;
 use portcullis_core::engine::{Action, Direction, Engine, Options, Verdict};
 use portcullis_core::limits;
-use portcullis_core::policy::{Door, DoorId, Policy, Port, Recogniser};
+use portcullis_core::policy::{Door, DoorId, Policy, Port, Recogniser, may_have_grants};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Packet;
 
 use super::host::port;
-use crate::daemon::may_have_grants;
 
 /// Sources of which it is remembered how far they had come. When there are more, all are forgotten:
 /// then some packets are said to be wrong ports that came too late, but nothing is decided otherwise.
@@ -278,9 +277,10 @@ impl Attempt {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_core::wire::{Segment, TcpFlags};
+
     use super::*;
     use crate::config::parse_str;
-    use portcullis_core::wire::{Segment, TcpFlags};
 
     const DOORS: &str = r#"
         [door.ssh]

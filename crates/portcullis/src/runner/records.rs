@@ -41,7 +41,7 @@ const RECORD: &str = "record";
 const NEW: &str = "new";
 const SIGN: &str = "sign";
 
-/// Length of a sign, see [`crate::sys::shell::spawn`].
+/// Length of a sign, see [`portcullis_linux::sys::shell::spawn`].
 const BLANK: [u8; 32] = [b' '; 32];
 
 /// Which life of which machine this is.
@@ -57,7 +57,7 @@ impl Here {
     /// Asks the kernel.
     pub fn now() -> Self {
         let pids = fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino());
-        Self { boot: crate::proc::boot(), pids }
+        Self { boot: portcullis_linux::proc::boot(), pids }
     }
 
     fn same_boot(&self, other: &Self) -> bool {

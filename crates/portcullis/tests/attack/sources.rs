@@ -11,7 +11,7 @@ use portcullis::lab::packet::Packet;
 use portcullis::lab::service::Echo;
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{Family, wait_until};
-use portcullis::netlink::route::Route;
+use portcullis_linux::netlink::route::Route;
 
 use crate::stage::{KNOCKS, WAIT};
 use crate::world::{By, PATIENCE, World, knock_packet, made_up};

@@ -6,7 +6,7 @@ use std::thread;
 use libtest_mimic::Trial;
 use portcullis::lab::Family;
 use portcullis::lab::service::{Echo, talk};
-use portcullis::netlink::conntrack::Conntrack;
+use portcullis_linux::netlink::conntrack::Conntrack;
 
 use crate::world::{self, By, FAMILIES, PATIENCE, World};
 use crate::{CONFIG, WAYS, done, passes, run, services};

@@ -14,11 +14,11 @@ use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 use portcullis::apply::DEFAULT_FOLDER;
 use portcullis::apply::state::Store;
-use portcullis::daemon::clock;
 use portcullis::lab::program::Program;
 use portcullis::lab::{Family, wait_until};
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::compile;
+use portcullis_linux::clock;
 
 use super::support::{House, Test, before, done, refused};
 use crate::world::{PATIENCE, PROGRAM, knock_packet, write_config};

@@ -1,7 +1,7 @@
 //! Classic BPF as one would write it down: lines with labels, turned into instructions, and the
 //! numbers that a filter of packets needs.
 
-use crate::sys::packet::Instruction;
+use portcullis_linux::sys::packet::Instruction;
 
 // linux/bpf_common.h and linux/filter.h
 /// A = the word at operand.

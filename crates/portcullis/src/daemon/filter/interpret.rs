@@ -1,7 +1,7 @@
 //! An interpreter of classic BPF, as linux/Documentation/networking/filter.rst describes it: enough
 //! to hold the filter to the engine in tests.
 
-use crate::sys::packet::Instruction;
+use portcullis_linux::sys::packet::Instruction;
 
 /// What the kernel knows about a packet.
 pub struct About {

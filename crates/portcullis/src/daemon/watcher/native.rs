@@ -6,14 +6,15 @@ use nix::errno::Errno;
 use portcullis_core::engine::{Action, Engine, Frame, Grant, Options, Verdict};
 use portcullis_core::limits::LINES_PER_SECOND;
 use portcullis_core::policy::Recogniser as Who;
+use portcullis_core::policy::may_have_grants;
 use portcullis_core::time::Instant;
+use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
+use portcullis_linux::netlink::route::Route;
 
 use super::{Recogniser, Teller, Watch};
 use crate::config;
-use crate::daemon::capture::{self, Capture, Interfaces, Unwatchable};
+use crate::daemon::filter;
 use crate::daemon::message::{Epoch, Message, Order};
-use crate::daemon::{filter, may_have_grants};
-use crate::netlink::route::Route;
 
 /// The engine, and how much of what it does is told.
 pub struct Native {

@@ -10,15 +10,18 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use portcullis_core::knockd::Door as Recognised;
+use portcullis_linux::capture::Interfaces;
+use portcullis_linux::clock;
+use portcullis_linux::sys::background::{self, Side};
+use portcullis_linux::sys::process;
 
 use super::link::{Link, Word};
 use super::settings::{Loaded, Settings, interfaces, missing};
 use super::{Keeper, order};
 use crate::config::LoadError;
-use crate::daemon::capture::Interfaces;
 use crate::daemon::message::{Epoch, Message};
+use crate::daemon::notify;
 use crate::daemon::parts::{self, system};
-use crate::daemon::{clock, notify};
 use crate::exit::Failure;
 use crate::files;
 use crate::knockd::config::Options;
@@ -26,8 +29,6 @@ use crate::knockd::doors::Doors;
 use crate::knockd::log::Log;
 use crate::knockd::reporter::Reporter;
 use crate::runner::{self, Commands};
-use crate::sys::background::{self, Side};
-use crate::sys::process;
 
 /// The first order.
 const FIRST: Epoch = 1;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use portcullis_core::policy::InterfaceName;
+use portcullis_linux::capture::Interfaces;
 
 use crate::config::LoadError;
-use crate::daemon::capture::Interfaces;
 use crate::exit::Failure;
 use crate::knockd::DEFAULT_INTERFACE;
 use crate::knockd::config::{self, Configuration};

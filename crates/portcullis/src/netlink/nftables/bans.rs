@@ -10,13 +10,13 @@ use portcullis_core::policy::{Ban, Network};
 use portcullis_firewall::compile::{
     ALLOWED, BANS, HOSTS, LATE_BANS, LATE_STRIKES, STRIKES, banned_as,
 };
+use portcullis_linux::netlink::message::Attributes;
 
 use super::batch::{Batch, Object};
 use super::elements::{address_and_rest, write_set};
 use super::expression::time_of_added;
 use super::grants::{push_removed, push_renewed};
 use super::{Error, Gate, TABLE, kind, object};
-use crate::netlink::message::Attributes;
 
 /// How many bits of an address a ban is for, in IPv4 and in IPv6.
 const BITS: [u8; 2] = [32, 64];

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use nix::errno::Errno;
+use portcullis_linux::netlink::message::Writer;
+use portcullis_linux::netlink::socket::{self, Socket};
 
 use super::{Error, FAMILY_HEADER, TABLE, family};
-use crate::netlink::message::Writer;
-use crate::netlink::socket::{self, Socket};
 
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;

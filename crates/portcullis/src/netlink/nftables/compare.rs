@@ -1,8 +1,9 @@
 //! Whether what the kernel shows is what was sent.
 
+use portcullis_linux::netlink::message::Attributes;
+
 use super::elements::Listed;
 use super::{DYNSET_TIMEOUT, object};
-use crate::netlink::message::Attributes;
 
 /// Attributes of expressions that may be missing if they are 0: flags of look-ups and of changes of
 /// sets, the timeout that no change has that deletes, the operation of a mask, flags of checksums,

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use portcullis_core::policy::Network;
 use portcullis_firewall::ruleset::{Element, Kind, Set, Value};
+use portcullis_linux::netlink::message::{Attributes, Message, Writer};
 
 use super::carry::Carried;
 use super::expression::{DATA_VALUE, LIST_ELEM, verdict_data};
-use crate::netlink::message::{Attributes, Message, Writer};
 
 const ELEM_KEY: u16 = 1;
 const ELEM_DATA: u16 = 2;

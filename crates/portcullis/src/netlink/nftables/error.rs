@@ -4,11 +4,11 @@ use std::fmt;
 
 use nix::errno::Errno;
 use portcullis_firewall::compile::BANS;
+use portcullis_linux::netlink::socket;
 
 use super::batch::Object;
 use crate::config::report::plain;
 use crate::exit::Failure;
-use crate::netlink::socket;
 
 /// Why the kernel does not hold what it should.
 #[derive(Debug, Clone, PartialEq, Eq)]

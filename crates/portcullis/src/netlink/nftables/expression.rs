@@ -5,8 +5,7 @@
 //! that what is read back can be compared for equality.
 
 use portcullis_firewall::ruleset::{Limit, Operation, Reject, Verdict};
-
-use crate::netlink::message::{Attributes, Writer};
+use portcullis_linux::netlink::message::{Attributes, Writer};
 
 /// `NFTA_LIST_ELEM`
 pub const LIST_ELEM: u16 = 1;

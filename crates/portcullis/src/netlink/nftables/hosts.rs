@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use portcullis_core::policy::{HostName, Policy};
 use portcullis_firewall::compile::{HOSTS, Hosts, admit};
 use portcullis_firewall::ruleset::Ruleset;
+use portcullis_linux::netlink::message::Writer;
 
 use super::batch::{Batch, NLM_F_CREATE, Object};
 use super::elements::{address_and_rest, parts, write_list, write_set};
 use super::{Error, Gate, TABLE, kind};
-use crate::netlink::message::Writer;
 
 impl Gate {
     /// The addresses that the loaded table has for names; none if there is no table, or no names in it.

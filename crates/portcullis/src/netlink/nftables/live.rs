@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
 use portcullis_firewall::compile::{FORGIVE, GUARDS, IN_TIME, LATE_IN_TIME, OPENS};
+use portcullis_linux::netlink::socket;
 
 use super::batch::Batch;
 use super::elements::{Listed, address_and_rest, number};
 use super::grants::{place, push_removed, push_renewed};
 use super::{Error, Gate, Grant};
 use crate::config::report::plain;
-use crate::netlink::socket;
 
 /// How often what is read is read anew because it has changed meanwhile.
 const ATTEMPTS: usize = 50;

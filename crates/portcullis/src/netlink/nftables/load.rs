@@ -3,13 +3,13 @@
 
 use nix::errno::Errno;
 use portcullis_firewall::ruleset::Ruleset;
+use portcullis_linux::netlink::message::Writer;
 
 use super::batch::{Batch, NLM_F_APPEND, NLM_F_CREATE, Object};
 use super::carry::Carried;
 use super::elements::{parts, write_carried, write_list};
 use super::place::{FIRST_PLACE, place_after};
 use super::{Error, Gate, TABLE, kind, object};
-use crate::netlink::message::Writer;
 
 /// How often a transaction begins anew because another came in between.
 const ATTEMPTS: usize = 50;

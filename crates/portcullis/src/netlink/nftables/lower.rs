@@ -12,10 +12,10 @@
 
 use portcullis_core::policy::Protocol;
 use portcullis_firewall::ruleset::{Data, Field, Reject, Rule, Statement, Tracking, Type};
+use portcullis_linux::netlink::message::Writer;
 
 use super::elements::value_bytes;
 use super::expression::{self, Address, Ct, Found, Meta, Payload, Slot, Socket, Translate};
-use crate::netlink::message::Writer;
 
 const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_TCP: u8 = 6;
@@ -449,9 +449,9 @@ mod tests {
     use std::time::Duration;
 
     use portcullis_firewall::ruleset::Operation;
+    use portcullis_linux::netlink::message::Attributes;
 
     use super::*;
-    use crate::netlink::message::Attributes;
 
     /// Which registers of 4 bytes an expression that loads something writes to.
     fn written(expression: Attributes<'_>) -> Option<std::ops::Range<u32>> {

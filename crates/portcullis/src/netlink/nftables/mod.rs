@@ -34,16 +34,15 @@ mod verify;
 
 use std::time::Duration;
 
+use portcullis_firewall::ruleset::TABLE;
+use portcullis_linux::netlink::message::{Attributes, Writer};
+use portcullis_linux::netlink::socket::{self, Family, Socket};
+
 pub use bans::{Banned, Banning, MOST_AT_ONCE, Unbanned, banned_with, bans_of};
 pub use error::{Error, Mismatch};
 pub use grants::{Attempt, Grant};
 pub use live::{LoadedDoor, Numbers, View};
 pub use load::Loaded;
-
-use portcullis_firewall::ruleset::TABLE;
-
-use crate::netlink::message::{Attributes, Writer};
-use crate::netlink::socket::{self, Family, Socket};
 
 /// Bytes of `struct nfgenmsg`.
 const FAMILY_HEADER: usize = 4;

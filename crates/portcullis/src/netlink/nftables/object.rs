@@ -3,10 +3,10 @@
 
 use portcullis_firewall::compile::{INPUT, INPUT_PRIORITY};
 use portcullis_firewall::ruleset::{Chain, HookPoint, Kind, Rule, Ruleset, Set, TABLE, Type};
+use portcullis_linux::netlink::message::Writer;
 
 use super::elements::comment_bytes;
 use super::lower;
-use crate::netlink::message::Writer;
 
 /// `NFTA_TABLE_NAME`
 pub const TABLE_NAME: u16 = 1;

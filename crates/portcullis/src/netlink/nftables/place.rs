@@ -10,9 +10,9 @@
 //! in 99 loads back to the first place, where a packet may slip through.
 
 use portcullis_firewall::compile::{INPUT, INPUT_PRIORITIES};
+use portcullis_linux::netlink::message::Attributes;
 
 use super::{Error, Gate, kind, object};
-use crate::netlink::message::Attributes;
 
 /// The place of a table that takes nobody's.
 pub const FIRST_PLACE: i32 = *INPUT_PRIORITIES.start();

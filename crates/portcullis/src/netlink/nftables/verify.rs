@@ -18,13 +18,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use portcullis_firewall::ruleset::{Kind, Ruleset, Set, TABLE, Type};
+use portcullis_linux::netlink::message::{Attributes, Writer};
+use portcullis_linux::netlink::socket;
 
 use super::batch::Object;
 use super::compare::{canonical, same_object, same_rule};
 use super::elements::{Listed, write_elements};
 use super::{Error, FAMILY_HEADER, Gate, Mismatch, absent_is_none, family, kind, object};
-use crate::netlink::message::{Attributes, Writer};
-use crate::netlink::socket;
 
 /// What the attributes are that a person can change with `nft`.
 const TABLE_WORDS: [(u16, &str); 2] = [(2, "set of flags"), (6, "comment")];

@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use portcullis::lab::packet::Packet;
 use portcullis::lab::{Family, Lab};
-use portcullis::netlink::route::Route;
+use portcullis_linux::netlink::route::Route;
 
 use super::Test;
 use crate::knockd::Which;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portcullis::lab::Family;
 use portcullis::lab::service::Echo;
-use portcullis::netlink::route::Route;
+use portcullis_linux::netlink::route::Route;
 
 use super::sshd::Sshd;
 use super::{answers, drop_everything, found, on, run};

@@ -1,4 +1,4 @@
-//! What the private network of [`crate::lab`] needs of the kernel and no safe wrapper offers.
+//! What the private network of the lab needs of the kernel and no safe wrapper offers.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
