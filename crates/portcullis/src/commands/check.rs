@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 
 use portcullis_core::policy::{Door, Policy};
 use portcullis_core::strength::{Strength, Usable};
+use portcullis_core::text::plain;
 
 use super::live::say;
-use crate::config::report::plain;
 use crate::config::{self, DEFAULT_PATH, LoadError, problems};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::look::look;

@@ -13,9 +13,9 @@ use std::time::Duration;
 use portcullis_core::limits;
 use portcullis_core::policy::{Ban, Policy, Protocol};
 use portcullis_core::strength::{Counts, Strength, Usable, guesses_heard};
+use portcullis_core::text::plain;
 
 use super::check::{RATES, print};
-use crate::config::report::plain;
 use crate::config::{self, duration, suggest};
 use crate::exit::{Exit, Failure, Outcome};
 

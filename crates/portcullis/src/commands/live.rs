@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use portcullis_core::limits;
 use portcullis_core::policy::{AllowedError, Network, may_have_grants};
+use portcullis_core::text::plain;
 use serde_json::Value;
 
 use super::check::print;
 use crate::config::duration;
-use crate::config::report::plain;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::netlink::cut::Cut;
 use crate::netlink::nftables::banned_with;

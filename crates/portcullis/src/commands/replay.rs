@@ -13,11 +13,11 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use portcullis_core::engine::Options;
+use portcullis_core::text::plain;
 
 use super::check::print;
 use super::live::say;
 use crate::config;
-use crate::config::report::plain;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::replay::file::{Capture, NoCapture};
 use crate::replay::progress::{Counted, Progress};

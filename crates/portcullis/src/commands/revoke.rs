@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
+use portcullis_core::text::plain;
 use serde_json::{Value, json};
 
 use super::check::print;
 use super::grants::object;
 use super::live::{address, name, said_cut, say};
 use crate::complete;
-use crate::config::report::plain;
 use crate::exit::{Exit, Outcome};
 use crate::netlink::cut::{Cut, cut};
 use crate::netlink::nftables::{Gate, View};

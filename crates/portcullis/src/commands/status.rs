@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use portcullis_core::policy::{Policy, Recogniser};
+use portcullis_core::text::plain;
 use portcullis_linux::netlink::route::Route;
 use serde_json::{Value, json};
 
@@ -11,7 +12,6 @@ use super::check::print;
 use super::check::text::recogniser;
 use super::compile::ruleset;
 use super::live::{count, say, table};
-use crate::config::report::plain;
 use crate::config::topology::{Blind, Topology};
 use crate::config::{self, DEFAULT_PATH, Diagnostic, LoadError, conntrack};
 use crate::daemon::keeper;

@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 use portcullis_core::engine::{Direction, Frame, Options};
 use portcullis_core::policy::{DoorId, InterfaceName, Policy};
+use portcullis_core::text::plain;
 use portcullis_core::time::Instant;
 use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
 use portcullis_linux::clock;
@@ -23,7 +24,6 @@ use serde_json::{Value, json};
 
 use super::check::print;
 use super::live::{address, say};
-use crate::config::report::plain;
 use crate::config::{self, duration, suggest};
 use crate::daemon::pace::Pace;
 use crate::daemon::{filter, parts};

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 use portcullis_core::policy::Severity;
+use portcullis_core::text::plain;
 
 use super::DEFAULT_PATH;
-use super::report::{Diagnostic, Report, plain};
+use super::report::{Diagnostic, Report};
 use crate::exit::Failure;
 use crate::files;
 

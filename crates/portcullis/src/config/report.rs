@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use portcullis_core::policy::Severity;
+use portcullis_core::text::{is_armed, plain};
 
 /// Bytes of the text, from and up to.
 pub type Span = std::ops::Range<usize>;
@@ -267,15 +268,6 @@ impl fmt::Display for Report {
 
 impl std::error::Error for Report {}
 
-/// Whether a terminal might do something else with it than show it: control characters of both
-/// sets, line and paragraph separators, and what changes the direction of writing or has no width.
-pub(crate) fn is_armed(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-        || matches!(c, '\u{e0000}'..='\u{e007f}')
-}
-
 /// The text with harmless characters, of the same length in bytes, for those that are not.
 fn disarm(text: &str) -> String {
     text.chars()
@@ -291,16 +283,4 @@ fn disarm(text: &str) -> String {
             },
         })
         .collect()
-}
-
-/// The text with escapes for what is not harmless. For messages, where length does not matter.
-pub fn plain(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if is_armed(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-        out
-    })
 }

@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_core::limits::LINES_PER_SECOND;
 use portcullis_core::policy::{Door, DoorId, Policy, Recogniser, may_have_grants};
+use portcullis_core::text::plain;
 use portcullis_linux::clock;
 use portcullis_linux::sys::{process, shell};
 
@@ -218,12 +219,12 @@ const fn hook(which: Which) -> &'static str {
 }
 
 fn text(door: &[u8]) -> String {
-    config::report::plain(&String::from_utf8_lossy(door))
+    plain(&String::from_utf8_lossy(door))
 }
 
 /// A command on one line, or the beginning of one.
 fn shown(command: &Command) -> String {
-    let text = config::report::plain(&command.display().to_string());
+    let text = plain(&command.display().to_string());
     match text.char_indices().nth(SHOWN) {
         Some((at, _)) => format!("{} ...", text.get(..at).unwrap_or_default()),
         None => text,

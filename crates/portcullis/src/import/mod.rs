@@ -40,8 +40,9 @@ mod text;
 mod ufw;
 mod words;
 
+use portcullis_core::text::plain;
+
 use crate::config::Report;
-use crate::config::report::plain;
 use crate::knockd::config::{parse_located, without_mark};
 use filter::draft;
 pub use kind::Kind;

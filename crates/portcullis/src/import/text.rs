@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use portcullis_core::policy::Hook;
+use portcullis_core::text::{is_armed, plain};
 
 use super::advice::sequence;
 use super::plan::{Plan, Planned};
-use crate::config::report::{is_armed, plain};
 use crate::config::{Report, duration};
 
 /// What holds for every configuration that is imported.

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use portcullis_core::policy::{Door, Hook, Hooks, Policy, Port, Recogniser};
 use portcullis_core::strength::Strength;
+use portcullis_core::text::plain;
 
 use super::{RATES, with_strength};
-use crate::config::report::plain;
 use crate::config::{Report, duration};
 
 /// All doors, each with a line per property.

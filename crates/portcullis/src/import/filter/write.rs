@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use portcullis_core::policy::{Refuse, Stance};
+use portcullis_core::text::plain;
 
 use super::At;
 use super::draft::{Draft, Kind, Sketch};
-use crate::config::report::plain;
 use crate::config::{Report, duration};
 use crate::import::advice::sequence;
 use crate::import::text::string;

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use portcullis_core::knockd::FlagFilter;
 use portcullis_core::policy::Port;
-
-use crate::config::report::plain;
+use portcullis_core::text::plain;
 
 /// A section that is not `[options]`: knocks, and what they set going.
 #[derive(Debug, Clone, PartialEq, Eq)]

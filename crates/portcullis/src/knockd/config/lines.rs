@@ -1,6 +1,8 @@
 //! Text to headers and directives, each with its place.
 
-use crate::config::report::{Span, plain};
+use portcullis_core::text::plain;
+
+use crate::config::report::Span;
 
 /// A line that says something, without the white space around it.
 #[derive(Debug, PartialEq, Eq)]

@@ -22,10 +22,11 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 use portcullis_core::policy::{Port, Severity};
+use portcullis_core::text::plain;
 
 use super::config::sequence::parse_sequence;
 use crate::config::Report;
-use crate::config::report::{Diagnostic, plain};
+use crate::config::report::Diagnostic;
 use crate::exit::Failure;
 
 /// Largest file that is read. More is a failure: this holds tens of thousands of sequences.

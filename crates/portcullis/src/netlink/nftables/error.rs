@@ -3,11 +3,11 @@
 use std::fmt;
 
 use nix::errno::Errno;
+use portcullis_core::text::plain;
 use portcullis_firewall::compile::BANS;
 use portcullis_linux::netlink::socket;
 
 use super::batch::Object;
-use crate::config::report::plain;
 use crate::exit::Failure;
 
 /// Why the kernel does not hold what it should.

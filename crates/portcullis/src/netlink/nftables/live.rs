@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
+use portcullis_core::text::plain;
 use portcullis_firewall::compile::{FORGIVE, GUARDS, IN_TIME, LATE_IN_TIME, OPENS};
 use portcullis_linux::netlink::socket;
 
@@ -16,7 +17,6 @@ use super::batch::Batch;
 use super::elements::{Listed, address_and_rest, number};
 use super::grants::{place, push_removed, push_renewed};
 use super::{Error, Gate, Grant};
-use crate::config::report::plain;
 
 /// How often what is read is read anew because it has changed meanwhile.
 const ATTEMPTS: usize = 50;
