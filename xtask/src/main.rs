@@ -6,13 +6,14 @@ mod peers;
 mod run;
 mod test;
 mod tests;
+mod walls;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask CHORE
 
-  test            everything that must hold: format, lints, docs, the build without std, all tests
+  test            everything that must hold: format, lints, docs, walls, the build without std, all tests
   bench           what it costs, as ratios against peers measured in the same run
   bench timing    whether the time to an answer tells guarded ports from closed ones
   bench PROGRAM   what a packet costs beside another version of portcullis

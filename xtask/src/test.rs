@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::peers;
 use crate::run::{cargo, say, succeeds};
-use crate::tests;
+use crate::{tests, walls};
 
 /// What was counted.
 #[derive(Debug, Default, Clone, Copy)]
@@ -58,6 +58,7 @@ pub fn run() -> bool {
     let mut doc = cargo();
     doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
     count.check("documentation", &mut doc);
+    count.add(walls::run());
     count.add(without_std());
     count.add(tests::run());
     println!();

@@ -23,9 +23,9 @@ use portcullis::config::parse_str;
 use portcullis::lab::packet::Packet;
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{self, Family, Lab, Peer};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::Protocol;
 use portcullis_firewall::compile::compile;
+use portcullis_gate::nftables::Gate;
 
 /// Probes to each port, unless the command line says how many.
 const PROBES: usize = 3_000;

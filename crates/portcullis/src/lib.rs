@@ -9,11 +9,9 @@
 //! | [`daemon`] | `run`: one process reads packets, another keeps the firewall |
 //! | [`demo`] | the story that `portcullis demo` tells |
 //! | [`import`] | a native configuration from a `knockd.conf` |
-//! | [`iptables`] | the gate on hosts that live on iptables: loads it, takes it away |
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`look`] | what there is on this host, for what a configuration means to it |
-//! | [`netlink`] | the gate in nftables, over netlink |
 //! | [`replay`](mod@replay) | what the doors would have made of a capture |
 //! | [`picture`] | configurations, and what becomes of packets, as SVG |
 //! | [`runner`] | start and stop commands: one scheduler, and the pending stops on disk |
@@ -31,12 +29,10 @@ pub mod demo;
 pub mod exit;
 mod files;
 pub mod import;
-pub mod iptables;
 pub mod knockd;
 pub mod lab;
 pub mod look;
 pub mod manual;
-pub mod netlink;
 pub mod picture;
 pub mod replay;
 pub mod runner;

@@ -17,8 +17,9 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use portcullis::lab::{Family, Lab};
-use portcullis::netlink::nftables::Gate;
+use portcullis_gate::nftables::Gate;
 use tempfile::TempDir;
+
 use world::{By, PROGRAM, World, have, portcullis, write_config};
 
 const GOOD: &str =

@@ -23,16 +23,17 @@ use portcullis::lab::answer::{Meaning, Seen};
 use portcullis::lab::packet::{Packet, TCP, UDP};
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{self, Family, Lab, Peer};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::automaton::{Automaton, StateId};
 use portcullis_core::policy::{
     Policy, Port, Protocol, Recogniser, Refuse, Severity, Stance, check,
 };
 use portcullis_firewall::compile::{class_of, compile};
+use portcullis_gate::nftables::Gate;
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{policies, script};
 use proptest::strategy::{Just, Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+
 use world::{FAMILIES, PATIENCE, PROGRAM};
 
 /// Random policies, each for one script in each family.

@@ -16,18 +16,19 @@ use std::time::{Duration, Instant};
 
 use portcullis::lab::packet::Packet;
 use portcullis::lab::{Family, Lab, Peer, wait_until};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::automaton::{Automaton, StateId};
 use portcullis_core::engine::Direction;
 use portcullis_core::policy::{Port, Recogniser};
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::{class_of, compile};
 use portcullis_firewall::ruleset::Ruleset;
+use portcullis_gate::nftables::Gate;
 use portcullis_testkit::reference::{Meaning, Reference};
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{frames, policies, script};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+
 use world::{By, FAMILIES, PATIENCE, World, knock_packet, made_up};
 
 /// Random policies that are loaded.

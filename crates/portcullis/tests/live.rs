@@ -24,9 +24,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, ExitCode, Output};
 
 use portcullis::lab::service::Echo;
-use portcullis::netlink::nftables::Gate;
 use portcullis_firewall::compile::compile;
+use portcullis_gate::nftables::Gate;
 use serde_json::Value;
+
 use world::{By, PATIENCE, PROGRAM, World};
 
 /// Two doors of TCP and one of UDP.

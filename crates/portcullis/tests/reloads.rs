@@ -18,14 +18,15 @@ use portcullis::config::parse_str;
 use portcullis::lab::packet::Packet;
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{Family, Lab, Peer, wait_until};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::DoorId;
 use portcullis_firewall::compile::{class_of, compile};
 use portcullis_firewall::ruleset::Ruleset;
+use portcullis_gate::nftables::Gate;
+
 use world::{FAMILIES, PATIENCE};
 
 /// How often the rules are replaced under fire. In between, once without: one load in 99 moves the
-/// chain back to its first place (see `netlink/nftables/place.rs`), where a packet may slip through.
+/// chain back to its first place (see `gate/src/nftables/place.rs`), where a packet may slip through.
 const RELOADS: [u16; 2] = [98, 52];
 
 /// Wanted, a second; what the machine can send is printed.

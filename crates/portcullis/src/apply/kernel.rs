@@ -7,14 +7,14 @@
 use portcullis_firewall::compile::{HOSTS, Hosts, admit};
 use portcullis_firewall::iptables::{Family, Matcher};
 use portcullis_firewall::ruleset::Ruleset;
+use portcullis_gate::iptables;
+use portcullis_gate::iptables::state::State;
+use portcullis_gate::nftables::{self, Error, Gate};
 use serde::{Deserialize, Serialize};
 
 use super::prepared::{Configured, Rules};
 use super::say;
 use crate::exit::Failure;
-use crate::iptables;
-use crate::iptables::state::State;
-use crate::netlink::nftables::{self, Error, Gate};
 
 /// Our chains as the programs of iptables print them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,11 +13,11 @@ use portcullis_core::time::Instant;
 use portcullis_firewall::compile::{GRANTS, class_of};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Socket};
+use portcullis_gate::nftables::{Gate, Grant};
 use portcullis_linux::netlink::route::Route;
 
 use super::session::Session;
 use crate::exit::Failure;
-use crate::netlink::nftables::{Gate, Grant};
 
 /// TCP flag SYN (RFC 9293, section 3.1).
 const SYN: u8 = 2;

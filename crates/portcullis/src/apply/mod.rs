@@ -26,6 +26,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_core::policy::Policy;
+use portcullis_gate::nftables::Error;
 use portcullis_linux::clock;
 use portcullis_linux::sys::process;
 
@@ -37,7 +38,6 @@ use self::state::{Here, Pending, Standing, State, Store};
 use crate::config;
 use crate::config::duration::to_the_second as shown;
 use crate::exit::Failure;
-use crate::netlink::nftables::Error;
 
 /// Where the state is when nobody says otherwise.
 pub const DEFAULT_FOLDER: &str = "/var/lib/portcullis/apply";

@@ -10,6 +10,7 @@ use portcullis_core::limits;
 use portcullis_core::policy::{Allowed, Policy};
 use portcullis_firewall::compile::{Hosts, admit};
 use portcullis_firewall::iptables::Matcher;
+use portcullis_gate::nftables::Gate;
 use portcullis_linux::netlink::route::Route;
 
 use super::live::count;
@@ -20,7 +21,6 @@ use crate::daemon::hosts::look_up;
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::look;
-use crate::netlink::nftables::Gate;
 
 /// Arguments of `apply`.
 #[derive(Debug, clap::Args)]

@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
+use portcullis_gate::nftables::{Banned, Error, Gate};
 use serde_json::{Value, json};
 
 use super::check::print;
 use super::live::{millis, say, shown, table};
 use crate::exit::{Exit, Outcome};
-use crate::netlink::nftables::{Banned, Error, Gate};
 
 /// Arguments of `bans`.
 #[derive(Debug, clap::Args)]

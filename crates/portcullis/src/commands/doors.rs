@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use portcullis_core::policy::{Door, Port};
 use portcullis_core::strength::Strength;
+use portcullis_gate::nftables::{Gate, View};
 use serde_json::{Value, json};
 
 use super::check::text::recogniser;
@@ -12,7 +13,6 @@ use super::check::{print, with_strength};
 use super::live::{millis, table};
 use crate::config::{self, duration};
 use crate::exit::{Exit, Outcome};
-use crate::netlink::nftables::{Gate, View};
 
 /// Arguments of `doors`.
 #[derive(Debug, clap::Args)]

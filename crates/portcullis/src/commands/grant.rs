@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use portcullis_core::text::plain;
 use portcullis_core::wire::is_of_one_link;
+use portcullis_gate::nftables::Gate;
 use serde_json::json;
 
 use super::live::{address, length, millis, shown, tell};
 use crate::complete;
 use crate::config::{self, DEFAULT_PATH};
 use crate::exit::{Failure, Outcome};
-use crate::netlink::nftables::Gate;
 
 /// Arguments of `grant`.
 #[derive(Debug, clap::Args)]

@@ -10,13 +10,13 @@ use std::time::Duration;
 use portcullis_core::limits;
 use portcullis_core::policy::{AllowedError, Network, may_have_grants};
 use portcullis_core::text::plain;
+use portcullis_gate::cut::Cut;
+use portcullis_gate::nftables::banned_with;
 use serde_json::Value;
 
 use super::check::print;
 use crate::config::duration;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::netlink::cut::Cut;
-use crate::netlink::nftables::banned_with;
 
 /// The word for the address from which whoever runs the command has come.
 pub const ME: &str = "me";

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use portcullis_core::text::plain;
+use portcullis_gate::cut::{Cut, cut};
+use portcullis_gate::nftables::{Gate, View};
 use serde_json::{Value, json};
 
 use super::check::print;
@@ -10,8 +12,6 @@ use super::grants::object;
 use super::live::{address, name, said_cut, say};
 use crate::complete;
 use crate::exit::{Exit, Outcome};
-use crate::netlink::cut::{Cut, cut};
-use crate::netlink::nftables::{Gate, View};
 
 /// Arguments of `revoke`.
 #[derive(Debug, clap::Args)]

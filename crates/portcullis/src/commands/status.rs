@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis_core::policy::{Policy, Recogniser};
 use portcullis_core::text::plain;
+use portcullis_gate::nftables::{Error, Gate, View};
 use portcullis_linux::netlink::route::Route;
 use serde_json::{Value, json};
 
@@ -17,7 +18,6 @@ use crate::config::{self, DEFAULT_PATH, Diagnostic, LoadError, conntrack};
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::look;
-use crate::netlink::nftables::{Error, Gate, View};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use portcullis_gate::nftables::Gate;
 use serde_json::{Value, json};
 
 use super::bans::{object, source};
@@ -9,7 +10,6 @@ use super::check::print;
 use super::live::{count, say, sources, within};
 use crate::complete;
 use crate::exit::{Exit, Outcome};
-use crate::netlink::nftables::Gate;
 
 /// Arguments of `unban`.
 #[derive(Debug, clap::Args)]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use portcullis_client::{Options, Target};
 use portcullis_core::policy::{Door, Policy, Port, Recogniser};
+use portcullis_gate::nftables;
 
 use super::screen::because;
 use crate::config;
@@ -16,7 +17,6 @@ use crate::exit::Failure;
 use crate::lab::program::Program;
 use crate::lab::service::Echo;
 use crate::lab::{Family, Lab, Peer, wait_until};
-use crate::netlink::nftables;
 
 /// The guarded port, which is also in [`CONFIG`].
 pub const GUARDED: u16 = 22;

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use portcullis::lab::program::Program;
 use portcullis::lab::service::Echo;
 use portcullis::lab::{Lab, Peer};
-use portcullis::netlink::nftables::Gate;
+use portcullis_gate::nftables::Gate;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use portcullis::lab::program::Program;
 use portcullis::lab::{self, Family, Lab, Peer};
-use portcullis::netlink::nftables::Gate;
+use portcullis_gate::nftables::Gate;
 use tempfile::TempDir;
 
 use super::support::{

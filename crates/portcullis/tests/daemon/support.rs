@@ -11,7 +11,7 @@ use portcullis::lab::program::Program;
 use portcullis::lab::service::{Echo, talk};
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{self, Family, Lab, Peer};
-use portcullis::netlink::nftables::{Gate, Grant};
+use portcullis_gate::nftables::{Gate, Grant};
 use tempfile::TempDir;
 
 pub const BOTH: [Family; 2] = [Family::V4, Family::V6];

@@ -11,8 +11,8 @@ use portcullis::lab::packet::Packet;
 use portcullis::lab::service::Echo;
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{Lab, Peer, wait_until};
-use portcullis::netlink::nftables::Gate;
 use portcullis_firewall::iptables::{Family, Matcher};
+use portcullis_gate::nftables::Gate;
 
 use crate::tools::{Tools, Variant, word};
 use crate::world::{FAMILIES, PATIENCE, knock_packet};

@@ -11,7 +11,6 @@ use portcullis::lab::answer::Meaning;
 use portcullis::lab::packet::{ACK, FIN, Packet, RST, SYN};
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{Family as Side, Lab, Peer};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::{Policy, Protocol, Recogniser, Refuse, Severity, Stance};
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::compile as compile_nftables;
@@ -23,6 +22,7 @@ use portcullis_firewall::ruleset::{Reject, Tracking};
 use portcullis_firewall::simulator::{
     Fate, Packet as Seen, Payload, Simulator as Nftables, Socket,
 };
+use portcullis_gate::nftables::Gate;
 use portcullis_testkit::script::{Event, SOURCES, What};
 use portcullis_testkit::{frames, policies, script};
 use proptest::collection::vec;

@@ -7,8 +7,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portcullis::apply::state::{State, peek};
 use portcullis::lab::{Lab, wait_until};
-use portcullis::netlink::nftables::Gate;
 use portcullis_firewall::iptables::{Family, Matcher};
+use portcullis_gate::nftables::Gate;
 
 use crate::loading::config;
 use crate::tools::{Tools, Variant, word};

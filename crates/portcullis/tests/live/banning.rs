@@ -10,9 +10,9 @@ use portcullis::lab::answer::Meaning;
 use portcullis::lab::packet::Packet;
 use portcullis::lab::service::{Echo, talk};
 use portcullis::lab::{Family, wait_until};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::HostName;
 use portcullis_firewall::compile::{Hosts, admit, compile};
+use portcullis_gate::nftables::Gate;
 use serde_json::{Value, json};
 
 use crate::world::{self, By, FAMILIES, PATIENCE, World, made_up, write_config};

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use portcullis::lab::wait_until;
-use portcullis::netlink::nftables::{Error, Gate};
 use portcullis_core::policy::{Policy, Recogniser};
 use portcullis_firewall::compile::compile;
+use portcullis_gate::nftables::{Error, Gate};
 
 use crate::Test;
 use crate::{corpus, nft};

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use nix::errno::Errno;
-use portcullis::netlink::nftables::{Error, Gate};
 use portcullis_core::policy::Recogniser;
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::ruleset::{Statement, Type, Value, Verdict};
+use portcullis_gate::nftables::{Error, Gate};
 use portcullis_linux::netlink::socket::{self, Family, Socket};
 
 use crate::Test;

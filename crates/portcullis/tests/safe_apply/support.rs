@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use portcullis::apply::state::{State, peek};
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{Lab, Peer, wait_until};
-use portcullis::netlink::nftables::Gate;
+use portcullis_gate::nftables::Gate;
 use tempfile::TempDir;
 
 use crate::world::{PATIENCE, PROGRAM, write_config};

@@ -25,10 +25,10 @@ use portcullis::lab::packet::{ACK, FIN, Packet, Payload, RST, SYN};
 use portcullis::lab::program::Program;
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{self, Family, Lab, Peer, wait_until};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::{Port, Protocol};
 use portcullis_firewall::ruleset::Tracking;
 use portcullis_firewall::simulator;
+use portcullis_gate::nftables::Gate;
 use tempfile::TempDir;
 
 /// The program under test.

@@ -8,7 +8,6 @@ use portcullis_firewall::compile::BANS;
 use portcullis_linux::netlink::socket;
 
 use super::batch::Object;
-use crate::exit::Failure;
 
 /// Why the kernel does not hold what it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,36 +139,39 @@ impl From<Mismatch> for Error {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let failure = Self::could_not(error.to_string());
-        match error {
-            Error::NotPermitted => failure.hint("run it with sudo"),
-            Error::NoNfTables => {
-                failure.hint("CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET are needed")
+impl Error {
+    /// What to do about it, in one sentence without a period.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotPermitted => "run it with sudo",
+            Self::NoNfTables => "CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET are needed",
+            Self::Held(_) => "stop that process first",
+            Self::Mismatch(_) => "something else changes table inet portcullis",
+            Self::NoTable => "load it with `portcullis apply` or `portcullis run`",
+            Self::NoDoor { known, .. } if known.is_empty() => {
+                "load your configuration with `portcullis apply`"
             }
-            Error::Held(_) => failure.hint("stop that process first"),
-            Error::Mismatch(_) => failure.hint("something else changes table inet portcullis"),
-            Error::NoTable => failure.hint("load it with `portcullis apply` or `portcullis run`"),
-            Error::NoDoor { known, .. } => match known.as_slice() {
-                [] => failure.hint("load your configuration with `portcullis apply`"),
-                known => failure.hint(format!(
+            Self::NoDoor { known, .. } => {
+                return Some(format!(
                     "it has {}; `portcullis apply` loads a changed configuration",
                     known.join(", ")
-                )),
-            },
-            Error::NoBans => failure.hint(
-                "add a line `[ban]` to the configuration, and load it with `portcullis apply`",
-            ),
-            Error::Refused { errno: Errno::ENFILE, object, .. }
-                if BANS.iter().any(|set| object == Object::Elements((*set).into()).to_string()) =>
-            {
-                failure.hint("bans end by themselves; `portcullis unban` ends some now")
+                ));
             }
-            Error::Refused { errno: Errno::ENFILE, .. } => failure.hint(
-                "grants end by themselves; `portcullis grants` lists them, `portcullis revoke` ends some now",
-            ),
-            Error::Refused { .. } | Error::Netlink(_) => failure,
-        }
+            Self::NoBans => {
+                "add a line `[ban]` to the configuration, and load it with `portcullis apply`"
+            }
+            Self::Refused { errno: Errno::ENFILE, object, .. }
+                if BANS
+                    .iter()
+                    .any(|set| *object == Object::Elements((*set).into()).to_string()) =>
+            {
+                "bans end by themselves; `portcullis unban` ends some now"
+            }
+            Self::Refused { errno: Errno::ENFILE, .. } => {
+                "grants end by themselves; `portcullis grants` lists them, `portcullis revoke` ends some now"
+            }
+            Self::Refused { .. } | Self::Netlink(_) => return None,
+        };
+        Some(hint.to_owned())
     }
 }

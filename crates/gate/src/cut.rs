@@ -18,10 +18,10 @@ use nix::errno::Errno;
 use portcullis_core::policy::{Network, Port, Protocol};
 use portcullis_linux::netlink::conntrack::{Connection, Conntrack};
 use portcullis_linux::netlink::route::Route;
-use portcullis_linux::netlink::socket::Error;
+use portcullis_linux::netlink::socket;
 use portcullis_linux::netlink::sockets::Sockets;
 
-use crate::exit::Failure;
+use crate::Error;
 
 /// A connection may come to be while others are ended, if its first packet had passed the gate just
 /// before that was shut. Each further round finds those.
@@ -62,9 +62,9 @@ const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 /// # Errors
 ///
 /// The kernel cannot: `CONFIG_INET_DIAG_DESTROY` or `CONFIG_NF_CT_NETLINK` is missing.
-pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Failure> {
+pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Error> {
     let source = Network::from_str(&source.to_string())
-        .map_err(|error| Failure::could_not(format!("{source}: {error}")))?;
+        .map_err(|error| Error::new(format!("{source}: {error}")))?;
     cut_which(Which { source, ports: Some(ports) }, "the door is shut")
 }
 
@@ -73,12 +73,12 @@ pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Failure> {
 /// # Errors
 ///
 /// As [`cut`].
-pub fn cut_all(source: Network) -> Result<Cut, Failure> {
+pub fn cut_all(source: Network) -> Result<Cut, Error> {
     cut_which(Which { source, ports: None }, "the ban is in force")
 }
 
 /// `done` is what has been done already, if this cannot be.
-fn cut_which(which: Which<'_>, done: &str) -> Result<Cut, Failure> {
+fn cut_which(which: Which<'_>, done: &str) -> Result<Cut, Error> {
     let mut cut = Cut::default();
     for _ in 0..ROUNDS {
         let ended = end_sockets(which).map_err(|error| cannot_end(done, error))?;
@@ -94,7 +94,7 @@ fn cut_which(which: Which<'_>, done: &str) -> Result<Cut, Failure> {
     Ok(cut)
 }
 
-fn end_sockets(which: Which<'_>) -> Result<Cut, Error> {
+fn end_sockets(which: Which<'_>) -> Result<Cut, socket::Error> {
     let mut sockets = Sockets::open()?;
     let mut cut = Cut::default();
     let asked: Vec<_> = match which.ports {
@@ -116,7 +116,7 @@ fn end_sockets(which: Which<'_>) -> Result<Cut, Error> {
 
 /// How many conversations of UDP were among what was forgotten. Those of TCP say nothing: they are
 /// remembered for a while after their end.
-fn forget(which: Which<'_>) -> Result<usize, Error> {
+fn forget(which: Which<'_>) -> Result<usize, socket::Error> {
     let mut conntrack = Conntrack::open()?;
     let mut route = Route::open()?;
     let found = conntrack
@@ -145,8 +145,8 @@ fn own_end(connection: &Connection, which: Which<'_>) -> Option<IpAddr> {
     (spoken_to && which.is_port(original.protocol, original.source_port)).then_some(original.source)
 }
 
-fn cannot_end(done: &str, error: Error) -> Failure {
-    let failure = Failure::could_not(format!("{done}, but connections live on: {error}"));
+fn cannot_end(done: &str, error: socket::Error) -> Error {
+    let failure = Error::new(format!("{done}, but connections live on: {error}"));
     match error.errno() {
         Some(Errno::EOPNOTSUPP | Errno::ENOENT | Errno::EPROTONOSUPPORT) => failure.hint(
             "this kernel cannot end connections (CONFIG_INET_DIAG and CONFIG_INET_DIAG_DESTROY); \
@@ -156,8 +156,8 @@ fn cannot_end(done: &str, error: Error) -> Failure {
     }
 }
 
-fn cannot_forget(done: &str, error: Error) -> Failure {
-    let failure = Failure::could_not(format!(
+fn cannot_forget(done: &str, error: socket::Error) -> Error {
+    let failure = Error::new(format!(
         "{done} and connections are ended, but the firewall still knows them: {error}"
     ));
     match error.errno() {

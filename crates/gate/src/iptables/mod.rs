@@ -16,7 +16,7 @@ use portcullis_firewall::iptables::compile::{Generation, compile};
 use portcullis_firewall::iptables::text::{Jump, is_ours, removal, sets};
 use portcullis_firewall::iptables::{Family, Filter, Matcher};
 
-use crate::exit::Failure;
+use crate::Error;
 use run::{Program, run, run_if_there};
 use state::State;
 
@@ -46,7 +46,7 @@ struct Plan {
 ///
 /// # Errors
 /// What could not be done; nothing has changed then, unless the message says so.
-pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Failure> {
+pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Error> {
     let _undisturbed = Undisturbed::new()?;
     let before = FAMILIES.map(State::read).into_iter().collect::<Result<Vec<_>, _>>()?;
     let old_sets = match matcher {
@@ -63,7 +63,7 @@ pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Failure> {
     for before in before {
         // A configuration that was read without errors has none of these conflicts.
         let filter = compile(policy, matcher, before.family, generation)
-            .map_err(|_| Failure::could_not("doors contradict each other"))?;
+            .map_err(|_| Error::new("doors contradict each other"))?;
         let text = filter.text(before.jump(), &before.chains);
         plans.push(Plan { before, filter, text });
     }
@@ -89,7 +89,7 @@ pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Failure> {
 ///
 /// # Errors
 /// What could not be removed.
-pub fn remove() -> Result<bool, Failure> {
+pub fn remove() -> Result<bool, Error> {
     let _undisturbed = Undisturbed::new()?;
     let mut found = false;
     for family in FAMILIES {
@@ -111,14 +111,14 @@ struct Undisturbed {
 }
 
 impl Undisturbed {
-    fn new() -> Result<Self, Failure> {
+    fn new() -> Result<Self, Error> {
         let mut set = SigSet::empty();
         for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
             set.add(signal);
         }
         let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK);
         let before =
-            before.map_err(|errno| Failure::could_not(format!("cannot block signals: {errno}")))?;
+            before.map_err(|errno| Error::new(format!("cannot block signals: {errno}")))?;
         Ok(Self { before })
     }
 }
@@ -130,7 +130,7 @@ impl Drop for Undisturbed {
     }
 }
 
-fn load_all(plans: &[Plan]) -> Result<(), Failure> {
+fn load_all(plans: &[Plan]) -> Result<(), Error> {
     for plan in plans {
         let program = Program::Restore(plan.before.family);
         run(program, &["--noflush", "--wait", "--test"], &plan.text)?;
@@ -149,8 +149,7 @@ fn load_all(plans: &[Plan]) -> Result<(), Failure> {
                         "{}; and it cannot be undone: {}",
                         failure.message, undoing.message
                     );
-                    Failure::could_not(message)
-                        .hint("look with `iptables-save`; `portcullis remove`")
+                    Error::new(message).hint("look with `iptables-save`; `portcullis remove`")
                 }
             });
         }
@@ -159,7 +158,7 @@ fn load_all(plans: &[Plan]) -> Result<(), Failure> {
 }
 
 /// Reads back what was loaded.
-fn verify(plan: &Plan) -> Result<(), Failure> {
+fn verify(plan: &Plan) -> Result<(), Error> {
     let now = State::read(plan.before.family)?;
     let wanted: BTreeSet<&str> =
         plan.filter.chains.iter().map(|chain| chain.name.as_str()).collect();
@@ -169,11 +168,11 @@ fn verify(plan: &Plan) -> Result<(), Failure> {
         return Ok(());
     }
     let program = Program::Restore(plan.before.family).name();
-    Err(Failure::could_not(format!("{program} says that it is done, but the rules are not there"))
+    Err(Error::new(format!("{program} says that it is done, but the rules are not there"))
         .hint("another program may be changing the firewall at the same time; try again"))
 }
 
-fn undo(plan: &Plan) -> Result<(), Failure> {
+fn undo(plan: &Plan) -> Result<(), Error> {
     let now = State::read(plan.before.family)?;
     if now != plan.before {
         let text = plan.before.restoring(&now);
@@ -182,7 +181,7 @@ fn undo(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-fn make_sets(plans: &[Plan]) -> Result<(), Failure> {
+fn make_sets(plans: &[Plan]) -> Result<(), Error> {
     let text: String =
         plans.iter().map(|plan| sets(plan.filter.family, plan.filter.sets.iter())).collect();
     if !text.is_empty() {
@@ -196,7 +195,7 @@ fn set_names(list: &str) -> BTreeSet<String> {
 }
 
 /// Destroys sets that no rule speaks of any more; whether there were any.
-fn remove_all_sets() -> Result<bool, Failure> {
+fn remove_all_sets() -> Result<bool, Error> {
     let Some(list) = run_if_there(Program::Ipset, &["list", "-name"], "")? else {
         return Ok(false);
     };
@@ -204,7 +203,7 @@ fn remove_all_sets() -> Result<bool, Failure> {
     destroy(ours.iter()).map(|()| !ours.is_empty())
 }
 
-fn destroy<'a>(sets: impl Iterator<Item = &'a String>) -> Result<(), Failure> {
+fn destroy<'a>(sets: impl Iterator<Item = &'a String>) -> Result<(), Error> {
     let text: String = sets.map(|name| format!("destroy {name}\n")).collect();
     if !text.is_empty() {
         run(Program::Ipset, &["restore"], &text)?;
