@@ -10,11 +10,12 @@ use std::path::Path;
 use clap::CommandFactory;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use portcullis_config::DEFAULT_PATH;
 use portcullis_gate::nftables::Gate;
 
 use crate::cli::Cli;
 use crate::commands::bans::source;
-use crate::config::{self, DEFAULT_PATH};
+use crate::config;
 
 /// The variable by which a shell asks. One of our own: `COMPLETE` may be set for something else.
 pub const VARIABLE: &str = "PORTCULLIS_COMPLETE";

@@ -5,10 +5,9 @@
 //! | [`cli`] | the command line: one definition |
 //! | [`commands`] | one file per command |
 //! | [`apply`] | rules into the kernel, and back out of it unless somebody confirms them |
-//! | [`config`] | the native configuration: TOML to policy, with located errors |
+//! | [`config`] | the native configuration: opened, and held against its back end |
 //! | [`daemon`] | `run`: one process reads packets, another keeps the firewall |
 //! | [`demo`] | the story that `portcullis demo` tells |
-//! | [`import`] | a native configuration from a `knockd.conf` |
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`look`] | what there is on this host, for what a configuration means to it |
@@ -28,7 +27,6 @@ pub mod daemon;
 pub mod demo;
 pub mod exit;
 mod files;
-pub mod import;
 pub mod knockd;
 pub mod lab;
 pub mod look;

@@ -2,12 +2,12 @@
 
 use std::fs;
 
+use portcullis_config::conntrack::Tracking;
+use portcullis_config::host::Host;
+use portcullis_config::topology::Interface;
 use portcullis_linux::netlink::route::Route;
 use portcullis_linux::netlink::socket::Error;
 use portcullis_linux::netlink::sockets::Sockets;
-
-use crate::config::conntrack::Tracking;
-use crate::config::host::{Host, Interface};
 
 /// Looks at all that a check of a configuration asks for, and says what could not be looked at.
 pub fn look() -> (Host, Vec<String>) {

@@ -18,11 +18,12 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use portcullis::config::{self, duration};
+use portcullis::config;
 use portcullis::lab::answer::{Meaning, Seen};
 use portcullis::lab::packet::{Packet, TCP, UDP};
 use portcullis::lab::wire::Wire;
 use portcullis::lab::{self, Family, Lab, Peer};
+use portcullis_config::duration;
 use portcullis_core::automaton::{Automaton, StateId};
 use portcullis_core::policy::{
     Policy, Port, Protocol, Recogniser, Refuse, Severity, Stance, check,

@@ -9,8 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use portcullis::config::keys;
 use portcullis::manual::{Page, pages};
+use portcullis_config::keys;
+
 use shell::completions;
 
 fn root() -> PathBuf {

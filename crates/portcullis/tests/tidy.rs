@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All that is part of the product.
-const CRATES: [&str; 6] = ["core", "firewall", "linux", "gate", "client", "portcullis"];
+const CRATES: [&str; 7] = ["core", "firewall", "config", "linux", "gate", "client", "portcullis"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -49,6 +49,13 @@ fn nowhere(below: &str, words: &[&str], except: &[&str]) {
 #[test]
 fn the_firewall_never_sees_a_packet_or_an_engine() {
     nowhere("crates/firewall/src", &["core::wire", "core::engine", "core::attempts"], &[]);
+}
+
+#[test]
+fn configurations_are_texts_and_nobody_opens_a_file_for_them() {
+    let opens =
+        ["File::", "fs::read", "OpenOptions", "std::net::Tcp", "std::net::Udp", "process::"];
+    nowhere("crates/config/src", &opens, &["crates/config/src/problems/tests.rs"]);
 }
 
 #[test]

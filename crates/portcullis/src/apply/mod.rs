@@ -25,6 +25,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use portcullis_config::duration::to_the_second as shown;
 use portcullis_core::policy::Policy;
 use portcullis_gate::nftables::Error;
 use portcullis_linux::clock;
@@ -36,7 +37,6 @@ pub use self::prepared::{Configured, Prepared, Rules};
 use self::session::Session;
 use self::state::{Here, Pending, Standing, State, Store};
 use crate::config;
-use crate::config::duration::to_the_second as shown;
 use crate::exit::Failure;
 
 /// Where the state is when nobody says otherwise.
@@ -153,7 +153,8 @@ fn before(state: &State, kernel: &mut Kernel, new: &Configured) -> Result<Option
     if !new.is_chains() && kernel.difference(new, None)?.is_none() {
         return Ok(Some(new.text.clone()));
     }
-    let usual = config::load(Path::new(config::DEFAULT_PATH)).ok().map(|usual| usual.text);
+    let usual =
+        config::load(Path::new(portcullis_config::DEFAULT_PATH)).ok().map(|usual| usual.text);
     for text in [state.confirmed.clone(), usual].into_iter().flatten() {
         let Ok(loaded) = config::parse_str("", &text) else { continue };
         if kernel.difference(&Configured::new(loaded)?, state.chains.as_ref())?.is_none() {

@@ -38,9 +38,9 @@ impl Configured {
     /// # Errors
     ///
     /// None, for one that was read without errors.
-    pub fn new(loaded: config::Loaded) -> Result<Self, Failure> {
-        let config::Loaded { policy, backend, text, .. } = loaded;
-        let rules = match backend.matcher() {
+    pub fn new(loaded: portcullis_config::Loaded) -> Result<Self, Failure> {
+        let portcullis_config::Loaded { policy, backend, text, .. } = loaded;
+        let rules = match config::matcher(backend) {
             Some(matcher) => Rules::Chains(matcher),
             None => Rules::Table(table(&policy)?),
         };
@@ -50,7 +50,7 @@ impl Configured {
     /// From a text that was a good configuration once. `name` says which.
     pub(super) fn again(name: &str, text: &str) -> Result<Self, Failure> {
         let loaded = config::parse_str(name, text).map_err(|report| {
-            report.show();
+            config::show(&report);
             Failure::could_not(format!("{name} is none that this version understands"))
                 .hint("apply one that it does")
         })?;

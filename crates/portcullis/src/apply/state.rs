@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use portcullis_config::MAX_BYTES;
 use portcullis_core::time::Instant;
 use portcullis_linux::proc;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::Chains;
-use crate::config::MAX_BYTES;
 use crate::exit::Failure;
 use crate::files::{make_folder, must_be_ours, ours, sync, write_new};
 

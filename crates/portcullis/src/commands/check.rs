@@ -13,12 +13,13 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use portcullis_config::{DEFAULT_PATH, problems};
 use portcullis_core::policy::{Door, Policy};
 use portcullis_core::strength::{Strength, Usable};
 use portcullis_core::text::plain;
 
 use super::live::say;
-use crate::config::{self, DEFAULT_PATH, LoadError, problems};
+use crate::config::{self, LoadError};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::look::look;
 
@@ -71,7 +72,7 @@ pub fn run(args: &Args) -> Outcome {
     } else {
         print(&text::doors(&policy, args.show_knocks))?;
         print(&text::bans(&policy))?;
-        report.show();
+        config::show(&report);
         for line in &unseen {
             say(&format!("not looked at: {line}"));
         }

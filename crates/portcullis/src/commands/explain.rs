@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use portcullis_config::DEFAULT_PATH;
 use portcullis_core::policy::{Policy, Stance};
 use portcullis_firewall::simulator::{Packet, Socket};
 
@@ -15,9 +16,9 @@ use crate::commands::explain_packet::{Item, Sent};
 use crate::commands::{explain_iptables, explain_nftables, explain_text};
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::files;
 use crate::picture::layout::Picture;
 use crate::picture::{self, story::Story, svg};
-use crate::{config::DEFAULT_PATH, files};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -71,12 +72,12 @@ pub fn run(args: &Args) -> Outcome {
             "write packets behind the configuration, as in `tcp/7431 udp/29117 tcp/22`, or `--svg` to draw all of it",
         ));
     }
-    let config::Loaded { policy, backend, .. } = config::load_for(file.as_deref())?;
+    let portcullis_config::Loaded { policy, backend, .. } = config::load_for(file.as_deref())?;
     let name = name_of(file.as_deref().unwrap_or(Path::new(DEFAULT_PATH)));
     if items.is_empty() {
         return draw(args, &picture::overview(&name, &policy, backend.word()));
     }
-    let events = match backend.matcher() {
+    let events = match config::matcher(backend) {
         Some(matcher) => explain_iptables::tell(args, &items, &policy, matcher)?,
         None => explain_nftables::tell(args, &items, &policy)?,
     };
@@ -84,7 +85,7 @@ pub fn run(args: &Args) -> Outcome {
     match args.svg {
         true => draw(args, &picture::story(&story)),
         false => {
-            let columns = if backend.matcher().is_some() { 20 } else { 14 };
+            let columns = if config::matcher(backend).is_some() { 20 } else { 14 };
             written(explain_text::write(&story, columns, &mut anstream::stdout().lock()))
         }
     }

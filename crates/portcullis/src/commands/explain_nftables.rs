@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use portcullis_config::duration;
 use portcullis_core::automaton::{Automaton, StateId};
 use portcullis_core::engine::{Direction, Engine, Options, Verdict};
 use portcullis_core::policy::{DoorId, Policy, Recogniser};
@@ -16,7 +17,6 @@ use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Trace};
 
 use super::explain::{Args, dress};
 use super::explain_packet::{self, Item, Sent};
-use crate::config::duration;
 use crate::exit::Failure;
 use crate::picture::story::{Attempt, Event, Met, Open};
 

@@ -7,7 +7,6 @@ use portcullis_core::policy::{Port, Protocol};
 use portcullis_core::time::Instant;
 use portcullis_firewall::simulator::Payload;
 
-use crate::config;
 use crate::picture::story::{Attempt, Event, Open, left};
 
 /// A word of the story.
@@ -51,7 +50,9 @@ impl Item {
     /// What is wrong with it, as half a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(duration) = text.strip_prefix('+') {
-            return config::duration::parse(duration).map(Self::Pause).map_err(|e| e.to_string());
+            return portcullis_config::duration::parse(duration)
+                .map(Self::Pause)
+                .map_err(|e| e.to_string());
         }
         if text == "icmp" {
             return Ok(Self::Packet(Sent::Icmp));

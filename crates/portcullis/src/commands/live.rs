@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use portcullis_config::duration;
 use portcullis_core::limits;
 use portcullis_core::policy::{AllowedError, Network, may_have_grants};
 use portcullis_core::text::plain;
@@ -15,7 +16,6 @@ use portcullis_gate::nftables::banned_with;
 use serde_json::Value;
 
 use super::check::print;
-use crate::config::duration;
 use crate::exit::{Exit, Failure, Outcome};
 
 /// The word for the address from which whoever runs the command has come.

@@ -2,7 +2,6 @@
 
 use std::path::{self, PathBuf};
 
-use crate::config;
 use crate::daemon::watcher::native::Native;
 use crate::daemon::{hosts, keeper, runner, watcher};
 use crate::exit::{Failure, Outcome};
@@ -11,7 +10,7 @@ use crate::exit::{Failure, Outcome};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration; `-` for standard input
-    #[arg(default_value = config::DEFAULT_PATH)]
+    #[arg(default_value = portcullis_config::DEFAULT_PATH)]
     file: PathBuf,
     /// Tell of every stage, not only of doors that open
     #[arg(short, long)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
+use portcullis_config::{duration, suggest};
 use portcullis_core::engine::{Direction, Frame, Options};
 use portcullis_core::policy::{DoorId, InterfaceName, Policy};
 use portcullis_core::text::plain;
@@ -24,7 +25,7 @@ use serde_json::{Value, json};
 
 use super::check::print;
 use super::live::{address, say};
-use crate::config::{self, duration, suggest};
+use crate::config;
 use crate::daemon::pace::Pace;
 use crate::daemon::{filter, parts};
 use crate::exit::{Exit, Failure, Outcome};

@@ -22,6 +22,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
+use portcullis_config::duration;
+use portcullis_config::host::Refuse;
 use portcullis_core::limits::{CLOSING_PATIENCE, LINES_PER_SECOND};
 use portcullis_core::policy::{DoorId, InterfaceName, Recogniser, may_have_grants};
 use portcullis_core::wire::is_of_one_link;
@@ -38,8 +40,6 @@ use super::notify;
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::parts::{self, system};
-use crate::config::duration;
-use crate::config::host::Refuse;
 use crate::exit::{Exit, Failure, Outcome};
 pub use configuration::{Configuration, Settings};
 

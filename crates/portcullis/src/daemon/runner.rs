@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use portcullis_config::duration;
 use portcullis_core::limits::LINES_PER_SECOND;
 use portcullis_core::policy::{Door, DoorId, Policy, Recogniser, may_have_grants};
 use portcullis_core::text::plain;
@@ -24,7 +25,7 @@ use super::lines::{say, warn};
 use super::message::{Epoch, Message, Order, Told};
 use super::pace::Pace;
 use super::parts::{self, system};
-use crate::config::{self, duration};
+use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::runner::{AtExit, Command, Commands, Job, Line, Opening, Options, Which};
 

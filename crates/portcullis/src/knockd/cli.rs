@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
+use portcullis_config::knockd::DEFAULT_PATH;
 use portcullis_linux::sys::shell;
 
 use super::keeper;
 use super::watcher::Knockd;
-use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR, config};
+use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR};
 use crate::daemon::watcher;
 use crate::exit::Failure;
 use crate::runner::{AtExit, close_all};
@@ -41,7 +42,7 @@ struct Arguments {
     daemon: bool,
     /// Configuration
     // The alias keeps `--c`, which `--close-all` would make ambiguous.
-    #[arg(short, long, alias = "c", value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    #[arg(short, long, alias = "c", value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
     /// Print what is configured, and the packets that are looked at
     #[arg(short = 'D', long)]

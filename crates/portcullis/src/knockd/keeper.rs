@@ -18,6 +18,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
+use portcullis_config::knockd::CommandLine;
 use portcullis_core::knockd::Door as Recognised;
 use portcullis_core::policy::{DoorId, may_have_grants};
 use portcullis_core::time::Instant;
@@ -233,7 +234,7 @@ impl Keeper {
         if admitted {
             self.tell_of(id, address, "OPEN SESAME");
         }
-        let expand = |command: &super::config::CommandLine| command.expand(address).into();
+        let expand = |command: &CommandLine| command.expand(address).into();
         let job = Job {
             door: name.to_vec(),
             address,

@@ -29,7 +29,6 @@
 //! | [`debug`] | what `-D` prints |
 
 pub mod cli;
-pub mod config;
 pub mod debug;
 pub mod doors;
 pub mod filter;

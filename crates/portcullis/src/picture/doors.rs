@@ -1,5 +1,6 @@
 //! The doors: their sequences as one tree from left to right, with a card for each door at its end.
 
+use portcullis_config::duration;
 use portcullis_core::automaton::Automaton;
 use portcullis_core::policy::{Door, Policy, Recogniser};
 
@@ -7,7 +8,6 @@ use super::layout::{Area, Look};
 use super::sheet::{HEADING, MARGIN, PADDING, SMALL, Sheet, USUAL, leading};
 use super::text::{count, list, width};
 use super::tree::{COLUMNS, End, Link, Place, Tree};
-use crate::config::duration;
 
 /// From one stage to the next.
 const PITCH: f64 = 104.0;

@@ -1,12 +1,12 @@
 //! What becomes of every packet, as the questions that the gate asks, in their order.
 
+use portcullis_config::duration;
 use portcullis_core::limits;
 use portcullis_core::policy::{Allowed, Ban, Policy, Refuse, Stance};
 
 use super::layout::{Area, Look};
 use super::sheet::{HEADING, MARGIN, PADDING, SMALL, Sheet, USUAL, leading};
 use super::text::{count, list, plain, room, wrap};
-use crate::config::duration;
 
 /// Ports and addresses that are named at most.
 const NAMED: usize = 24;

@@ -1,5 +1,6 @@
 //! The picture of a configuration.
 
+use portcullis_config::duration;
 use portcullis_core::policy::{Policy, Stance};
 
 use super::doors::{self, cards_at, recognised, width_of};
@@ -8,7 +9,6 @@ use super::layout::{Look, Picture};
 use super::sheet::{MARGIN, SMALL, Sheet, USUAL};
 use super::text::{count, list};
 use super::tree::Tree;
-use crate::config::duration;
 
 /// Draws a policy that passed the check. `name` is what it is called, `backend` the word for it.
 pub fn overview(name: &str, policy: &Policy, backend: &str) -> Picture {

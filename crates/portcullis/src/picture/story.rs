@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use portcullis_config::duration;
+
 use super::doors;
 use super::layout::{Area, Look, Picture};
 use super::sheet::{HEADING, MARGIN, PADDING, SMALL, Sheet, USUAL, leading};
 use super::text::{count, plain, room, width, wrap};
-use crate::config::duration;
 
 /// What becomes of packets of one sender.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

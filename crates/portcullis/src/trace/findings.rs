@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use portcullis_config::duration;
 use portcullis_core::policy::{Door, DoorId, Policy, Port};
 
 use super::words::seconds;
 use super::{Evidence, Hit, Watched, related};
-use crate::config::duration;
 use crate::replay::judge::Meaning;
 
 /// Sources that are spoken of at one door, where nobody has said which one is meant: those that made

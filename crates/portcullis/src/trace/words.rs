@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use portcullis_config::duration;
 use portcullis_core::engine::Verdict;
 use portcullis_core::policy::{Door, DoorId, Policy};
 
 use super::Hit;
-use crate::config::duration;
 use crate::replay::judge::Meaning;
 
 /// What a packet means, without period.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use portcullis_config::duration;
 use portcullis_core::policy::Policy;
 
-use crate::config::duration;
 use crate::replay::file::link::Named;
 use crate::replay::host::Source;
 use crate::replay::progress::thousands;

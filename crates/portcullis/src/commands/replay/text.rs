@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use portcullis_config::duration;
 use portcullis_core::policy::{DoorId, Policy};
 
 use super::super::live::table;
-use crate::config::duration;
 use crate::replay::host::Source;
 use crate::replay::progress::thousands;
 use crate::replay::report::{Report, Strike, Why};

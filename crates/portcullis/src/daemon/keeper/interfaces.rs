@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use portcullis_config::topology::{Blind, Interface, Topology, Why};
 use portcullis_core::policy::Gate;
 use portcullis_linux::clock;
 use portcullis_linux::netlink::route::{AddressMonitor, Route};
 
 use super::{say, warn};
-use crate::config::host::Interface;
-use crate::config::topology::{Blind, Topology, Why};
 use crate::daemon::pace::Pace;
 use crate::exit::Failure;
 use crate::look;

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
+use portcullis_config::knockd::Options;
 use portcullis_core::knockd::Door as Recognised;
 use portcullis_linux::capture::Interfaces;
 use portcullis_linux::clock;
@@ -18,13 +19,12 @@ use portcullis_linux::sys::process;
 use super::link::{Link, Word};
 use super::settings::{Loaded, Settings, interfaces, missing};
 use super::{Keeper, order};
-use crate::config::LoadError;
+use crate::config::{self, LoadError};
 use crate::daemon::message::{Epoch, Message};
 use crate::daemon::notify;
 use crate::daemon::parts::{self, system};
 use crate::exit::Failure;
 use crate::files;
-use crate::knockd::config::Options;
 use crate::knockd::doors::Doors;
 use crate::knockd::log::Log;
 use crate::knockd::reporter::Reporter;
@@ -126,7 +126,7 @@ fn show(error: LoadError) -> Failure {
     match error {
         LoadError::Unreadable(failure) => failure,
         LoadError::Invalid(report) => {
-            report.show();
+            config::show(&report);
             Failure::no()
         }
     }
