@@ -34,6 +34,7 @@ const WALLS: &[Wall] = &[
         ours: &["core", "firewall", "linux"],
         never: &["toml", "serde", "clap", "anstream"],
     },
+    Wall { name: "lab", ours: &["core", "linux"], never: &["toml", "serde", "clap", "anstream"] },
     Wall { name: "client", ours: &["core", "config"], never: &["nix", "toml"] },
 ];
 

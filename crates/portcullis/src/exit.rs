@@ -86,6 +86,12 @@ impl From<portcullis_gate::Error> for Failure {
     }
 }
 
+impl From<portcullis_lab::Error> for Failure {
+    fn from(error: portcullis_lab::Error) -> Self {
+        Self { exit: Exit::CouldNot, message: error.message, hint: error.hint }
+    }
+}
+
 impl From<nftables::Error> for Failure {
     fn from(error: nftables::Error) -> Self {
         Self { exit: Exit::CouldNot, message: error.to_string(), hint: error.hint() }

@@ -9,7 +9,6 @@
 //! | [`daemon`] | `run`: one process reads packets, another keeps the firewall |
 //! | [`demo`] | the story that `portcullis demo` tells |
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
-//! | [`lab`] | a private network of namespaces, for the demo and the tests |
 //! | [`look`] | what there is on this host, for what a configuration means to it |
 //! | [`replay`](mod@replay) | what the doors would have made of a capture |
 //! | [`picture`] | configurations, and what becomes of packets, as SVG |
@@ -28,7 +27,6 @@ pub mod demo;
 pub mod exit;
 mod files;
 pub mod knockd;
-pub mod lab;
 pub mod look;
 pub mod manual;
 pub mod picture;

@@ -16,8 +16,8 @@ use std::process::{Command, ExitCode, Output, Stdio};
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use portcullis::lab::{Family, Lab};
 use portcullis_gate::nftables::Gate;
+use portcullis_lab::{Family, Lab};
 use tempfile::TempDir;
 
 use world::{By, PROGRAM, World, have, portcullis, write_config};

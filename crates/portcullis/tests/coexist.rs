@@ -22,12 +22,13 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::service::{Echo, talk};
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Family, Lab, Peer, set_sysctl, wait_until};
 use portcullis_firewall::iptables::Matcher;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::service::{Echo, talk};
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer, set_sysctl, wait_until};
+
 use tools::{MATCHERS, Tools, VARIANTS, Variant, word};
 use world::{FAMILIES, PATIENCE, PROGRAM, have, knock_packet, write_config};
 

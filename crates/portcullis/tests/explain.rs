@@ -19,10 +19,6 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use portcullis::config;
-use portcullis::lab::answer::{Meaning, Seen};
-use portcullis::lab::packet::{Packet, TCP, UDP};
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{self, Family, Lab, Peer};
 use portcullis_config::duration;
 use portcullis_core::automaton::{Automaton, StateId};
 use portcullis_core::policy::{
@@ -30,6 +26,10 @@ use portcullis_core::policy::{
 };
 use portcullis_firewall::compile::{class_of, compile};
 use portcullis_gate::nftables::Gate;
+use portcullis_lab::answer::{Meaning, Seen};
+use portcullis_lab::packet::{Packet, TCP, UDP};
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer};
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{policies, script};
 use proptest::strategy::{Just, Strategy, ValueTree};
@@ -187,12 +187,12 @@ impl Stand {
     fn new() -> Self {
         let mut lab = Lab::new().unwrap();
         let client = lab.peer(policies::INTERFACE, 1).unwrap();
-        lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
-        lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
+        portcullis_lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
+        portcullis_lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
         // Kernels before 6.13 have only one of these for the whole machine, and it is not ours.
         let unlimited = ["ipv4/icmp_msgs_per_sec", "ipv4/icmp_msgs_burst"]
             .iter()
-            .all(|name| lab::set_sysctl(name, "1000000").is_ok());
+            .all(|name| portcullis_lab::set_sysctl(name, "1000000").is_ok());
         let wire = client.wire().unwrap();
         let (mut listeners, mut sockets) = (Vec::new(), Vec::new());
         let ports = [&policies::KNOCKS[..], &policies::GUARDS, &policies::PUBLIC].concat();

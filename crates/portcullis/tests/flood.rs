@@ -21,10 +21,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis::config::parse_str;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::{Family, Peer};
 use portcullis_core::policy::Port;
 use portcullis_firewall::compile::compile;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::{Family, Peer};
+
 use world::{By, World, knock_packet, made_up, nft, write_config};
 
 /// A port of UDP, so that one datagram says whether it is open.

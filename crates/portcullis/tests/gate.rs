@@ -16,9 +16,10 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::Family;
-use portcullis::lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
-use portcullis::lab::service::{Echo, talk};
+use portcullis_lab::Family;
+use portcullis_lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
+use portcullis_lab::service::{Echo, talk};
+
 use world::recorder::{Recorder, openings, replay};
 use world::{By, FAMILIES, RECOGNISERS, World, knock_packet};
 

@@ -13,8 +13,9 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use portcullis::lab::Family;
-use portcullis::lab::service::{Echo, talk};
+use portcullis_lab::Family;
+use portcullis_lab::service::{Echo, talk};
+
 use world::{By, FAMILIES, PATIENCE, World, trial};
 
 /// What the program makes of a file.

@@ -25,13 +25,13 @@ mod world;
 use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
-use portcullis::lab;
+
 use support::Knock;
 use world::{have, trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    if let Err(failure) = lab::enter() {
+    if let Err(failure) = portcullis_lab::enter() {
         eprintln!("{failure}");
         return ExitCode::FAILURE;
     }

@@ -23,9 +23,9 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, ExitCode, Output};
 
-use portcullis::lab::service::Echo;
 use portcullis_firewall::compile::compile;
 use portcullis_gate::nftables::Gate;
+use portcullis_lab::service::Echo;
 use serde_json::Value;
 
 use world::{By, PATIENCE, PROGRAM, World};

@@ -15,13 +15,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis::config::parse_str;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Family, Lab, Peer, wait_until};
 use portcullis_core::policy::DoorId;
 use portcullis_firewall::compile::{class_of, compile};
 use portcullis_firewall::ruleset::Ruleset;
 use portcullis_gate::nftables::Gate;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer, wait_until};
 
 use world::{FAMILIES, PATIENCE};
 

@@ -20,9 +20,10 @@ use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use portcullis::lab::packet::Packet;
+use portcullis_lab::packet::Packet;
 use serde_json::Value;
 use tempfile::TempDir;
+
 use world::recorder::{Recorder, openings, replay};
 use world::{By, FAMILIES, PROGRAM, World, knock_packet, portcullis, write_config};
 
@@ -403,8 +404,8 @@ fn a_long_capture() {
         };
         let packets = [
             knock,
-            Packet::tcp(other, host, portcullis::lab::packet::ACK),
-            Packet::tcp(host, other, portcullis::lab::packet::ACK),
+            Packet::tcp(other, host, portcullis_lab::packet::ACK),
+            Packet::tcp(host, other, portcullis_lab::packet::ACK),
             Packet::syn(other, port((n % 65_535) as u16 + 1)),
         ];
         let packets: Vec<(u32, Packet)> = packets.map(|packet| (n / 100, packet)).into();

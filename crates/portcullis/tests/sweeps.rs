@@ -18,9 +18,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::Family;
-use portcullis::lab::wire::{knocks, shuffled};
 use portcullis_core::policy::{Door, DoorName, Gate, Policy, Port, Protocol, Recogniser, check};
+use portcullis_lab::Family;
+use portcullis_lab::wire::{knocks, shuffled};
+
 use world::{By, FAMILIES, RECOGNISERS, World, knock_packet, made_up};
 
 /// Doors with 3, 4 and 5 knocks.

@@ -14,9 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use portcullis::lab::Family;
-use portcullis::lab::program::Program;
+use portcullis_lab::Family;
+use portcullis_lab::program::Program;
 use serde_json::Value;
+
 use world::{By, FAMILIES, PATIENCE, PROGRAM, World, portcullis};
 
 const CONFIG: &str = r#"

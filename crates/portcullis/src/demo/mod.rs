@@ -19,9 +19,9 @@ use std::thread;
 use std::time::Duration;
 
 use portcullis_core::policy::Recogniser;
+use portcullis_lab::Family;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::lab::{self, Family};
 use screen::{Current, Screen};
 use stage::Stage;
 use steps::Order;
@@ -38,7 +38,7 @@ type Told = Result<(), String>;
 ///
 /// The private network cannot be made, or a step was not observed.
 pub fn tell(recogniser: Recogniser, families: &[Family]) -> Outcome {
-    lab::enter()?;
+    portcullis_lab::enter()?;
     let mut screen = Screen::new();
     // Stops watching when it is dropped, at the end of this function.
     let _watched = watch(screen.current());

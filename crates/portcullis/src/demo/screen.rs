@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
+use portcullis_lab::Family;
 
 use super::Told;
 use super::stage::Stage;
 use crate::exit::{Exit, Failure};
-use crate::lab::Family;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

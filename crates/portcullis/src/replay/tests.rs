@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use portcullis_core::policy::Port;
 use portcullis_core::wire::Link;
+use portcullis_lab::packet::{ACK, Packet as Made, RST};
 
 use super::*;
 use crate::config::parse_str;
-use crate::lab::packet::{ACK, Packet as Made, RST};
 
 const DOORS: &str = r#"
 [gate]
@@ -127,7 +127,7 @@ fn answers_to_the_hosts_own_datagrams_are_no_wrong_knocks() {
     let mut frames = knocks(0, CLIENT, &["tcp/7431"]);
     frames.push(raw(10, HOST, CLIENT, "rst/40000"));
     let mut asked = made(HOST, CLIENT, "udp/40000");
-    if let crate::lab::packet::Payload::Udp { source, .. } = &mut asked.payload {
+    if let portcullis_lab::packet::Payload::Udp { source, .. } = &mut asked.payload {
         *source = 5353;
     }
     let bytes = asked.to_bytes();

@@ -28,7 +28,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use libtest_mimic::Trial;
-use portcullis::lab::Family;
+use portcullis_lab::Family;
 
 use stage::{NFTABLES, Setup};
 use world::{FAMILIES, RECOGNISERS};

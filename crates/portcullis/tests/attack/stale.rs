@@ -3,10 +3,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use portcullis::lab::Family;
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::{ACK, FIN, Packet, RST, SYN};
-use portcullis::lab::set_sysctl;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::{ACK, FIN, Packet, RST, SYN};
+use portcullis_lab::{Family, set_sysctl};
 
 use crate::stage::{Connection, GUARDED, KNOCKS, NFTABLES, Setup, Stage, WAIT};
 use crate::world::{PATIENCE, PROGRAM, nft};

@@ -6,9 +6,9 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use portcullis::lab::Family as Side;
-use portcullis::lab::packet::{ACK, Packet};
 use portcullis_firewall::iptables::Family;
+use portcullis_lab::Family as Side;
+use portcullis_lab::packet::{ACK, Packet};
 
 use crate::loading::Place;
 use crate::tools::{Tools, Variant};

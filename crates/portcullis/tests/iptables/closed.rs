@@ -5,15 +5,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use portcullis::config;
-use portcullis::lab::Family as Side;
-use portcullis::lab::packet::{self, Packet};
-use portcullis::lab::service::{Echo, talk};
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::compile as compile_nftables;
 use portcullis_firewall::iptables::compile::{Generation, compile};
 use portcullis_firewall::iptables::simulator::Simulator;
 use portcullis_firewall::iptables::{Family, Matcher};
 use portcullis_firewall::simulator::{Fate, Packet as Seen, Simulator as Nftables, Socket};
+use portcullis_lab::Family as Side;
+use portcullis_lab::packet::{self, Packet};
+use portcullis_lab::service::{Echo, talk};
 
 use crate::loading::Place;
 use crate::random::as_iptables;

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::service::Echo;
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Lab, Peer, wait_until};
 use portcullis_firewall::iptables::{Family, Matcher};
 use portcullis_gate::nftables::Gate;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::service::Echo;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Lab, Peer, wait_until};
 
 use crate::tools::{Tools, Variant, word};
 use crate::world::{FAMILIES, PATIENCE, knock_packet};
@@ -116,7 +116,7 @@ pub fn door(variant: Variant, matcher: Matcher) {
     for (from, mut made) in kept {
         assert!(wait_until(Instant::now() + PATIENCE, || !place.is_open(from)));
         // What was made lives on.
-        assert!(portcullis::lab::service::talk(&mut made, b"still here", PATIENCE).unwrap());
+        assert!(portcullis_lab::service::talk(&mut made, b"still here", PATIENCE).unwrap());
     }
     thread::sleep(LATE.saturating_sub(begun.elapsed()));
     for from in late {

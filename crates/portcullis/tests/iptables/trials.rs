@@ -6,9 +6,9 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portcullis::apply::state::{State, peek};
-use portcullis::lab::{Lab, wait_until};
 use portcullis_firewall::iptables::{Family, Matcher};
 use portcullis_gate::nftables::Gate;
+use portcullis_lab::{Lab, wait_until};
 
 use crate::loading::config;
 use crate::tools::{Tools, Variant, word};

@@ -24,8 +24,8 @@ use std::process::ExitCode;
 use std::thread;
 
 use libtest_mimic::Trial;
-use portcullis::lab::Family;
-use portcullis::lab::service::Echo;
+use portcullis_lab::Family;
+use portcullis_lab::service::Echo;
 
 use ask::{Outcome, Senders, Target, compare};
 use probes::Kind;

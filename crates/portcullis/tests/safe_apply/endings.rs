@@ -14,10 +14,10 @@ use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 use portcullis::apply::DEFAULT_FOLDER;
 use portcullis::apply::state::Store;
-use portcullis::lab::program::Program;
-use portcullis::lab::{Family, wait_until};
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::compile;
+use portcullis_lab::program::Program;
+use portcullis_lab::{Family, wait_until};
 use portcullis_linux::clock;
 
 use super::support::{House, Test, before, done, refused};

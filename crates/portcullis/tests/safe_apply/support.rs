@@ -8,9 +8,9 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portcullis::apply::state::{State, peek};
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Lab, Peer, wait_until};
 use portcullis_gate::nftables::Gate;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Lab, Peer, wait_until};
 use tempfile::TempDir;
 
 use crate::world::{PATIENCE, PROGRAM, write_config};

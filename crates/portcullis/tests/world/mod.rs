@@ -21,14 +21,14 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use portcullis::lab::packet::{ACK, FIN, Packet, Payload, RST, SYN};
-use portcullis::lab::program::Program;
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{self, Family, Lab, Peer, wait_until};
 use portcullis_core::policy::{Port, Protocol};
 use portcullis_firewall::ruleset::Tracking;
 use portcullis_firewall::simulator;
 use portcullis_gate::nftables::Gate;
+use portcullis_lab::packet::{ACK, FIN, Packet, Payload, RST, SYN};
+use portcullis_lab::program::Program;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer, wait_until};
 use tempfile::TempDir;
 
 /// The program under test.
@@ -256,11 +256,11 @@ pub fn simulated(packet: &Packet) -> simulator::Packet {
 /// Lets the host of this thread answer every packet that asks for an ICMP error: otherwise it answers
 /// only now and then, whatever the port.
 pub fn unlimited_icmp() {
-    lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
-    lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
+    portcullis_lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
+    portcullis_lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
     // These are the machine's on older kernels, and not ours to change.
-    let _ = lab::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
-    let _ = lab::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
+    let _ = portcullis_lab::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
+    let _ = portcullis_lab::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
 }
 
 /// A configuration file that only its owner can read.
@@ -309,7 +309,7 @@ pub fn trial(name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> T
 /// Runs the trials, each in networks of its own.
 pub fn main(trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
     let arguments = Arguments::from_args();
-    if let Err(failure) = lab::enter() {
+    if let Err(failure) = portcullis_lab::enter() {
         eprintln!("{failure}");
         return ExitCode::FAILURE;
     }

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use portcullis::lab::program::Program;
-use portcullis::lab::{Family, wait_until};
+use portcullis_lab::program::Program;
+use portcullis_lab::{Family, wait_until};
 use serde_json::Value;
 use tempfile::TempDir;
 

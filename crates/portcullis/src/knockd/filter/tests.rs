@@ -6,11 +6,11 @@ use std::time::Duration;
 use portcullis_core::knockd::{FlagFilter, Matcher, Options, Seen};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{self, Link};
+use portcullis_lab::packet::Packet;
 use proptest::prelude::*;
 
 use super::*;
 use crate::daemon::filter::interpret::{About, run};
-use crate::lab::packet::Packet;
 
 const HOST: u8 = libc::PACKET_HOST;
 const OTHER: u8 = libc::PACKET_OTHERHOST;

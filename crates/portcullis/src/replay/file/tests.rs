@@ -339,7 +339,7 @@ fn sentences_name_what_is_wrong() {
 #[test]
 fn seeds_are_as_committed() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/capture");
-    let raw = crate::lab::packet::Packet::syn(
+    let raw = portcullis_lab::packet::Packet::syn(
         "192.0.2.7:40000".parse().unwrap(),
         "198.51.100.1:7431".parse().unwrap(),
     );

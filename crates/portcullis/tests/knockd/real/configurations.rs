@@ -5,8 +5,8 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use portcullis::lab::Family;
-use portcullis::lab::service::Echo;
+use portcullis_lab::Family;
+use portcullis_lab::service::Echo;
 use portcullis_linux::netlink::route::Route;
 
 use super::sshd::Sshd;

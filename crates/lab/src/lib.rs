@@ -20,7 +20,10 @@
 //! | [`service`] | an echo service on the host |
 //! | [`program`] | a child process whose lines are watched, and that never outlives us |
 
+#![forbid(unsafe_code)]
+
 pub mod answer;
+mod error;
 mod namespace;
 pub mod packet;
 pub mod program;
@@ -38,7 +41,7 @@ use nix::unistd::gettid;
 use portcullis_linux::netlink::route::Route;
 use portcullis_linux::sys::namespace::{is_running, without_neighbours};
 
-use crate::exit::Failure;
+pub use error::Error;
 use namespace::{Namespace, unshare_network};
 pub use namespace::{enter, set_sysctl};
 use wire::Wire;
@@ -85,7 +88,7 @@ impl Lab {
     /// # Errors
     ///
     /// The kernel refuses; most likely nobody has called [`enter`].
-    pub fn new() -> Result<Self, Failure> {
+    pub fn new() -> Result<Self, Error> {
         unshare_network()?;
         let mut route = Route::open().map_err(|error| failed("open rtnetlink", &error))?;
         route.set_up("lo").map_err(|error| failed("bring loopback up", &error))?;
@@ -99,7 +102,7 @@ impl Lab {
     /// # Errors
     ///
     /// The kernel refuses, e.g. because the name is taken or has more than 15 bytes.
-    pub fn peer(&mut self, name: &str, addresses: u8) -> Result<Peer, Failure> {
+    pub fn peer(&mut self, name: &str, addresses: u8) -> Result<Peer, Error> {
         let number = self.peers;
         let (host_v4, host_v6) = (v4(number, 1), v6(number, 1));
         let mac = [2, 0, 0, 0, 0, number];
@@ -113,7 +116,7 @@ impl Lab {
             .unzip();
 
         // The cable is made from the far end: then a thread that waits here names the near one.
-        let far = |work: &mut (dyn FnMut(&mut Route) -> Result<u32, Failure> + Send)| {
+        let far = |work: &mut (dyn FnMut(&mut Route) -> Result<u32, Error> + Send)| {
             let inside = namespace.run(|| {
                 let mut route = Route::open().map_err(|error| failed("open rtnetlink", &error))?;
                 work(&mut route)
@@ -260,7 +263,7 @@ pub fn wait_until(deadline: Instant, mut condition: impl FnMut() -> bool) -> boo
     }
 }
 
-fn plug_in(route: &mut Route, interface: &str, mac: [u8; 6]) -> Result<(), Failure> {
+fn plug_in(route: &mut Route, interface: &str, mac: [u8; 6]) -> Result<(), Error> {
     let fail = |error: &dyn fmt::Display| failed(&format!("plug in {interface}"), error);
     route.set_mac(interface, mac).map_err(|error| fail(&error))?;
     without_neighbours(interface).map_err(|error| fail(&error))?;
@@ -271,7 +274,7 @@ fn configure(
     route: &mut Route,
     interface: &str,
     addresses: impl Iterator<Item = IpAddr>,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let fail = |error: &dyn fmt::Display| failed(&format!("set up {interface}"), error);
     // The kernel notices a while later that the other end has been plugged in.
     let running = || is_running(interface).unwrap_or(false);
@@ -298,7 +301,7 @@ fn configure(
     }
 }
 
-fn default_routes(route: &mut Route, interface: &str) -> Result<(), Failure> {
+fn default_routes(route: &mut Route, interface: &str) -> Result<(), Error> {
     for network in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
         route
             .add_route(network, 0, None, Some(interface))
@@ -322,6 +325,6 @@ fn v6(peer: u8, last: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, peer.into(), 0, 0, 0, 0, last)
 }
 
-fn failed(doing: &str, error: &dyn fmt::Display) -> Failure {
-    Failure::could_not(format!("cannot make a private network: {doing}: {error}"))
+fn failed(doing: &str, error: &dyn fmt::Display) -> Error {
+    Error::new(format!("cannot make a private network: {doing}: {error}"))
 }

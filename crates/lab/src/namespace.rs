@@ -9,7 +9,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use crate::exit::Failure;
+use crate::error::Error;
 
 /// CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN (linux/capability.h): for the rules and interfaces,
 /// for packet sockets, for namespaces.
@@ -22,7 +22,7 @@ const NEEDED: u64 = (1 << 12) | (1 << 13) | (1 << 21);
 /// # Errors
 ///
 /// The kernel or its settings do not allow it; says which.
-pub fn enter() -> Result<(), Failure> {
+pub fn enter() -> Result<(), Error> {
     if capable() {
         return unshare_network();
     }
@@ -45,11 +45,11 @@ pub(super) struct Namespace {
 
 impl Namespace {
     /// Makes a new, empty one; the calling thread stays where it is.
-    pub(super) fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, Error> {
         let file = on_a_thread(|| {
             unshare_network()?;
             File::open("/proc/thread-self/ns/net")
-                .map_err(|error| Failure::could_not(format!("cannot open the namespace: {error}")))
+                .map_err(|error| Error::new(format!("cannot open the namespace: {error}")))
         })?;
         Ok(Self { file })
     }
@@ -64,7 +64,7 @@ impl Namespace {
 }
 
 /// Moves this thread into a new, empty network namespace.
-pub(super) fn unshare_network() -> Result<(), Failure> {
+pub(super) fn unshare_network() -> Result<(), Error> {
     unshare(CloneFlags::CLONE_NEWNET).map_err(refused)?;
     quiet();
     Ok(())
@@ -136,7 +136,7 @@ fn capable() -> bool {
         .is_some_and(|set| set & NEEDED == NEEDED)
 }
 
-fn write_map(file: &str, text: &str) -> Result<(), Failure> {
+fn write_map(file: &str, text: &str) -> Result<(), Error> {
     fs::write(format!("/proc/self/{file}"), text).map_err(|error| {
         let errno = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
         refused(errno)
@@ -144,8 +144,8 @@ fn write_map(file: &str, text: &str) -> Result<(), Failure> {
 }
 
 /// Why the kernel said no, as far as its settings tell.
-fn refused(errno: Errno) -> Failure {
-    let failure = Failure::could_not(format!(
+fn refused(errno: Errno) -> Error {
+    let failure = Error::new(format!(
         "cannot make a private network: the kernel refuses a new namespace ({})",
         errno.desc()
     ));
