@@ -28,6 +28,11 @@ const WALLS: &[Wall] = &[
         ours: &["core"],
         never: &["libc", "nix", "socket2", "getrandom", "dns-lookup", "clap", "anstream"],
     },
+    Wall {
+        name: "insight",
+        ours: &["core", "config", "firewall"],
+        never: &["libc", "nix", "socket2", "getrandom", "dns-lookup", "clap", "anstream"],
+    },
     Wall { name: "linux", ours: &["core"], never: &["toml", "serde", "clap"] },
     Wall {
         name: "gate",

@@ -10,10 +10,7 @@
 //! | [`demo`] | the story that `portcullis demo` tells |
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`look`] | what there is on this host, for what a configuration means to it |
-//! | [`replay`](mod@replay) | what the doors would have made of a capture |
-//! | [`picture`] | configurations, and what becomes of packets, as SVG |
 //! | [`runner`] | start and stop commands: one scheduler, and the pending stops on disk |
-//! | [`trace`](mod@trace) | what packets mean to the doors as they arrive, and why one does not open |
 //! | [`exit`] | exit codes and failures, decided in one place |
 #![forbid(unsafe_code)]
 
@@ -29,7 +26,5 @@ mod files;
 pub mod knockd;
 pub mod look;
 pub mod manual;
-pub mod picture;
-pub mod replay;
+mod progress;
 pub mod runner;
-pub mod trace;

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All that is part of the product.
-const CRATES: [&str; 8] =
-    ["core", "firewall", "config", "linux", "gate", "client", "lab", "portcullis"];
+const CRATES: [&str; 9] =
+    ["core", "firewall", "config", "insight", "linux", "gate", "client", "lab", "portcullis"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()

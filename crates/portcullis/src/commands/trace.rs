@@ -17,6 +17,9 @@ use portcullis_core::engine::{Direction, Frame, Options};
 use portcullis_core::policy::{DoorId, InterfaceName, Policy};
 use portcullis_core::text::plain;
 use portcullis_core::time::Instant;
+use portcullis_insight::trace::findings::{Finding, findings};
+use portcullis_insight::trace::words::{sentence, word};
+use portcullis_insight::trace::{Hit, Tracer, Watched};
 use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
 use portcullis_linux::clock;
 use portcullis_linux::netlink::route::{AddressMonitor, Route};
@@ -29,9 +32,6 @@ use crate::config;
 use crate::daemon::pace::Pace;
 use crate::daemon::{filter, parts};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::trace::findings::{Finding, findings};
-use crate::trace::words::{sentence, word};
-use crate::trace::{Hit, Tracer, Watched};
 
 /// Packets that are taken before anything else is looked at.
 const BATCH: usize = 4_096;

@@ -15,7 +15,7 @@ use super::Told;
 use super::screen::Who::{ClientGets, ClientSends, Host, OtherGets, OtherSends};
 use super::screen::{Log, because};
 use super::stage::{GUARDED, Stage, WAIT};
-use crate::replay::progress::thousands;
+use crate::progress::thousands;
 
 /// How much later than promised the kernel may end a grant.
 const LATE: Duration = Duration::from_millis(1500);

@@ -7,12 +7,12 @@ use std::thread;
 use std::time::Instant;
 
 use portcullis::config::parse_str;
-use portcullis::replay::file::Record;
-use portcullis::replay::file::link::{Kind, Place};
-use portcullis::replay::{Replay, Settings};
 use portcullis_core::engine::Options;
 use portcullis_core::policy::Policy;
 use portcullis_core::wire::Link;
+use portcullis_insight::replay::file::Record;
+use portcullis_insight::replay::file::link::{Kind, Place};
+use portcullis_insight::replay::{Replay, Settings};
 use portcullis_lab::answer::Meaning;
 use portcullis_lab::packet::Packet;
 use portcullis_lab::wire::Wire;

@@ -1,4 +1,4 @@
-//! How packets are written on the command line of `explain`.
+//! How packets are written.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use portcullis_core::policy::{Port, Protocol};
 use portcullis_core::time::Instant;
 use portcullis_firewall::simulator::Payload;
 
-use crate::picture::story::{Attempt, Event, Open, left};
+use super::story::{Attempt, Event, Open, left};
 
 /// A word of the story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

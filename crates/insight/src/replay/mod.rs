@@ -16,13 +16,11 @@
 //! | [`strikes`] | grants, strikes and bans as the kernel counts them |
 //! | [`sources`] | who came how far |
 //! | [`report`] | what was found |
-//! | [`progress`] | how far the replay is |
 
 pub mod clock;
 pub mod file;
 pub mod host;
 pub mod judge;
-pub mod progress;
 pub mod report;
 pub mod sources;
 pub mod strikes;

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
+use portcullis_config::parse_str;
 use portcullis_core::policy::Port;
 use portcullis_core::wire::Link;
 use portcullis_lab::packet::{ACK, Packet as Made, RST};
 
 use super::*;
-use crate::config::parse_str;
 
 const DOORS: &str = r#"
 [gate]

@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::layout::{Area, Look, Picture, Point, Shape, Text};
-use super::story::{Attempt, Event, Met, Open, Story};
 use super::{overview, story, svg};
+use crate::explain::story::{Attempt, Event, Met, Open, Story};
 
 /// Everything that makes a picture hard to draw: up to 20 doors with long names and up to 32 knocks, many
 /// of which share a beginning, up to 64 guarded ports and long addresses. The check would not let all of

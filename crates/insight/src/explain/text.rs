@@ -1,10 +1,13 @@
-//! `portcullis explain`: a story as text.
+//! A story as text.
 
 use std::io::{self, Write};
 
-use crate::picture::story::Story;
+use super::story::Story;
 
 /// Writes a story; the names of chains get so many columns.
+///
+/// # Errors
+/// It cannot be written.
 pub fn write(story: &Story, columns: usize, out: &mut impl Write) -> io::Result<()> {
     for event in &story.events {
         let time = event.time.as_secs_f64();

@@ -1,4 +1,4 @@
-//! `portcullis explain` with the back end of nftables: its simulator for the kernel, and the engine
+//! Told with the back end of nftables: by its simulator for the kernel, and the engine
 //! itself for the daemon.
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_config::duration;
-use portcullis_core::automaton::{Automaton, StateId};
+use portcullis_core::automaton::{Automaton, Conflict, StateId};
 use portcullis_core::engine::{Direction, Engine, Options, Verdict};
 use portcullis_core::policy::{DoorId, Policy, Recogniser};
 use portcullis_core::time::Instant;
@@ -15,26 +15,24 @@ use portcullis_firewall::compile::{GRANTS, attempt_of, class_of, compile};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Trace};
 
-use super::explain::{Args, dress};
-use super::explain_packet::{self, Item, Sent};
-use crate::exit::Failure;
-use crate::picture::story::{Attempt, Event, Met, Open};
+use super::packet::{self, Item, Sent};
+use super::sender::Sender;
+use super::story::{Attempt, Event, Met, Open};
 
 /// Tells what becomes of these packets.
-pub fn tell(args: &Args, items: &[Item], policy: &Policy) -> Result<Vec<Event>, Failure> {
-    let conflict = |_| Failure::could_not("the doors cannot be told apart");
-    let ruleset = compile(policy).map_err(conflict)?;
+pub fn tell(sender: &Sender, items: &[Item], policy: &Policy) -> Result<Vec<Event>, Vec<Conflict>> {
+    let ruleset = compile(policy)?;
     let mut story = Story {
-        args,
+        sender,
         policy,
-        automaton: Automaton::build(policy.doors_seen_by(Recogniser::Kernel)).map_err(conflict)?,
+        automaton: Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?,
         simulator: Simulator::new(&ruleset),
         texts: texts(&ruleset),
-        engine: Engine::new(policy, Options { max_attempts: 16, seed: 0 }).map_err(conflict)?,
+        engine: Engine::new(policy, Options { max_attempts: 16, seed: 0 })?,
         daemon: None,
         now: Instant::ORIGIN,
     };
-    Ok(explain_packet::tell(items, |sent, now| story.packet(sent, now)))
+    Ok(packet::tell(items, |sent, now| story.packet(sent, now)))
 }
 
 /// The rules as text, by chain and number.
@@ -47,7 +45,7 @@ fn texts(ruleset: &Ruleset) -> BTreeMap<(String, usize), String> {
 }
 
 struct Story<'a> {
-    args: &'a Args,
+    sender: &'a Sender,
     policy: &'a Policy,
     automaton: Automaton,
     simulator: Simulator<'a>,
@@ -69,7 +67,7 @@ struct Reached {
 impl<'a> Story<'a> {
     fn packet(&mut self, sent: Sent, now: Instant) -> Event {
         self.now = now;
-        let packet = dress(self.args, self.policy, sent);
+        let packet = self.sender.dress(self.policy, sent);
         let before = self.state();
         let trace = self.simulator.receive(&packet, self.now);
         let daemon = self.ask_daemon(&packet);
@@ -94,14 +92,14 @@ impl<'a> Story<'a> {
             number: step.index.saturating_add(1),
             text: self.texts.get(&(step.chain.to_owned(), step.index)).cloned().unwrap_or_default(),
             matched: step.matched,
-            shown: step.matched || self.args.rules,
+            shown: step.matched || self.sender.rules,
         });
         met.collect()
     }
 
     /// How far the sender has come. Who has made the last knock has come nowhere a moment later.
     fn attempts(&self) -> Vec<Attempt> {
-        let kernel = attempt_of(&self.simulator, self.args.from, self.now)
+        let kernel = attempt_of(&self.simulator, self.sender.from, self.now)
             .and_then(|(state, left)| Some((self.automaton.state(StateId(state))?, left)));
         let kernel =
             kernel.map(|(state, left)| (state.opens.unwrap_or(state.door), state.stage, left));
@@ -135,7 +133,7 @@ impl<'a> Story<'a> {
     fn ask_daemon(&mut self, packet: &Packet) -> Option<Verdict> {
         let watched = self.policy.gate.interfaces.iter().any(|i| i.as_str() == packet.interface)
             || (self.policy.gate.interfaces.is_empty() && packet.interface != "lo");
-        if self.args.established || !watched {
+        if self.sender.established || !watched {
             return None;
         }
         let segment = match packet.payload {
@@ -182,7 +180,7 @@ impl<'a> Story<'a> {
     /// The set of grants and the key for the sender.
     fn address(&self) -> (&'static str, Value) {
         let [four, six] = GRANTS;
-        match self.args.from {
+        match self.sender.from {
             IpAddr::V4(address) => (four, Value::Ipv4(address)),
             IpAddr::V6(address) => (six, Value::Ipv6(address)),
         }
@@ -190,7 +188,7 @@ impl<'a> Story<'a> {
 
     /// The state of the sender in the kernel.
     fn state(&self) -> StateId {
-        attempt_of(&self.simulator, self.args.from, self.now)
+        attempt_of(&self.simulator, self.sender.from, self.now)
             .map_or(StateId::ROOT, |(state, _)| StateId(state))
     }
 
@@ -219,7 +217,7 @@ impl<'a> Story<'a> {
             Some(ban) if met("ban") => lines.push(format!(
                 "that makes {} strikes: {} is banned for {}",
                 ban.strikes,
-                self.args.from,
+                self.sender.from,
                 duration::format(ban.time)
             )),
             Some(ban) if comes_to("strike", false) => {
@@ -230,7 +228,7 @@ impl<'a> Story<'a> {
                 ));
             }
             Some(_) if comes_to("banned", true) => {
-                lines.push(format!("{} is banned", self.args.from));
+                lines.push(format!("{} is banned", self.sender.from));
             }
             _ => {}
         }
@@ -278,7 +276,7 @@ impl<'a> Story<'a> {
             self.simulator.get(set, &[address, Value::Class(class_of(*id))], self.now).is_some()
         });
         let (_, door) = open?;
-        Some(format!("let in: door {} is open for {}", door.name, self.args.from))
+        Some(format!("let in: door {} is open for {}", door.name, self.sender.from))
     }
 
     fn progress(&self, trace: &Trace<'_>, before: StateId, after: StateId) -> Option<String> {
@@ -333,7 +331,7 @@ impl<'a> Story<'a> {
                 }
                 Some(door) => format!(
                     "door {} opens for {} for {:?}",
-                    door.name, self.args.from, door.open_for
+                    door.name, self.sender.from, door.open_for
                 ),
                 None => String::new(),
             },

@@ -277,10 +277,10 @@ impl Attempt {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_config::parse_str;
     use portcullis_core::wire::{Segment, TcpFlags};
 
     use super::*;
-    use crate::config::parse_str;
 
     const DOORS: &str = r#"
         [door.ssh]

@@ -151,9 +151,10 @@ pub fn port(packet: &Packet) -> Option<Port> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::parse_str;
+    use portcullis_config::parse_str;
     use portcullis_core::wire::TcpFlags;
+
+    use super::*;
 
     const DOOR: &str = "[door.ssh]\nguards = [\"tcp/22\"]\n\
                         sequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n";

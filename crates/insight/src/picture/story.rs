@@ -2,105 +2,11 @@
 
 use std::time::Duration;
 
-use portcullis_config::duration;
-
 use super::doors;
 use super::layout::{Area, Look, Picture};
 use super::sheet::{HEADING, MARGIN, PADDING, SMALL, Sheet, USUAL, leading};
 use super::text::{count, plain, room, width, wrap};
-
-/// What becomes of packets of one sender.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Story {
-    /// What the configuration is called.
-    pub name: String,
-    /// Who sends them.
-    pub from: String,
-    /// Each packet, in order.
-    pub events: Vec<Event>,
-}
-
-/// What becomes of one packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// When it comes, from the first one on.
-    pub time: Duration,
-    /// The packet as it is written.
-    pub sent: String,
-    /// How much time was left for it, if its sender had made a knock before.
-    pub spare: Option<Duration>,
-    /// Whether its sender had made knocks, which are lost now.
-    pub lost: bool,
-    /// The rules that it meets, in order.
-    pub met: Vec<Met>,
-    /// What it means, in sentences.
-    pub means: Vec<String>,
-    /// How it ends, in a sentence.
-    pub fate: String,
-    /// Whether it passes.
-    pub passes: bool,
-    /// How far its sender has come then.
-    pub attempts: Vec<Attempt>,
-    /// The doors that are open to its sender then.
-    pub open: Vec<Open>,
-}
-
-/// A rule that a packet meets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Met {
-    /// The chain.
-    pub chain: String,
-    /// The number of the rule in its chain, from 1.
-    pub number: usize,
-    /// The rule.
-    pub text: String,
-    /// Whether the packet matches it.
-    pub matched: bool,
-    /// Whether the rule is to be shown in full.
-    pub shown: bool,
-}
-
-/// How far somebody has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// Who sees it so, where not everybody does.
-    pub who: Option<&'static str>,
-    /// The door.
-    pub door: String,
-    /// Knocks made.
-    pub stage: usize,
-    /// Knocks needed.
-    pub knocks: usize,
-    /// The next one must come within this time.
-    pub left: Duration,
-    /// How long that was at first.
-    pub whole: Duration,
-}
-
-impl Attempt {
-    /// Whether its last knock has been made just now.
-    pub fn is_fresh(&self) -> bool {
-        self.left >= self.whole
-    }
-}
-
-impl Event {
-    /// Whether it is a knock that counts.
-    fn counts(&self) -> bool {
-        self.attempts.iter().any(Attempt::is_fresh)
-    }
-}
-
-/// A door that is open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Open {
-    /// The door.
-    pub door: String,
-    /// For so long still.
-    pub left: Duration,
-    /// How long that was at first.
-    pub whole: Duration,
-}
+use crate::explain::story::{Attempt, Event, Met, Story, left, seconds};
 
 /// Draws what becomes of packets.
 pub fn story(story: &Story) -> Picture {
@@ -117,19 +23,6 @@ pub fn story(story: &Story) -> Picture {
         "Whoever sees this picture may learn the knocks. Keep it as secret as the configuration.";
     y = sheet.wrapped((MARGIN, y), wide, (SMALL, Look::Quiet), secret);
     sheet.finish(format!("{title}: {summary}"), describe(story), y + MARGIN / 2.0)
-}
-
-/// Seconds with one digit behind the point.
-pub fn seconds(time: Duration) -> String {
-    format!("{:.1}s", time.as_secs_f64())
-}
-
-/// What is left of a time, as people say it: to the tenth of a second while it is short.
-pub fn left(time: Duration) -> String {
-    match time.as_secs() {
-        0..60 => seconds(time).replace(".0s", "s"),
-        whole => duration::format(Duration::from_secs(whole)),
-    }
 }
 
 /// Right of the times.

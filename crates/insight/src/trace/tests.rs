@@ -1,12 +1,12 @@
 //! Packets as they might arrive, and what is found.
 
+use portcullis_config::parse_str;
+use portcullis_core::policy::Protocol;
 use portcullis_core::wire::{Segment, TcpFlags};
 
 use super::findings::findings;
 use super::words::sentence;
 use super::*;
-use crate::config::parse_str;
-use portcullis_core::policy::Protocol;
 
 const DOORS: &str = r#"
 [gate]

@@ -111,8 +111,9 @@ impl Sources {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::net::Ipv4Addr;
+
+    use super::*;
 
     fn reach(sources: &mut Sources, number: usize, stage: u8) {
         let source = Ipv4Addr::from_bits(number as u32).into();

@@ -116,8 +116,9 @@ impl<K: Eq + Hash, V> Timed<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_config::parse_str;
+
     use super::*;
-    use crate::config::parse_str;
 
     fn at(seconds: u64) -> Instant {
         Instant::from_millis(seconds * 1_000)

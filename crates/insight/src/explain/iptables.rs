@@ -1,8 +1,8 @@
-//! `portcullis explain` with the back ends of iptables: the same, by their simulator.
+//! Told with the back ends of iptables: the same, by their simulator.
 
 use std::time::Duration;
 
-use portcullis_core::automaton::{Automaton, State};
+use portcullis_core::automaton::{Automaton, Conflict, State};
 use portcullis_core::policy::{Door, Policy, Recogniser};
 use portcullis_core::time::Instant;
 use portcullis_firewall::iptables::compile::{Generation, compile, grant_list, stage_list};
@@ -10,34 +10,32 @@ use portcullis_firewall::iptables::simulator::{Simulator, Trace};
 use portcullis_firewall::iptables::{Family, Filter, Match, Matcher, Target};
 use portcullis_firewall::simulator::Fate;
 
-use super::explain::{Args, dress};
-use super::explain_packet::{self, Item, Sent};
-use crate::exit::Failure;
-use crate::picture::story::{Attempt, Event, Met, Open};
+use super::packet::{self, Item, Sent};
+use super::sender::Sender;
+use super::story::{Attempt, Event, Met, Open};
 
 /// Tells what becomes of these packets.
 pub fn tell(
-    args: &Args,
+    sender: &Sender,
     items: &[Item],
     policy: &Policy,
     matcher: Matcher,
-) -> Result<Vec<Event>, Failure> {
-    let conflict = |_| Failure::could_not("the doors cannot be told apart");
-    let family = if args.from.is_ipv4() { Family::V4 } else { Family::V6 };
-    let filter = compile(policy, matcher, family, Generation::default()).map_err(conflict)?;
+) -> Result<Vec<Event>, Vec<Conflict>> {
+    let family = if sender.from.is_ipv4() { Family::V4 } else { Family::V6 };
+    let filter = compile(policy, matcher, family, Generation::default())?;
     let mut story = Story {
-        args,
+        sender,
         policy,
-        automaton: Automaton::build(policy.doors_seen_by(Recogniser::Kernel)).map_err(conflict)?,
+        automaton: Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?,
         simulator: Simulator::new(std::slice::from_ref(&filter)),
         filter: &filter,
         now: Instant::ORIGIN,
     };
-    Ok(explain_packet::tell(items, |sent, now| story.packet(sent, now)))
+    Ok(packet::tell(items, |sent, now| story.packet(sent, now)))
 }
 
 struct Story<'a> {
-    args: &'a Args,
+    sender: &'a Sender,
     policy: &'a Policy,
     automaton: Automaton,
     simulator: Simulator<'a>,
@@ -48,7 +46,7 @@ struct Story<'a> {
 impl Story<'_> {
     fn packet(&mut self, sent: Sent, now: Instant) -> Event {
         self.now = now;
-        let packet = dress(self.args, self.policy, sent);
+        let packet = self.sender.dress(self.policy, sent);
         let before = self.stage().is_some();
         let trace = self.simulator.receive(&packet, self.now);
         let met = trace.steps.iter().map(|step| Met {
@@ -56,7 +54,7 @@ impl Story<'_> {
             number: step.index.saturating_add(1),
             text: self.filter.rule_text(step.rule),
             matched: step.matched,
-            shown: step.matched || self.args.rules,
+            shown: step.matched || self.sender.rules,
         });
         let fate = match trace.fate {
             Fate::Passed => "it goes on to the other rules of INPUT",
@@ -84,7 +82,7 @@ impl Story<'_> {
             None => {
                 let state = self.stage()?;
                 let (list, time) = (self.list(state), state.step_timeout);
-                let left = self.simulator.left(&list, self.args.from, time, self.now)?;
+                let left = self.simulator.left(&list, self.sender.from, time, self.now)?;
                 (self.policy.door(state.door)?, state.stage.into(), left)
             }
         };
@@ -95,7 +93,7 @@ impl Story<'_> {
     fn open(&self) -> Vec<Open> {
         let open = self.policy.doors.iter().filter_map(|door| {
             let (list, whole) = (grant_list(self.filter.family, &door.name), door.open_for);
-            let left = self.simulator.left(&list, self.args.from, whole, self.now)?;
+            let left = self.simulator.left(&list, self.sender.from, whole, self.now)?;
             Some(Open { door: door.name.to_string(), left, whole })
         });
         open.collect()
@@ -111,7 +109,7 @@ impl Story<'_> {
         let states = self.automaton.states().map(|(_, state)| state);
         states.into_iter().find(|state| {
             let (list, time) = (self.list(state), state.step_timeout);
-            self.simulator.has(&list, self.args.from, time, self.now)
+            self.simulator.has(&list, self.sender.from, time, self.now)
         })
     }
 
@@ -132,7 +130,7 @@ impl Story<'_> {
     }
 
     fn progress(&self, trace: &Trace<'_>, before: bool) -> Option<String> {
-        let from = self.args.from;
+        let from = self.sender.from;
         if let Some(door) = self.opened(trace) {
             return Some(format!("door {} opens for {from} for {:?}", door.name, door.open_for));
         }
