@@ -40,6 +40,7 @@ const WALLS: &[Wall] = &[
         never: &["toml", "serde", "clap", "anstream"],
     },
     Wall { name: "lab", ours: &["core", "linux"], never: &["toml", "serde", "clap", "anstream"] },
+    Wall { name: "watcher", ours: &["core", "config", "linux"], never: &["clap", "anstream"] },
     Wall { name: "client", ours: &["core", "config"], never: &["nix", "toml"] },
 ];
 

@@ -24,9 +24,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_core::limits;
 use portcullis_core::policy::{HostName, may_have_grants};
 use portcullis_linux::sys::process;
+use portcullis_watcher::message::{self, Epoch};
 
 use self::lifetime::lifetime;
-use super::message::{self, Epoch};
 use super::parts;
 use crate::exit::{Exit, Failure, Outcome};
 

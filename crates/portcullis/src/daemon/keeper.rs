@@ -29,16 +29,16 @@ use portcullis_core::policy::{DoorId, InterfaceName, Recogniser, may_have_grants
 use portcullis_core::wire::is_of_one_link;
 use portcullis_linux::clock;
 use portcullis_linux::sys::process;
+use portcullis_watcher::message::{Epoch, Message, Order};
+use portcullis_watcher::pace::Pace;
 
 use self::hearsay::Hearsay;
 use self::interfaces::Interfaces;
 use self::runner::{Begun, Runner};
 use super::gate::Gate;
 use super::lines::{say, warn};
-use super::message::{Epoch, Message, Order};
 use super::notify;
 use super::outbox::Outbox;
-use super::pace::Pace;
 use super::parts::{self, system};
 use crate::exit::{Exit, Failure, Outcome};
 pub use configuration::{Configuration, Settings};

@@ -20,11 +20,7 @@
 //! | [`keeper`] | the process that changes the firewall, and never reads a packet |
 //! | [`gate`] | the keeper's view of the firewall: one table, and grants in it |
 //! | [`hosts`] | the process that looks up names in the allow-list, if there are any, and can do nothing else |
-//! | [`watcher`] | the process that reads packets, and can do nothing else |
-//! | [`filter`] | which packets the kernel shows at all |
 //! | [`runner`](mod@runner) | the process that runs what doors run |
-//! | [`message`] | what they say to each other |
-//! | [`pace`] | how many lines an attacker can make us write |
 //! | [`lines`] | those lines |
 //! | [`notify`] | what systemd is told |
 //! | [`outbox`] | what a keeper still has to say, so that it never waits for a reader |
@@ -34,15 +30,11 @@
 //! living grants stay in the kernel then, which
 //! ends each grant by itself.
 
-pub mod filter;
 pub mod gate;
 pub mod hosts;
 pub mod keeper;
 pub mod lines;
-pub mod message;
 pub mod notify;
 pub mod outbox;
-pub mod pace;
 pub mod parts;
 pub mod runner;
-pub mod watcher;

@@ -1,14 +1,14 @@
 //! What every keeper begins with, that of `portcullis run` and that of `knockd`.
 
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socketpair, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use portcullis_watcher::watch;
 
 use crate::exit::Failure;
 
@@ -109,12 +109,22 @@ fn start(mut command: Command, what: &str) -> Result<(Child, OwnedFd), Failure> 
 ///
 /// It was not started by a keeper.
 pub fn keeper() -> Result<OwnedFd, Failure> {
-    let socket = io::stdin().as_fd().try_clone_to_owned().ok();
-    socket
-        .filter(|socket| getsockopt(socket, sockopt::SockType) == Ok(SockType::SeqPacket))
-        .ok_or_else(|| {
-            Failure::wrong_use("this is a part of the daemon").hint("start the daemon instead")
-        })
+    portcullis_watcher::message::keeper().ok_or_else(no_keeper)
+}
+
+fn no_keeper() -> Failure {
+    Failure::wrong_use("this is a part of the daemon").hint("start the daemon instead")
+}
+
+/// Why a watcher does not watch.
+pub fn watcher_failed(error: watch::Error) -> Failure {
+    match error {
+        watch::Error::Privileges(error) => {
+            Failure::could_not(format!("the watcher cannot give up its privileges: {error}"))
+        }
+        watch::Error::NoKeeper => no_keeper(),
+        watch::Error::System(errno) => Failure::could_not(format!("the watcher: {}", errno.desc())),
+    }
 }
 
 /// A system call failed that should not.

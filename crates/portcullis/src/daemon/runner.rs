@@ -20,10 +20,10 @@ use portcullis_core::policy::{Door, DoorId, Policy, Recogniser, may_have_grants}
 use portcullis_core::text::plain;
 use portcullis_linux::clock;
 use portcullis_linux::sys::{process, shell};
+use portcullis_watcher::message::{Epoch, Message, Order, Told};
+use portcullis_watcher::pace::Pace;
 
 use super::lines::{say, warn};
-use super::message::{Epoch, Message, Order, Told};
-use super::pace::Pace;
 use super::parts::{self, system};
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};

@@ -8,11 +8,12 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use portcullis_config::knockd::DEFAULT_PATH;
 use portcullis_linux::sys::shell;
+use portcullis_watcher::knockd::Knockd;
+use portcullis_watcher::watch;
 
 use super::keeper;
-use super::watcher::Knockd;
 use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR};
-use crate::daemon::watcher;
+use crate::daemon::parts::watcher_failed;
 use crate::exit::Failure;
 use crate::runner::{AtExit, close_all};
 
@@ -90,7 +91,7 @@ enum Stops {
 /// Runs the program `knockd` with the arguments of this process.
 pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == WATCHER) {
-        return ended(watcher::run::<Knockd>().map(|_| 0));
+        return ended(watch::run::<Knockd>().map(|()| 0).map_err(watcher_failed));
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

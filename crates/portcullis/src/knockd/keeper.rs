@@ -24,12 +24,12 @@ use portcullis_core::policy::{DoorId, may_have_grants};
 use portcullis_core::time::Instant;
 use portcullis_linux::capture::Interfaces;
 use portcullis_linux::clock;
+use portcullis_watcher::knockd::wanted::Wanted;
+use portcullis_watcher::message::{Epoch, Message, Order};
 
 use self::link::{Link, Word};
 use super::doors::{Doors, Use};
 use super::reporter::Reporter;
-use super::wanted::Wanted;
-use crate::daemon::message::{Epoch, Message, Order};
 use crate::daemon::notify;
 use crate::daemon::parts::{self, system};
 use crate::exit::Failure;

@@ -16,8 +16,6 @@
 //! | [`cli`] | the command line |
 //! | [`keeper`] | the process that logs and runs commands, and never reads a packet |
 //! | [`mod@watcher`] | the process that reads packets, and can do nothing else |
-//! | [`wanted`] | what the keeper tells the watcher |
-//! | [`filter`] | which packets the kernel shows to it |
 //! | [`config`] | `knockd.conf`: every directive, with located errors |
 //! | [`doors`] | the doors, and which of their one-time sequences come next |
 //! | [`one_time`] | files of sequences that open once each |
@@ -26,12 +24,9 @@
 //! | [`syslog`] | the system log, which nothing waits for |
 //! | [`journal`] | the order of the lines while host names are being looked up |
 //! | [`lookup`] | reverse DNS, which nothing waits for |
-//! | [`debug`] | what `-D` prints |
 
 pub mod cli;
-pub mod debug;
 pub mod doors;
-pub mod filter;
 pub mod journal;
 pub mod keeper;
 pub mod log;
@@ -39,8 +34,6 @@ pub mod lookup;
 pub mod one_time;
 pub mod reporter;
 pub mod syslog;
-pub mod wanted;
-pub mod watcher;
 
 /// The interface, if neither the command line nor the configuration names one (knockd's).
 pub const DEFAULT_INTERFACE: &str = "eth0";

@@ -8,9 +8,9 @@ use portcullis_config::topology::{Blind, Interface, Topology, Why};
 use portcullis_core::policy::Gate;
 use portcullis_linux::clock;
 use portcullis_linux::netlink::route::{AddressMonitor, Route};
+use portcullis_watcher::pace::Pace;
 
 use super::{say, warn};
-use crate::daemon::pace::Pace;
 use crate::exit::Failure;
 use crate::look;
 

@@ -11,10 +11,10 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use portcullis_core::limits::MAX_WAITING_OPENINGS;
 use portcullis_linux::sys::shell;
+use portcullis_watcher::message::{Message, Order};
 
 use super::LAST_MOMENTS;
 use crate::daemon::lines::warn;
-use crate::daemon::message::{Message, Order};
 use crate::daemon::notify;
 use crate::daemon::outbox::Outbox;
 use crate::daemon::parts::{self, system};

@@ -15,12 +15,12 @@ use portcullis_linux::capture::Interfaces;
 use portcullis_linux::clock;
 use portcullis_linux::sys::background::{self, Side};
 use portcullis_linux::sys::process;
+use portcullis_watcher::message::{Epoch, Message};
 
 use super::link::{Link, Word};
 use super::settings::{Loaded, Settings, interfaces, missing};
 use super::{Keeper, order};
 use crate::config::{self, LoadError};
-use crate::daemon::message::{Epoch, Message};
 use crate::daemon::notify;
 use crate::daemon::parts::{self, system};
 use crate::exit::Failure;

@@ -5,8 +5,8 @@ use std::process::Child;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
+use portcullis_watcher::message::{Message, Order};
 
-use crate::daemon::message::{Message, Order};
 use crate::daemon::outbox::Outbox;
 use crate::daemon::parts::{self, system};
 use crate::exit::Failure;

@@ -1,4 +1,4 @@
-//! What the watcher is told: the text of an [`Order`](crate::daemon::message::Order).
+//! What the watcher is told: the text of an [`Order`](crate::message::Order).
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use portcullis_lab::packet::Packet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::daemon::filter::interpret::{About, run};
+use crate::filter::interpret::{About, run};
 
 const HOST: u8 = libc::PACKET_HOST;
 const OTHER: u8 = libc::PACKET_OTHERHOST;

@@ -22,7 +22,7 @@ use portcullis_core::policy::{Port, Protocol};
 use portcullis_core::wire::TcpFlags;
 use portcullis_linux::sys::packet::Instruction;
 
-use crate::daemon::filter::assemble::*;
+use crate::filter::assemble::*;
 
 /// Most ports of one protocol that the filter compares with; with more, all are shown.
 const MAX_PORTS: usize = 64;

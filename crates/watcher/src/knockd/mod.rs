@@ -1,5 +1,9 @@
 //! What `knockd` does with packets: the process that reads them, and knows nothing of commands.
 
+pub mod debug;
+pub mod filter;
+pub mod wanted;
+
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -13,11 +17,10 @@ use portcullis_core::wire::{Captured, Checksum, Packet};
 use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
 use portcullis_linux::netlink::route::Route;
 
-use super::debug;
-use super::filter::{self, Scope};
-use super::wanted::Wanted;
-use crate::daemon::message::{Epoch, Message, Order};
-use crate::daemon::watcher::{Recogniser, Teller, Watch};
+use self::filter::Scope;
+use self::wanted::Wanted;
+use crate::message::{Epoch, Message, Order};
+use crate::watch::{Recogniser, Teller, Watch};
 
 /// The matcher, and how much of what it does is printed.
 pub struct Knockd {

@@ -12,14 +12,23 @@
 //! In the other direction goes only the text of the configuration, behind a header of the same size.
 //! A runner is told the same text, and after it of openings, in the keeper's own words.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg, sendmsg};
+use nix::sys::socket::{
+    MsgFlags, SockType, SockaddrStorage, getsockopt, recvmsg, sendmsg, sockopt,
+};
 use portcullis_core::policy::{DoorId, InterfaceName};
+
+/// The socket to the keeper, which each of its processes is given as standard input; `None` if this
+/// process was not started by a keeper.
+pub fn keeper() -> Option<OwnedFd> {
+    let socket = io::stdin().as_fd().try_clone_to_owned().ok();
+    socket.filter(|socket| getsockopt(socket, sockopt::SockType) == Ok(SockType::SeqPacket))
+}
 
 /// Bytes of a message.
 pub const SIZE: usize = 32;

@@ -11,10 +11,9 @@ use portcullis_core::time::Instant;
 use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
 use portcullis_linux::netlink::route::Route;
 
-use super::{Recogniser, Teller, Watch};
-use crate::config;
-use crate::daemon::filter;
-use crate::daemon::message::{Epoch, Message, Order};
+use super::filter;
+use super::message::{Epoch, Message, Order};
+use super::watch::{Recogniser, Teller, Watch};
 
 /// The engine, and how much of what it does is told.
 pub struct Native {
@@ -33,8 +32,9 @@ impl Recogniser for Native {
     ) -> Result<(), Unwatchable> {
         // The keeper has read the same text: neither of these two fails.
         let invalid = |_| Unwatchable::System(Errno::EINVAL);
-        let policy =
-            config::parse_str("configuration", &order.text).map_err(|_| invalid(()))?.policy;
+        let policy = portcullis_config::parse_str("configuration", &order.text)
+            .map_err(|_| invalid(()))?
+            .policy;
         let seed = getrandom::u64().map_err(|_| Unwatchable::System(Errno::EIO))?;
         let options = Options { seed, ..Options::default() };
         let mut engine = Engine::new(&policy, options).map_err(|_| invalid(()))?;

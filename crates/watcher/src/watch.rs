@@ -6,10 +6,8 @@
 //! no program, opens no file, and dies with its keeper. What it wants it says in messages of one
 //! fixed size ([`message`](super::message)).
 //!
-//! What a knock is, a [`Recogniser`] says: [`native`] for `portcullis run`, and that of
-//! [`knockd`](crate::knockd).
-
-pub mod native;
+//! What a knock is, a [`Recogniser`] says: [`native`](super::native) for `portcullis run`, and that of
+//! [`knockd`](super::knockd).
 
 use std::io;
 use std::net::IpAddr;
@@ -26,10 +24,8 @@ use portcullis_linux::netlink::route::{AddressMonitor, Route};
 use portcullis_linux::sys::process;
 use portcullis_linux::{clock, netlink};
 
-use super::message::{Epoch, Message, Order};
+use super::message::{self, Epoch, Message, Order};
 use super::pace::Pace;
-use super::parts;
-use crate::exit::{Exit, Failure, Outcome};
 
 /// Descriptors beside those of the interfaces: standard streams, the keeper, netlink.
 const DESCRIPTORS: u64 = 16;
@@ -127,19 +123,24 @@ impl Teller<'_> {
 /// # Errors
 ///
 /// When it is not started by its keeper, or cannot give up what it must not have.
-pub fn run<R: Recogniser>() -> Outcome {
-    give_up_everything().map_err(|error| {
-        Failure::could_not(format!("the watcher cannot give up its privileges: {error}"))
-    })?;
-    let keeper = parts::keeper()?;
-    match Watcher::<R>::new(keeper).map_err(failed)?.watch() {
-        Ok(()) | Err(Stop::KeeperEnded) => Ok(Exit::Done),
-        Err(Stop::System(errno)) => Err(failed(errno)),
+pub fn run<R: Recogniser>() -> Result<(), Error> {
+    give_up_everything().map_err(Error::Privileges)?;
+    let keeper = message::keeper().ok_or(Error::NoKeeper)?;
+    match Watcher::<R>::new(keeper).map_err(Error::System)?.watch() {
+        Ok(()) | Err(Stop::KeeperEnded) => Ok(()),
+        Err(Stop::System(errno)) => Err(Error::System(errno)),
     }
 }
 
-fn failed(errno: Errno) -> Failure {
-    Failure::could_not(format!("the watcher: {}", errno.desc()))
+/// Why a watcher cannot watch.
+#[derive(Debug)]
+pub enum Error {
+    /// It cannot give up what it must not have.
+    Privileges(io::Error),
+    /// It was not started by a keeper.
+    NoKeeper,
+    /// The kernel refuses what cannot be done without.
+    System(Errno),
 }
 
 struct Watcher<R> {
