@@ -26,5 +26,7 @@ mod files;
 pub mod knockd;
 pub mod look;
 pub mod manual;
+mod out;
 mod progress;
 pub mod runner;
+mod syslog;

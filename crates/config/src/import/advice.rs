@@ -6,7 +6,7 @@ use portcullis_core::policy::{
     DoorId, Finding, Gate, Place, Policy, Port, Problem, Severity, check,
 };
 
-use super::plan::{Plan, Planned, Remark};
+use super::planned::{Plan, Planned, Remark};
 use super::section::start_of_command;
 
 /// Policies of more doors are not checked again for every order that might do.

@@ -12,10 +12,10 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `plan` | which doors there will be |
+//! | `plan`, `planned` | which doors there will be |
 //! | `purpose` | what the commands of a section come to: a rule that opens, its reverse, or somebody's own |
 //! | `section` | sections to doors |
-//! | `rule` | commands that are known, in the words of `iptables`, `nft` and `ufw` |
+//! | `rule`, `recognise` | commands that are known, in the words of `iptables`, `nft` and `ufw` |
 //! | `words` | a command line split into words |
 //! | [`shell`] | the address as an argument of a command instead of a part of its text |
 //! | `advice` | what the check of the policy will say, and an order of knocks that it would take |
@@ -31,8 +31,10 @@ mod iptables;
 mod kind;
 mod nft;
 mod plan;
+mod planned;
 mod purpose;
 mod recipes;
+mod recognise;
 mod rule;
 mod section;
 pub mod shell;

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use portcullis_core::policy::Port;
 
-use super::rule::{Known, Rule, recognise};
+use super::recognise::recognise;
+use super::rule::{Known, Rule};
 use crate::knockd::{CommandLine, Door, DoorPlaces, Knocks};
 
 /// What the commands of a door come to.

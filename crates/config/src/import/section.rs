@@ -11,9 +11,10 @@ use portcullis_core::policy::{
 };
 use portcullis_core::wire::TcpFlags;
 
-use super::plan::{Plan, Planned, Remark};
+use super::planned::{Plan, Planned, Remark};
 use super::purpose::{FAMILIES, Purpose, Section};
-use super::rule::{Known, Rule, recognise};
+use super::recognise::recognise;
+use super::rule::{Known, Rule};
 use super::shell::{self, Script};
 use crate::duration;
 use crate::knockd::{CommandLine, DoorPlaces, Knocks, Located, Name};

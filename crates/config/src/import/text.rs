@@ -6,7 +6,7 @@ use portcullis_core::policy::Hook;
 use portcullis_core::text::{is_armed, plain};
 
 use super::advice::sequence;
-use super::plan::{Plan, Planned};
+use super::planned::{Plan, Planned};
 use crate::{Report, duration};
 
 /// What holds for every configuration that is imported.

@@ -40,6 +40,11 @@ impl Banned {
     pub fn network(&self) -> Option<Network> {
         Network::new(self.address, bits(self.address)).ok()
     }
+
+    /// Who is banned, as people write it: an IPv4 address, or an IPv6 network of 64 bits.
+    pub fn source(&self) -> String {
+        self.network().map_or_else(|| self.address.to_string(), |network| network.to_string())
+    }
 }
 
 /// What became of a ban by hand.

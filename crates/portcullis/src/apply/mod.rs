@@ -14,14 +14,15 @@
 //! rules are loaded. However the program ends from there on, the timer rolls back. Nothing of a trial
 //! is loaded at boot, so a reboot rolls back too.
 
-pub mod kernel;
+pub mod chains;
+mod configured;
+mod kernel;
 pub mod lockout;
 mod prepared;
 pub mod session;
 pub mod state;
 pub mod timer;
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,13 +32,15 @@ use portcullis_gate::nftables::Error;
 use portcullis_linux::clock;
 use portcullis_linux::sys::process;
 
+pub use self::configured::{Configured, Rules};
 use self::kernel::Kernel;
 pub use self::kernel::Loaded;
-pub use self::prepared::{Configured, Prepared, Rules};
+pub use self::prepared::Prepared;
 use self::session::Session;
 use self::state::{Here, Pending, Standing, State, Store};
 use crate::config;
 use crate::exit::Failure;
+use crate::out::say;
 
 /// Where the state is when nobody says otherwise.
 pub const DEFAULT_FOLDER: &str = "/var/lib/portcullis/apply";
@@ -179,7 +182,7 @@ fn settle(store: &mut Store) -> Result<(), Failure> {
         .hint("`portcullis confirm` keeps it, `portcullis rollback` takes it back")),
         Some((pending, Standing::Overdue)) => {
             let prepared = roll_back(store, &pending)?;
-            say(format_args!("an earlier configuration was not confirmed in time: {prepared}"));
+            say(&format!("an earlier configuration was not confirmed in time: {prepared}"));
             Ok(())
         }
         Some(_) => store.save(store.state.with_pending(None)),
@@ -302,7 +305,7 @@ pub fn boot(folder: &Path) -> Result<Option<(Policy, Loaded)>, Failure> {
     let forgotten = if state == store.state { store.copy() } else { store.save(state) };
     if let Err(failure) = forgotten {
         // The disk may not be ready to be written to. What is on trial there is of another boot.
-        say(format_args!("warning: {}", failure.message));
+        say(&format!("warning: {}", failure.message));
     }
     Ok(Some((configured.policy, loaded)))
 }
@@ -363,11 +366,4 @@ fn may_change_rules() -> Result<(), Failure> {
 fn nothing_on_trial() -> Failure {
     Failure::refused("nothing is on trial")
         .hint("what is not confirmed in time has been rolled back; `portcullis apply --confirm-within 60s` begins a trial")
-}
-
-/// One line on stderr.
-fn say(line: fmt::Arguments<'_>) {
-    use std::io::Write;
-    // Nothing can be done when there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{line}");
 }

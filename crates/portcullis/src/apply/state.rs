@@ -21,7 +21,7 @@ use portcullis_core::time::Instant;
 use portcullis_linux::proc;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::Chains;
+use super::chains::Chains;
 use crate::exit::Failure;
 use crate::files::{make_folder, must_be_ours, ours, sync, write_new};
 

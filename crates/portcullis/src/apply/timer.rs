@@ -24,7 +24,7 @@ use super::state::{self, Opened, Pending, Store};
 use super::{Prepared, finish_rollback};
 use crate::daemon::parts::system;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::knockd::syslog::Syslog;
+use crate::syslog::Syslog;
 
 const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
 /// It exists where systemd is the init (sd_booted(3)).

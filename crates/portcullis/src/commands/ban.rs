@@ -11,9 +11,10 @@ use portcullis_gate::nftables::{Banning, Gate, MOST_AT_ONCE, bans_of};
 use portcullis_linux::netlink::route::Route;
 use serde_json::json;
 
-use super::live::{ME, count, millis, name, said_cut, say, shown, sources, tell, within};
+use super::live::{ME, count, millis, name, said_cut, shown, sources, tell, within};
 use crate::apply::session::Session;
 use crate::exit::{Failure, Outcome};
+use crate::out::say;
 
 /// Arguments of `ban`.
 #[derive(Debug, clap::Args)]

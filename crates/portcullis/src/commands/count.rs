@@ -16,9 +16,10 @@ use portcullis_core::policy::{Ban, Policy, Protocol};
 use portcullis_core::strength::{Counts, Strength, Usable, guesses_heard};
 use portcullis_core::text::plain;
 
-use super::check::{RATES, print};
+use super::check::RATES;
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out::print;
 
 /// Arguments of `count`.
 #[derive(Debug, clap::Args)]

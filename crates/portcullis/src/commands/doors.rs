@@ -10,10 +10,11 @@ use portcullis_gate::nftables::{Gate, View};
 use serde_json::{Value, json};
 
 use super::check::text::recogniser;
-use super::check::{print, with_strength};
+use super::check::with_strength;
 use super::live::{millis, table};
 use crate::config;
 use crate::exit::{Exit, Outcome};
+use crate::out::print;
 
 /// Arguments of `doors`.
 #[derive(Debug, clap::Args)]

@@ -4,9 +4,9 @@
 use portcullis_gate::nftables::{Gate, Grant, View};
 use serde_json::{Value, json};
 
-use super::check::print;
-use super::live::{millis, name, say, shown, table};
+use super::live::{millis, name, shown, table};
 use crate::exit::{Exit, Outcome};
+use crate::out::{print, say};
 
 /// Arguments of `grants`.
 #[derive(Debug, clap::Args)]

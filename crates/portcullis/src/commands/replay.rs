@@ -17,10 +17,9 @@ use portcullis_core::text::plain;
 use portcullis_insight::replay::file::{Capture, NoCapture};
 use portcullis_insight::replay::{Replay, Settings, places};
 
-use super::check::print;
-use super::live::say;
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out::{print, say};
 use crate::progress::{Counted, Progress};
 
 /// Arguments of `replay`.

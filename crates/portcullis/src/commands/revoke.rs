@@ -7,11 +7,11 @@ use portcullis_gate::cut::{Cut, cut};
 use portcullis_gate::nftables::{Gate, View};
 use serde_json::{Value, json};
 
-use super::check::print;
 use super::grants::object;
-use super::live::{address, name, said_cut, say};
+use super::live::{address, name, said_cut};
 use crate::complete;
 use crate::exit::{Exit, Outcome};
+use crate::out::{print, say};
 
 /// Arguments of `revoke`.
 #[derive(Debug, clap::Args)]

@@ -11,14 +11,14 @@ use portcullis_gate::nftables::{Error, Gate, View};
 use portcullis_linux::netlink::route::Route;
 use serde_json::{Value, json};
 
-use super::check::print;
 use super::check::text::recogniser;
 use super::compile::ruleset;
-use super::live::{count, say, table};
+use super::live::{count, table};
 use crate::config::{self, LoadError};
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::look;
+use crate::out::{print, say};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]

@@ -24,11 +24,11 @@ use portcullis_watcher::follow::{Error, Follow};
 use portcullis_watcher::pace::Pace;
 use serde_json::{Value, json};
 
-use super::check::print;
-use super::live::{address, say};
+use super::live::address;
 use crate::config;
 use crate::daemon::parts;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out::{print, say};
 
 /// Lines at once, and in each second: a flood is not to fill a terminal.
 const PACE: (u32, u32) = (200, 50);

@@ -57,9 +57,6 @@ const AT_ONCE: usize = 256;
 
 const TELL: &str = "give the watcher its configuration";
 
-/// How long a watcher that has closed its socket may take to be gone.
-const LAST_MOMENTS: u16 = 1000;
-
 /// Gives up everything but changing the firewall. Only after the watcher has been started: it could
 /// not be given what this process no longer has.
 fn give_up_all_but_the_firewall() -> Result<(), Failure> {
@@ -481,7 +478,7 @@ impl Keeper {
         let status = match self.watcher.try_wait() {
             Ok(None) => {
                 // Whether it comes to an end or not, ours makes sure of it: see `confine`.
-                let _ = poll(&mut fds, LAST_MOMENTS);
+                let _ = poll(&mut fds, parts::LAST_MOMENTS);
                 self.watcher.try_wait()
             }
             other => other,

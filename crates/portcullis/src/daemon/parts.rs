@@ -12,6 +12,9 @@ use portcullis_watcher::watch;
 
 use crate::exit::Failure;
 
+/// How long a process that has closed its socket may take to be gone, in milliseconds.
+pub const LAST_MOMENTS: u16 = 1000;
+
 /// From now on SIGINT, SIGTERM, SIGHUP and SIGCHLD wait to be asked for.
 ///
 /// # Errors

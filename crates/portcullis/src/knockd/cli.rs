@@ -12,7 +12,7 @@ use portcullis_watcher::knockd::Knockd;
 use portcullis_watcher::watch;
 
 use super::keeper;
-use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR};
+use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR, WATCHER};
 use crate::daemon::parts::watcher_failed;
 use crate::exit::Failure;
 use crate::runner::{AtExit, close_all};
@@ -24,9 +24,6 @@ pub fn command() -> clap::Command {
 
 /// The version of knockd that this stands in for, and ours.
 const VERSION: &str = concat!("0.8 (Portcullis ", env!("CARGO_PKG_VERSION"), ")");
-
-/// The argument that makes this program its own watcher.
-pub const WATCHER: &str = "--run-watcher";
 
 /// Every failure, as theirs.
 const FAILED: u8 = 1;

@@ -13,8 +13,8 @@ use std::time::SystemTime;
 
 use portcullis_linux::sys::time::local;
 
-use super::syslog::Syslog;
 use crate::files;
+use crate::syslog::Syslog;
 
 /// Longest message, in bytes; more than this is cut off. The longest that there is, a command, has
 /// 4,095 (theirs cuts all at 1,023).

@@ -21,7 +21,6 @@
 //! | [`one_time`] | files of sequences that open once each |
 //! | [`reporter`] | what is told of what happens |
 //! | [`log`] | where lines go: a file, syslog, stdout |
-//! | [`syslog`] | the system log, which nothing waits for |
 //! | [`journal`] | the order of the lines while host names are being looked up |
 //! | [`lookup`] | reverse DNS, which nothing waits for |
 
@@ -33,7 +32,6 @@ pub mod log;
 pub mod lookup;
 pub mod one_time;
 pub mod reporter;
-pub mod syslog;
 
 /// The interface, if neither the command line nor the configuration names one (knockd's).
 pub const DEFAULT_INTERFACE: &str = "eth0";
@@ -43,3 +41,6 @@ pub const DEFAULT_PID_FILE: &str = "/var/run/knockd.pid";
 
 /// Where pending stop commands are kept.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/portcullis/knockd";
+
+/// The argument that makes this program its own watcher.
+pub const WATCHER: &str = "--run-watcher";

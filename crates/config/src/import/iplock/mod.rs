@@ -21,13 +21,10 @@ use portcullis_core::policy::Refuse;
 
 use super::filter::draft::{Draft, Said};
 use super::filter::flatten::flatten;
-use super::filter::{At, Rule, Verdict, host, knocks};
-use rule::Made;
+use super::filter::{At, Rule, host, knocks};
+use rule::{INPUT, Made};
 use syntax::Section;
 use variables::Variables;
-
-/// Where packets for this host come in.
-const INPUT: &str = "INPUT";
 
 /// Reads the files: what comes later changes what was said before.
 pub fn read(files: &[(String, String)], draft: &mut Draft) {
@@ -98,50 +95,4 @@ fn input(sections: &[Section], variables: &mut Variables<'_>, draft: &mut Draft)
         draft.refuse = Some(Refuse::Reject);
     }
     Some(chain.at)
-}
-
-/// In the words of iptables, for a rule that asks for no more than these.
-fn command(chain: &str, rule: &Rule) -> String {
-    let asks = &rule.asks;
-    let target = match rule.verdict {
-        Verdict::Drop => "DROP",
-        Verdict::Reject | Verdict::Reset => "REJECT",
-        _ => return String::new(),
-    };
-    if !asks.others.is_empty() || !asks.lists.is_empty() {
-        return String::new();
-    }
-    let any = [String::new()];
-    let of = |words: &[String]| if words.is_empty() { any.to_vec() } else { words.to_vec() };
-    let mut commands = Vec::new();
-    for interface in of(&asks.interfaces) {
-        for protocol in
-            [portcullis_core::policy::Protocol::Tcp, portcullis_core::policy::Protocol::Udp]
-        {
-            let ports = asks.ports.as_deref().unwrap_or_default();
-            let ports = ports.iter().filter(|port| port.protocol == protocol);
-            let numbers: Vec<_> = ports.map(|port| port.number.to_string()).collect();
-            let whole = asks.ports.is_none() && protocol == portcullis_core::policy::Protocol::Tcp;
-            for part in numbers.chunks(15).chain(whole.then_some(&[][..])) {
-                let mut line = vec![format!("iptables -A {chain}")];
-                line.extend((!interface.is_empty()).then(|| format!("-i {interface}")));
-                line.extend(
-                    (!asks.sources.is_empty()).then(|| format!("-s {}", asks.sources.join(","))),
-                );
-                if !part.is_empty() {
-                    line.push(format!("-p {protocol} -m multiport --dports {}", part.join(",")));
-                } else if let Some(super::filter::Transport::Port(protocol)) = asks.protocol {
-                    line.push(format!("-p {protocol}"));
-                }
-                if !asks.states.is_empty() {
-                    let states = asks.states.join(",").to_ascii_uppercase();
-                    line.push(format!("-m conntrack --ctstate {states}"));
-                }
-                line.push(format!("-j {target}"));
-                commands.push(line.join(" "));
-            }
-        }
-    }
-    // Nobody copies more than these.
-    if commands.len() > 8 { String::new() } else { commands.join("; ") }
 }

@@ -7,10 +7,12 @@ use portcullis_core::policy::{Port, Protocol};
 use super::syntax::{Entry, KEYS, Section};
 use super::value::{self, State};
 use super::variables::{Variables, condition};
-use super::{INPUT, command};
 use crate::duration;
 use crate::import::filter::draft::{Draft, Said, Wanted};
 use crate::import::filter::{Asks, Rule, Transport, Verdict, ports};
+
+/// Where packets for this host come in.
+pub const INPUT: &str = "INPUT";
 
 /// What a rule becomes.
 pub enum Made {
@@ -288,4 +290,50 @@ impl Reading<'_, '_> {
         let open_for = Some(last.1);
         Some(Ok(Wanted { name, at: rule.at, guards, sequence, step_timeout, open_for }))
     }
+}
+
+/// In the words of iptables, for a rule that asks for no more than these.
+fn command(chain: &str, rule: &Rule) -> String {
+    let asks = &rule.asks;
+    let target = match rule.verdict {
+        Verdict::Drop => "DROP",
+        Verdict::Reject | Verdict::Reset => "REJECT",
+        _ => return String::new(),
+    };
+    if !asks.others.is_empty() || !asks.lists.is_empty() {
+        return String::new();
+    }
+    let any = [String::new()];
+    let of = |words: &[String]| if words.is_empty() { any.to_vec() } else { words.to_vec() };
+    let mut commands = Vec::new();
+    for interface in of(&asks.interfaces) {
+        for protocol in
+            [portcullis_core::policy::Protocol::Tcp, portcullis_core::policy::Protocol::Udp]
+        {
+            let ports = asks.ports.as_deref().unwrap_or_default();
+            let ports = ports.iter().filter(|port| port.protocol == protocol);
+            let numbers: Vec<_> = ports.map(|port| port.number.to_string()).collect();
+            let whole = asks.ports.is_none() && protocol == portcullis_core::policy::Protocol::Tcp;
+            for part in numbers.chunks(15).chain(whole.then_some(&[][..])) {
+                let mut line = vec![format!("iptables -A {chain}")];
+                line.extend((!interface.is_empty()).then(|| format!("-i {interface}")));
+                line.extend(
+                    (!asks.sources.is_empty()).then(|| format!("-s {}", asks.sources.join(","))),
+                );
+                if !part.is_empty() {
+                    line.push(format!("-p {protocol} -m multiport --dports {}", part.join(",")));
+                } else if let Some(Transport::Port(protocol)) = asks.protocol {
+                    line.push(format!("-p {protocol}"));
+                }
+                if !asks.states.is_empty() {
+                    let states = asks.states.join(",").to_ascii_uppercase();
+                    line.push(format!("-m conntrack --ctstate {states}"));
+                }
+                line.push(format!("-j {target}"));
+                commands.push(line.join(" "));
+            }
+        }
+    }
+    // Nobody copies more than these.
+    if commands.len() > 8 { String::new() } else { commands.join("; ") }
 }

@@ -11,6 +11,7 @@ mod option;
 mod ruleset;
 mod save;
 mod statement;
+mod token;
 
 pub use ruleset::read as nft;
 pub use save::read as iptables;

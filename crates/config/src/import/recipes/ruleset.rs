@@ -3,19 +3,11 @@
 use std::collections::HashMap;
 
 use super::statement::{Context, rule};
+use super::token::{Token, shown};
 use crate::import::filter::draft::{Draft, Left, Said};
 use crate::import::filter::flatten::flatten;
 use crate::import::filter::knocks::{self, Families};
 use crate::import::filter::{At, Rule, host};
-
-/// A word, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    pub text: String,
-    pub at: At,
-    /// It was in quotes.
-    pub quoted: bool,
-}
 
 /// A chain on the hook `input`.
 struct Base {
@@ -440,14 +432,4 @@ impl<'a> Reader<'a> {
         }
         filled
     }
-}
-
-/// The words as one line.
-pub fn shown(words: &[Token]) -> String {
-    let words: Vec<_> = words
-        .iter()
-        .filter(|word| word.text != "\n")
-        .map(|word| if word.quoted { format!("{:?}", word.text) } else { word.text.clone() })
-        .collect();
-    words.join(" ")
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
 
-use super::ruleset::Token;
+use super::token::{Token, shown};
 use crate::duration;
 use crate::import::filter::draft::{Draft, Said};
 use crate::import::filter::{Asks, Does, List, Rule, Transport, Verdict, ports};
@@ -97,7 +97,7 @@ impl Reading<'_> {
                 }
                 let end = self.next.max(start.saturating_add(1));
                 let other = self.words.get(start..end).unwrap_or_default();
-                self.rule.asks.others.push(super::ruleset::shown(other));
+                self.rule.asks.others.push(shown(other));
             }
         }
         Ok(())
@@ -308,7 +308,7 @@ impl Reading<'_> {
                 if !negated && masked && (last == "syn" || first == "syn") {
                     self.rule.asks.syn = true;
                 } else {
-                    let words = super::ruleset::shown(words);
+                    let words = shown(words);
                     self.rule.asks.others.push(format!("tcp flags {words}"));
                 }
             }

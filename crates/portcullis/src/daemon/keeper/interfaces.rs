@@ -10,7 +10,7 @@ use portcullis_linux::clock;
 use portcullis_linux::netlink::route::{AddressMonitor, Route};
 use portcullis_watcher::pace::Pace;
 
-use super::{say, warn};
+use crate::daemon::lines::{say, warn};
 use crate::exit::Failure;
 use crate::look;
 

@@ -10,7 +10,7 @@ use portcullis_watcher::message::{Message, Order};
 use crate::daemon::outbox::Outbox;
 use crate::daemon::parts::{self, system};
 use crate::exit::Failure;
-use crate::knockd::cli::WATCHER;
+use crate::knockd::WATCHER;
 
 /// A watcher that runs. Dropped, it is killed.
 #[derive(Debug)]
