@@ -6,7 +6,8 @@
 //! | [`state`] | what is confirmed and what is on trial, on disk |
 //! | [`session`] | the SSH session that a command is run from |
 //! | [`lockout`] | whether rules would lock out that session |
-//! | `prepared` | a configuration with its rules, and what comes back |
+//! | `configured`, `chains` | a configuration with its rules; chains of iptables as they are remembered |
+//! | `prepared` | what comes back |
 //! | [`timer`] | the process that rolls back |
 //!
 //! A trial goes like this. What comes back is made ready and compared with what the kernel holds now;
@@ -14,9 +15,9 @@
 //! rules are loaded. However the program ends from there on, the timer rolls back. Nothing of a trial
 //! is loaded at boot, so a reboot rolls back too.
 
-pub mod chains;
+mod chains;
 mod configured;
-mod kernel;
+pub mod kernel;
 pub mod lockout;
 mod prepared;
 pub mod session;

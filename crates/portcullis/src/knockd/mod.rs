@@ -15,14 +15,14 @@
 //! |---|---|
 //! | [`cli`] | the command line |
 //! | [`keeper`] | the process that logs and runs commands, and never reads a packet |
-//! | [`mod@watcher`] | the process that reads packets, and can do nothing else |
-//! | [`config`] | `knockd.conf`: every directive, with located errors |
 //! | [`doors`] | the doors, and which of their one-time sequences come next |
 //! | [`one_time`] | files of sequences that open once each |
 //! | [`reporter`] | what is told of what happens |
 //! | [`log`] | where lines go: a file, syslog, stdout |
 //! | [`journal`] | the order of the lines while host names are being looked up |
 //! | [`lookup`] | reverse DNS, which nothing waits for |
+//!
+//! The watcher is [`portcullis_watcher::knockd`], the configuration [`portcullis_config::knockd`].
 
 pub mod cli;
 pub mod doors;
