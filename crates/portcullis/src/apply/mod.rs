@@ -6,7 +6,7 @@
 //! | [`state`] | what is confirmed and what is on trial, on disk |
 //! | [`session`] | the SSH session that a command is run from |
 //! | [`lockout`] | whether rules would lock out that session |
-//! | `configured`, `chains` | a configuration with its rules; chains of iptables as they are remembered |
+//! | `configured`, [`chains`] | a configuration with its rules; chains of iptables as they are remembered |
 //! | `prepared` | what comes back |
 //! | [`timer`] | the process that rolls back |
 //!
@@ -15,7 +15,7 @@
 //! rules are loaded. However the program ends from there on, the timer rolls back. Nothing of a trial
 //! is loaded at boot, so a reboot rolls back too.
 
-mod chains;
+pub mod chains;
 mod configured;
 pub mod kernel;
 pub mod lockout;
