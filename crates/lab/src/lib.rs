@@ -18,6 +18,7 @@
 //! | [`answer`] | packets that came back |
 //! | [`wire`] | sends the ones and reads the others: probes, scans, sweeps |
 //! | [`service`] | an echo service on the host |
+//! | `world` | a host with a gate and a client beside it; with the feature of that name, for tests alone |
 //! | [`program`] | a child process whose lines are watched, and that never outlives us |
 
 #![forbid(unsafe_code)]
@@ -29,6 +30,8 @@ pub mod packet;
 pub mod program;
 pub mod service;
 pub mod wire;
+#[cfg(feature = "world")]
+pub mod world;
 
 use std::fmt;
 use std::fs;

@@ -6,8 +6,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -21,8 +19,7 @@ use portcullis_firewall::simulator::{Fate, Simulator};
 use portcullis_lab::answer::Meaning;
 use portcullis_lab::packet::{self, ACK, FIN, Packet, SYN};
 use portcullis_lab::service::{Echo, talk};
-use portcullis_lab::{Family, Lab, wait_until};
-
+use portcullis_lab::{Family, Lab, wait_until, world};
 use world::{
     By, FAMILIES, PATIENCE, RECOGNISERS, World, all_kinds, have, made_up, nft, portcullis,
     simulated,

@@ -9,8 +9,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -29,13 +27,12 @@ use portcullis_gate::nftables::Gate;
 use portcullis_lab::answer::{Meaning, Seen};
 use portcullis_lab::packet::{Packet, TCP, UDP};
 use portcullis_lab::wire::Wire;
-use portcullis_lab::{Family, Lab, Peer};
+use portcullis_lab::{Family, Lab, Peer, world};
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{policies, script};
 use proptest::strategy::{Just, Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-
-use world::{FAMILIES, PATIENCE, PROGRAM};
+use world::{FAMILIES, PATIENCE, program};
 
 /// Random policies, each for one script in each family.
 const POLICIES: usize = 200;
@@ -132,7 +129,7 @@ fn written(policy: &Policy) -> String {
 
 /// Asks the command: for each packet, what it says.
 fn said(config: &str, from: IpAddr, packets: &[String]) -> Vec<Vec<String>> {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.args(["explain", "-", "--from", &from.to_string(), "--interface", policies::INTERFACE]);
     for packet in packets {
         // At once: time is the business of other tests.

@@ -7,8 +7,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -22,13 +20,12 @@ use portcullis_firewall::compile::{class_of, compile};
 use portcullis_firewall::ruleset::Ruleset;
 use portcullis_gate::nftables::Gate;
 use portcullis_lab::packet::Packet;
-use portcullis_lab::{Family, Lab, Peer, wait_until};
+use portcullis_lab::{Family, Lab, Peer, wait_until, world};
 use portcullis_testkit::reference::{Meaning, Reference};
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{frames, policies, script};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-
 use world::{By, FAMILIES, PATIENCE, World, knock_packet, made_up};
 
 /// Random policies that are loaded.

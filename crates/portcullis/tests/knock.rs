@@ -19,15 +19,13 @@ mod names;
 mod same;
 #[path = "knock/support.rs"]
 mod support;
-#[path = "world/mod.rs"]
-mod world;
-
 use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
+use portcullis_lab::world;
+use world::{have, trial};
 
 use support::Knock;
-use world::{have, trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

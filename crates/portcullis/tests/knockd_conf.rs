@@ -8,8 +8,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -18,11 +16,11 @@ use portcullis::config::load_knockd;
 use portcullis::knockd::one_time;
 use portcullis_config::knockd::{Configuration, dump, parse_bytes};
 use portcullis_config::report::MAX_SHOWN;
+use portcullis_lab::world;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use tempfile::TempDir;
-
 use world::have;
 
 const KNOCKD: &str = "/usr/sbin/knockd";

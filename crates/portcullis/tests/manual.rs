@@ -1,7 +1,6 @@
 //! The manual and the README's table say what the programs know, and shells get names of doors.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is a test")]
 
-#[path = "world/shell.rs"]
 mod shell;
 
 use std::collections::BTreeMap;

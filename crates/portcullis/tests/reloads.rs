@@ -6,8 +6,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,8 +19,7 @@ use portcullis_firewall::ruleset::Ruleset;
 use portcullis_gate::nftables::Gate;
 use portcullis_lab::packet::Packet;
 use portcullis_lab::wire::Wire;
-use portcullis_lab::{Family, Lab, Peer, wait_until};
-
+use portcullis_lab::{Family, Lab, Peer, wait_until, world};
 use world::{FAMILIES, PATIENCE};
 
 /// How often the rules are replaced under fire. In between, once without: one load in 99 moves the

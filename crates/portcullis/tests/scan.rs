@@ -6,8 +6,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
@@ -17,8 +15,7 @@ use std::time::Duration;
 use portcullis_lab::answer::Seen;
 use portcullis_lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
 use portcullis_lab::service::Echo;
-use portcullis_lab::{Family, Lab, Peer};
-
+use portcullis_lab::{Family, Lab, Peer, world};
 use world::{By, FAMILIES, World, have, made_up, unlimited_icmp};
 
 const CONFIG: &str = r#"

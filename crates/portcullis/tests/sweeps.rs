@@ -8,8 +8,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -19,9 +17,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis_core::policy::{Door, DoorName, Gate, Policy, Port, Protocol, Recogniser, check};
-use portcullis_lab::Family;
 use portcullis_lab::wire::{knocks, shuffled};
-
+use portcullis_lab::{Family, world};
 use world::{By, FAMILIES, RECOGNISERS, World, knock_packet, made_up};
 
 /// Doors with 3, 4 and 5 knocks.

@@ -8,7 +8,7 @@ use portcullis_lab::packet::{ACK, FIN, Packet, RST, SYN};
 use portcullis_lab::{Family, set_sysctl};
 
 use crate::stage::{Connection, GUARDED, KNOCKS, NFTABLES, Setup, Stage, WAIT};
-use crate::world::{PATIENCE, PROGRAM, nft};
+use crate::world::{PATIENCE, nft, program};
 
 const URG: u8 = 0x20;
 
@@ -133,7 +133,7 @@ pub fn revoked(setup: Setup, family: Family) {
     let revoke = |more: &[&str]| {
         let address = from.to_string();
         let arguments = [&["revoke", "ssh", &address], more].concat();
-        let output = stage.tools.run(PROGRAM, &arguments, "");
+        let output = stage.tools.run(program(), &arguments, "");
         assert!(output.status.success(), "{output:?}");
     };
     revoke(&[]);

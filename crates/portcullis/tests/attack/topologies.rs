@@ -15,7 +15,7 @@ use portcullis_lab::{Lab, Peer};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::world::{FAMILIES, PATIENCE, PROGRAM, have, portcullis, trial, write_config};
+use crate::world::{FAMILIES, PATIENCE, have, portcullis, program, trial, write_config};
 
 const DOOR: &str = r#"
 [door.ssh]
@@ -200,7 +200,7 @@ impl House {
     /// Starts `portcullis run`, and waits for a line that begins so.
     fn run(&self, names: &[&str], begin: &str) -> Program {
         let state = self.folder.path().join("run");
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.arg("run").arg(self.config(names)).arg("--state-dir").arg(state);
         let daemon = Program::start(&mut command).unwrap();
         wait_for(&daemon, begin);

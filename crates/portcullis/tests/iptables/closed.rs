@@ -18,7 +18,7 @@ use portcullis_lab::service::{Echo, talk};
 use crate::loading::Place;
 use crate::random::as_iptables;
 use crate::tools::{Variant, Witness, word};
-use crate::world::{FAMILIES, PATIENCE, PROGRAM, all_kinds, made_up, simulated, write_config};
+use crate::world::{FAMILIES, PATIENCE, all_kinds, made_up, program, simulated, write_config};
 
 const CONFIG: &str = r#"
 [gate]
@@ -192,7 +192,7 @@ pub fn lockout(variant: Variant) {
             write_config(&file, text);
             let state = tools.path().join("state");
             let (file, state) = (file.to_str().unwrap(), state.to_str().unwrap());
-            let arguments = [session.as_str(), PROGRAM, "apply", "--state-dir", state, file];
+            let arguments = [session.as_str(), program(), "apply", "--state-dir", state, file];
             tools.run("/usr/bin/env", &arguments, "")
         };
         let refused = apply(&config_of(Matcher::Recent, "drop", &[]));

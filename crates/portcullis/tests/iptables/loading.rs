@@ -248,14 +248,14 @@ pub fn other_commands(variant: Variant) {
         let file = tools.path().join("portcullis.toml");
         crate::world::write_config(&file, &text);
         let file = file.to_str().unwrap();
-        let output = tools.run(crate::world::PROGRAM, &["run", file], "");
+        let output = tools.run(crate::world::program(), &["run", file], "");
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("[backend-not-here]") && said.contains(":2:11"), "{said}");
         let packets =
             ["tcp/1009", "tcp/9", "tcp/1009", "tcp/1009", "udp/4001", "tcp/2003", "tcp/22"];
         let said = tools.must(
-            crate::world::PROGRAM,
+            crate::world::program(),
             &[&["explain", file][..], &packets, &["+30s", "+1s", "tcp/22"]].concat(),
             "",
         );
@@ -286,7 +286,7 @@ pub fn other_commands(variant: Variant) {
         );
         let closed = |packets: &[&str], from: &str| {
             let arguments = [&["explain", "--from", from, file][..], packets].concat();
-            let said = tools.must(crate::world::PROGRAM, &arguments, "");
+            let said = tools.must(crate::world::program(), &arguments, "");
             let said = said.lines().filter_map(|line| line.trim().strip_prefix("=> "));
             said.map(str::to_owned).collect::<Vec<_>>()
         };

@@ -83,7 +83,7 @@ pub fn theirs_on_both_sides() -> bool {
 }
 
 fn sibling(name: &str) -> PathBuf {
-    Path::new(world::PROGRAM).with_file_name(name)
+    Path::new(world::program()).with_file_name(name)
 }
 
 /// A trial that needs these programs beside ours; without one of them it counts as ignored.

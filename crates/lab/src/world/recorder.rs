@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use portcullis_lab::program::Program;
-use portcullis_lab::{Family, wait_until};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{PATIENCE, World, have, portcullis};
+use crate::program::Program;
+use crate::{Family, wait_until};
 
 /// What tcpdump is told, and the name of the file: the cable alone, and all devices at once in both
 /// kinds of cooked frames, with times in nanoseconds.

@@ -1,13 +1,12 @@
 //! A host with a gate, a client beside it, and either recogniser: what the end-to-end tests share.
 #![allow(
-    dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "all of this is a test, which clippy cannot tell without `#[test]`; not every test uses all"
+    reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
 pub mod recorder;
@@ -18,6 +17,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -25,18 +25,27 @@ use portcullis_core::policy::{Port, Protocol};
 use portcullis_firewall::ruleset::Tracking;
 use portcullis_firewall::simulator;
 use portcullis_gate::nftables::Gate;
-use portcullis_lab::packet::{ACK, FIN, Packet, Payload, RST, SYN};
-use portcullis_lab::program::Program;
-use portcullis_lab::wire::Wire;
-use portcullis_lab::{Family, Lab, Peer, wait_until};
 use tempfile::TempDir;
 
-/// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
+use crate::packet::{ACK, FIN, Packet, Payload, RST, SYN};
+use crate::program::Program;
+use crate::wire::Wire;
+use crate::{Family, Lab, Peer, wait_until};
+
+/// The program under test: cargo puts it beside the folder of the test that runs.
+pub fn program() -> &'static str {
+    static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+        let test = std::env::current_exe().unwrap();
+        let program = test.parent().unwrap().with_file_name("portcullis");
+        program.into_os_string().into_string().unwrap()
+    });
+    &PROGRAM
+}
 
 /// How long anything may take that should happen at once; a loaded machine is slow.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Both.
 pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 const FIN_SYN: u8 = FIN | SYN;
@@ -53,10 +62,13 @@ recogniser = "RECOGNISER"
 /// Who recognises the knocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
+    /// The rules alone.
     Kernel,
+    /// `portcullis run`.
     Daemon,
 }
 
+/// Both.
 pub const RECOGNISERS: [By; 2] = [By::Kernel, By::Daemon];
 
 impl fmt::Display for By {
@@ -70,11 +82,17 @@ impl fmt::Display for By {
 
 /// A host (this thread's network) with a gate, and a client.
 pub struct World {
+    /// The network.
     pub lab: Lab,
+    /// Who knocks.
     pub client: Peer,
+    /// The client's end of the cable.
     pub wire: Wire,
+    /// What the host's kernel holds.
     pub gate: Gate,
+    /// `portcullis run`, where it recognises.
     pub daemon: Option<Program>,
+    /// The file that both are given.
     pub config: PathBuf,
     folder: TempDir,
     sources: u32,
@@ -125,7 +143,7 @@ impl World {
 
     /// Starts `portcullis run`, and waits until it watches.
     pub fn start_daemon(&mut self) {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.arg("run").arg(&self.config).stdin(Stdio::null());
         let program = Program::start(&mut command).unwrap();
         let ready = program.wait_for_line(PATIENCE, |line| line.starts_with("ready"));
@@ -144,6 +162,7 @@ impl World {
         knock_packet(from, self.host(from), port)
     }
 
+    /// The address of the host in the family of this one.
     pub fn host(&self, like: IpAddr) -> IpAddr {
         self.client.host(if like.is_ipv4() { Family::V4 } else { Family::V6 })
     }
@@ -192,6 +211,7 @@ pub fn made_up(family: Family, number: u32) -> IpAddr {
     }
 }
 
+/// From this address to this port, as a knock would come.
 pub fn knock_packet(from: IpAddr, to: IpAddr, port: Port) -> Packet {
     let (from, to) = (SocketAddr::new(from, 40_000), SocketAddr::new(to, port.number.get()));
     match port.protocol {
@@ -256,11 +276,11 @@ pub fn simulated(packet: &Packet) -> simulator::Packet {
 /// Lets the host of this thread answer every packet that asks for an ICMP error: otherwise it answers
 /// only now and then, whatever the port.
 pub fn unlimited_icmp() {
-    portcullis_lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
-    portcullis_lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
+    crate::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
+    crate::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
     // These are the machine's on older kernels, and not ours to change.
-    let _ = portcullis_lab::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
-    let _ = portcullis_lab::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
+    let _ = crate::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
+    let _ = crate::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
 }
 
 /// A configuration file that only its owner can read.
@@ -274,7 +294,7 @@ pub fn write_config(path: &std::path::Path, text: &str) {
 /// Runs the program to its end, in the network of this thread. To change rules with it is for
 /// [`World::run`], which keeps the state away from that of the machine.
 pub fn portcullis(arguments: &[&str]) -> std::process::Output {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -309,7 +329,7 @@ pub fn trial(name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> T
 /// Runs the trials, each in networks of its own.
 pub fn main(trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
     let arguments = Arguments::from_args();
-    if let Err(failure) = portcullis_lab::enter() {
+    if let Err(failure) = crate::enter() {
         eprintln!("{failure}");
         return ExitCode::FAILURE;
     }
