@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask test | bench | fuzz`.
+//! The project's own chores: `cargo xtask test | walls | bench | fuzz`.
 
 mod bench;
 mod fuzz;
@@ -14,6 +14,7 @@ const USAGE: &str = "\
 usage: cargo xtask CHORE
 
   test            everything that must hold: format, lints, docs, walls, the build without std, all tests
+  walls           what no crate may come to depend on; a part of test
   bench           what it costs, as ratios against peers measured in the same run
   bench timing    whether the time to an answer tells guarded ports from closed ones
   bench PROGRAM   what a packet costs beside another version of portcullis
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let done = match (args.next().as_deref(), args.next()) {
         (Some("test"), None) => test::run(),
+        (Some("walls"), None) => walls::run().failed == 0,
         (Some("bench"), None) => bench::run(),
         (Some("bench"), Some(what)) if what == "timing" => bench::timing(),
         (Some("bench"), Some(program)) => bench::beside(&program),
