@@ -12,8 +12,9 @@ use portcullis_firewall::compile::{
 };
 use portcullis_linux::netlink::message::Attributes;
 
-use super::batch::{Batch, Object};
+use super::batch::Batch;
 use super::elements::{address_and_rest, write_set};
+use super::error::Object;
 use super::expression::time_of_added;
 use super::grants::{push_removed, push_renewed};
 use super::{Error, Gate, TABLE, kind, object};

@@ -1,12 +1,11 @@
 //! Transactions: messages of which the kernel does all or none.
 
-use std::fmt;
-
 use nix::errno::Errno;
 use portcullis_linux::netlink::message::Writer;
 use portcullis_linux::netlink::socket::{self, Socket};
 
-use super::{Error, FAMILY_HEADER, TABLE, family};
+use super::error::Object;
+use super::{Error, FAMILY_HEADER, family};
 
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
@@ -19,36 +18,6 @@ const NFNL_BATCH_GENID: u16 = 1;
 const AROUND: [u8; FAMILY_HEADER] = [0, 0, 0, 10];
 /// Request numbers set aside for a transaction: more than it can have messages.
 const NUMBERS: u32 = 1 << 20;
-
-/// What a message is about, to say so when it is refused.
-#[derive(Debug, Clone)]
-pub enum Object {
-    /// All of it.
-    Transaction,
-    /// The table.
-    Table,
-    /// A set.
-    Set(String),
-    /// Elements of a set.
-    Elements(String),
-    /// A chain.
-    Chain(String),
-    /// A rule of a chain, counted from 0.
-    Rule(String, usize),
-}
-
-impl fmt::Display for Object {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Transaction => f.write_str("the change of the firewall"),
-            Self::Table => write!(f, "table inet {TABLE}"),
-            Self::Set(name) => write!(f, "set {name}"),
-            Self::Elements(name) => write!(f, "elements of set {name}"),
-            Self::Chain(name) => write!(f, "chain {name}"),
-            Self::Rule(chain, index) => write!(f, "rule {} of chain {chain}", index + 1),
-        }
-    }
-}
 
 /// A transaction in the making.
 #[derive(Debug)]

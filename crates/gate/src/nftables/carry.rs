@@ -6,21 +6,8 @@ use portcullis_core::limits::MAX_CARRIED_ATTEMPTS;
 use portcullis_firewall::compile::{ATTEMPTS, AUTOMATON, BANS, FIRST, GUARDS, IN_TIME};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 
-use super::elements::{Listed, number};
+use super::elements::{Carried, Listed, number};
 use super::{Error, Gate, SHORTEST};
-
-/// An element on its way from the old table to the new one.
-#[derive(Debug, Clone)]
-pub struct Carried {
-    /// Its set.
-    pub set: &'static str,
-    /// As the new table has it.
-    pub key: Vec<u8>,
-    /// As the new table has it.
-    pub data: Option<Vec<u8>>,
-    /// What is left of its time in milliseconds; `None` for ever.
-    pub left: Option<u64>,
-}
 
 impl Gate {
     /// Which of the living grants go into the new table, under which numbers.

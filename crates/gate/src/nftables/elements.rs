@@ -7,8 +7,20 @@ use portcullis_core::policy::Network;
 use portcullis_firewall::ruleset::{Element, Kind, Set, Value};
 use portcullis_linux::netlink::message::{Attributes, Message, Writer};
 
-use super::carry::Carried;
 use super::expression::{DATA_VALUE, LIST_ELEM, verdict_data};
+
+/// An element on its way from the old table to the new one.
+#[derive(Debug, Clone)]
+pub struct Carried {
+    /// Its set.
+    pub set: &'static str,
+    /// As the new table has it.
+    pub key: Vec<u8>,
+    /// As the new table has it.
+    pub data: Option<Vec<u8>>,
+    /// What is left of its time in milliseconds; `None` for ever.
+    pub left: Option<u64>,
+}
 
 const ELEM_KEY: u16 = 1;
 const ELEM_DATA: u16 = 2;

@@ -5,9 +5,8 @@ use std::fmt;
 use nix::errno::Errno;
 use portcullis_core::text::plain;
 use portcullis_firewall::compile::BANS;
+use portcullis_firewall::ruleset::TABLE;
 use portcullis_linux::netlink::socket;
-
-use super::batch::Object;
 
 /// Why the kernel does not hold what it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +56,36 @@ impl Mismatch {
     /// A difference.
     pub(super) fn new(object: &Object, difference: impl Into<String>) -> Self {
         Self { object: object.to_string(), difference: difference.into() }
+    }
+}
+
+/// What a message is about, to say so when it is refused.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// All of it.
+    Transaction,
+    /// The table.
+    Table,
+    /// A set.
+    Set(String),
+    /// Elements of a set.
+    Elements(String),
+    /// A chain.
+    Chain(String),
+    /// A rule of a chain, counted from 0.
+    Rule(String, usize),
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transaction => f.write_str("the change of the firewall"),
+            Self::Table => write!(f, "table inet {TABLE}"),
+            Self::Set(name) => write!(f, "set {name}"),
+            Self::Elements(name) => write!(f, "elements of set {name}"),
+            Self::Chain(name) => write!(f, "chain {name}"),
+            Self::Rule(chain, index) => write!(f, "rule {} of chain {chain}", index + 1),
+        }
     }
 }
 

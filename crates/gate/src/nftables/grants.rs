@@ -6,8 +6,9 @@ use std::time::Duration;
 use nix::errno::Errno;
 use portcullis_firewall::compile::{ATTEMPTS, GRANTS, LATE_ATTEMPTS};
 
-use super::batch::{Batch, NLM_F_CREATE, Object};
+use super::batch::{Batch, NLM_F_CREATE};
 use super::elements::{address_and_rest, number, write_timed};
+use super::error::Object;
 use super::{Error, Gate, TABLE, kind, milliseconds};
 
 /// The time of an element that is deleted in the transaction that makes it.

@@ -7,8 +7,9 @@ use portcullis_firewall::compile::{HOSTS, Hosts, admit};
 use portcullis_firewall::ruleset::Ruleset;
 use portcullis_linux::netlink::message::Writer;
 
-use super::batch::{Batch, NLM_F_CREATE, Object};
+use super::batch::{Batch, NLM_F_CREATE};
 use super::elements::{address_and_rest, parts, write_list, write_set};
+use super::error::Object;
 use super::{Error, Gate, TABLE, kind};
 
 impl Gate {

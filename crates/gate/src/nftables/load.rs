@@ -5,9 +5,10 @@ use nix::errno::Errno;
 use portcullis_firewall::ruleset::Ruleset;
 use portcullis_linux::netlink::message::Writer;
 
-use super::batch::{Batch, NLM_F_APPEND, NLM_F_CREATE, Object};
-use super::carry::Carried;
+use super::batch::{Batch, NLM_F_APPEND, NLM_F_CREATE};
+use super::elements::Carried;
 use super::elements::{parts, write_carried, write_list};
+use super::error::Object;
 use super::place::{FIRST_PLACE, place_after};
 use super::{Error, Gate, TABLE, kind, object};
 

@@ -21,9 +21,9 @@ use portcullis_firewall::ruleset::{Kind, Ruleset, Set, TABLE, Type};
 use portcullis_linux::netlink::message::{Attributes, Writer};
 use portcullis_linux::netlink::socket;
 
-use super::batch::Object;
 use super::compare::{canonical, same_object, same_rule};
 use super::elements::{Listed, write_elements};
+use super::error::Object;
 use super::{Error, FAMILY_HEADER, Gate, Mismatch, absent_is_none, family, kind, object};
 
 /// What the attributes are that a person can change with `nft`.

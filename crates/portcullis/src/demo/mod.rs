@@ -12,6 +12,7 @@
 mod screen;
 mod stage;
 mod steps;
+mod told;
 
 use std::process;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -28,9 +29,6 @@ use steps::Order;
 
 /// The story takes a third of this; longer, and something hangs.
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// What was observed instead of what should have been; a sentence without a period.
-type Told = Result<(), String>;
 
 /// Tells the story: in full for the first family, in short for the others.
 ///

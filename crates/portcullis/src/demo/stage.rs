@@ -14,7 +14,7 @@ use portcullis_lab::program::Program;
 use portcullis_lab::service::Echo;
 use portcullis_lab::{Family, Lab, Peer, wait_until};
 
-use super::screen::because;
+use super::told::because;
 use crate::config;
 use crate::exit::Failure;
 

@@ -11,10 +11,10 @@ use portcullis_lab::answer::Meaning;
 use portcullis_lab::service::talk;
 use portcullis_lab::wire::{knocks, shuffled};
 
-use super::Told;
+use super::screen::Log;
 use super::screen::Who::{ClientGets, ClientSends, Host, OtherGets, OtherSends};
-use super::screen::{Log, because};
 use super::stage::{GUARDED, Stage, WAIT};
+use super::told::{Told, because};
 use crate::progress::thousands;
 
 /// How much later than promised the kernel may end a grant.
