@@ -77,7 +77,7 @@ const LONG_STEP_TIMEOUT: Duration = Duration::from_secs(30);
 const LONG_OPEN_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// Everything that is wrong with a policy, in the order of the file. A policy may be used when none
-/// of the findings is an [error](Severity::Error).
+/// of the findings is an [error](super::Severity::Error).
 pub fn check(policy: &Policy) -> Vec<Finding> {
     let mut check = Check {
         policy,
