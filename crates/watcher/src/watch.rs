@@ -4,7 +4,7 @@
 //! All that a stranger can send arrives here, so this process can do as little as possible: before
 //! it reads anything at all it is nobody, has no capability but that to open packet sockets, starts
 //! no program, opens no file, and dies with its keeper. What it wants it says in messages of one
-//! fixed size ([`message`](super::message)).
+//! fixed size ([`message`]).
 //!
 //! What a knock is, a [`Recogniser`] says: [`native`](super::native) for `portcullis run`, and that of
 //! [`knockd`](super::knockd).
