@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask test | bench | fuzz | release`.
+//! The project's own chores: `cargo xtask test | walls | bench | fuzz | release`.
 
 mod bench;
 mod deny;
@@ -9,13 +9,16 @@ mod release;
 mod run;
 mod test;
 mod tests;
+mod walls;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask CHORE
 
-  test            everything that must hold: format, lints, docs, the build without std, fuzz targets, all tests
+  test            everything that must hold: format, lints, docs, walls, the build without std, fuzz targets, all
+                  tests
+  walls           what no crate may come to depend on; a part of test
   bench           what it costs, as ratios against peers measured in the same run
   bench timing    whether the time to an answer tells guarded ports from closed ones
   bench PROGRAM   what a packet costs beside another version of portcullis
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let done = match (args.next().as_deref(), args.next()) {
         (Some("test"), None) => test::run(),
+        (Some("walls"), None) => walls::run().failed == 0,
         (Some("bench"), None) => bench::run(),
         (Some("bench"), Some(what)) if what == "timing" => bench::timing(),
         (Some("bench"), Some(program)) => bench::beside(&program),

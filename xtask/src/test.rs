@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::run::{cargo, say, succeeds};
-use crate::{deny, fuzz, msrv, peers, tests};
+use crate::{deny, fuzz, msrv, peers, tests, walls};
 
 /// Rows of the table of the slowest.
 const SLOWEST: usize = 12;
@@ -93,6 +93,7 @@ pub fn run() -> bool {
     let mut doc = cargo();
     doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
     count.check("documentation", &mut doc);
+    count.add(walls::run());
     count.add(without_std());
     fuzz::check(&mut count);
     deny::check(&mut count);

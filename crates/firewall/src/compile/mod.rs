@@ -29,6 +29,7 @@ mod fragments;
 mod knock;
 mod refuse;
 mod sets;
+pub(crate) mod shared;
 
 use alloc::borrow::ToOwned;
 use alloc::vec;

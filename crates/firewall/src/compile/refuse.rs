@@ -38,7 +38,7 @@ use alloc::vec::Vec;
 use portcullis_core::limits::CLOSED_PORTS;
 use portcullis_core::policy::{Port, Protocol, Refuse, Stance};
 
-use super::base::{LOG_PREFIX, LOGGED, not_counted};
+use super::shared::{LOG_PREFIX, LOGGED, not_counted};
 use super::{
     ACCEPT, ACK, Compiler, NO_SYN, PORT, PORT_FIELDS, REFUSE, RST, RST_OR_ACK, SYN, chain, element,
     fixed, goto, is, is_in, not, port_key, rule,

@@ -5,38 +5,15 @@
 //! what they print is kept when rules have been loaded, and compared with what they print later.
 
 use portcullis_firewall::compile::{HOSTS, Hosts, admit};
-use portcullis_firewall::iptables::{Family, Matcher};
+use portcullis_firewall::iptables::Matcher;
 use portcullis_firewall::ruleset::Ruleset;
-use serde::{Deserialize, Serialize};
+use portcullis_gate::iptables;
+use portcullis_gate::nftables::{self, Error, Gate};
 
-use super::prepared::{Configured, Rules};
-use super::say;
+use super::chains::Chains;
+use super::configured::{Configured, Rules};
 use crate::exit::Failure;
-use crate::iptables;
-use crate::iptables::state::State;
-use crate::netlink::nftables::{self, Error, Gate};
-
-/// Our chains as the programs of iptables print them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Chains {
-    v4: Vec<String>,
-    v6: Vec<String>,
-}
-
-impl Chains {
-    /// Those that are there now; `None` if there are none, or no such programs.
-    ///
-    /// # Errors
-    ///
-    /// A program fails.
-    pub fn now() -> Result<Option<Self>, Failure> {
-        let [v4, v6] = [Family::V4, Family::V6].map(State::read_if_there);
-        let (Some(v4), Some(v6)) = (v4?, v6?) else { return Ok(None) };
-        let is_empty = v4.is_empty() && v6.is_empty();
-        Ok((!is_empty).then(|| Self { v4: v4.lines(), v6: v6.lines() }))
-    }
-}
+use crate::out::say;
 
 /// What was loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +132,7 @@ impl Kernel {
                 let loaded = iptables::load(&configured.policy, *matcher)?;
                 // Nobody wants a second gate, which would want to be knocked at too.
                 if let Err(error) = self.gate.remove() {
-                    say(format_args!("warning: rules of nftables: {error}"));
+                    say(&format!("warning: rules of nftables: {error}"));
                 }
                 Ok(Loaded::Chains(loaded, *matcher))
             }

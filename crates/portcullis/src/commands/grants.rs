@@ -1,12 +1,12 @@
 //! `portcullis grants`: who may pass, and for how long still. The names of the doors are in the
 //! kernel too, so no configuration is needed.
 
+use portcullis_gate::nftables::{Gate, Grant, View};
 use serde_json::{Value, json};
 
-use super::check::print;
-use super::live::{millis, name, say, shown, table};
+use super::live::{millis, name, shown, table};
 use crate::exit::{Exit, Outcome};
-use crate::netlink::nftables::{Gate, Grant, View};
+use crate::out::{print, say};
 
 /// Arguments of `grants`.
 #[derive(Debug, clap::Args)]

@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use portcullis_firewall::ruleset::TABLE;
+use portcullis_gate::iptables;
 
 use super::state_dir::StateDir;
 use crate::apply;
 use crate::exit::{Exit, Outcome};
-use crate::iptables;
 
 /// Arguments of `remove`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> Outcome {
             if table {
                 let _ = writeln!(anstream::stderr(), "table inet {TABLE} removed");
             }
-            return Err(failure);
+            return Err(failure.into());
         }
         (Ok(table), Ok(chains)) => (table, chains),
     };

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use portcullis_core::policy::{DoorName, Policy};
 use portcullis_firewall::compile::{Hosts, admit, compile};
+use portcullis_gate::nftables::{self, Error, Loaded, Numbers};
 
 use crate::exit::Failure;
-use crate::netlink::nftables::{self, Error, Loaded, Numbers};
 
 /// The table of this network namespace.
 #[derive(Debug)]

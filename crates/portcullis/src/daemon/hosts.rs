@@ -22,13 +22,13 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_core::limits;
-use portcullis_core::policy::HostName;
+use portcullis_core::policy::{HostName, may_have_grants};
+use portcullis_linux::sys::process;
+use portcullis_watcher::message::{self, Epoch};
 
 use self::lifetime::lifetime;
-use super::message::{self, Epoch};
-use super::{may_have_grants, parts};
+use super::parts;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::sys::process;
 
 const VERSION: u8 = 1;
 const HEADER: usize = 8;

@@ -22,17 +22,14 @@ mod timing;
 #[path = "../iptables/tools.rs"]
 mod tools;
 mod topologies;
-#[path = "../world/mod.rs"]
-mod world;
-
 use std::fmt::Display;
 use std::process::ExitCode;
 
 use libtest_mimic::Trial;
-use portcullis::lab::Family;
+use portcullis_lab::{Family, world};
+use world::{FAMILIES, RECOGNISERS};
 
 use stage::{NFTABLES, Setup};
-use world::{FAMILIES, RECOGNISERS};
 
 fn main() -> ExitCode {
     world::main(|| {

@@ -11,9 +11,9 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
-use portcullis::lab::program::Program;
-use portcullis::lab::{self, Family, Lab, Peer};
-use portcullis::netlink::nftables::Gate;
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::program::Program;
+use portcullis_lab::{Family, Lab, Peer};
 use tempfile::TempDir;
 
 use super::support::{
@@ -81,7 +81,7 @@ fn the_watcher_dies_with_its_keeper() {
     // Nobody is there, and the door is closed in time all the same.
     assert_eq!(grants().len(), 1);
     assert!(house.gets_in(Family::V4, 0));
-    assert!(lab::wait_until(Instant::now() + WAIT, || grants().is_empty()));
+    assert!(portcullis_lab::wait_until(Instant::now() + WAIT, || grants().is_empty()));
     assert!(!house.gets_in(Family::V4, 0));
 }
 
@@ -179,7 +179,7 @@ fn a_reload_in_the_middle_of_a_knock() {
     let [first, second, third] = SEQUENCE;
     house.send(&house.knock(Family::V6, 1, &[first, second]));
     let reached = || Gate::open().unwrap().attempts().unwrap().iter().any(|one| one.state == 2);
-    assert!(lab::wait_until(Instant::now() + WAIT, reached));
+    assert!(portcullis_lab::wait_until(Instant::now() + WAIT, reached));
 
     let text = format!("gate.public = [\"tcp/80\"]\n{door}step_timeout = \"1m\"\n");
     fs::write(&house.path, text).unwrap();
@@ -188,7 +188,7 @@ fn a_reload_in_the_middle_of_a_knock() {
     house.wait_for_line(begin);
     assert!(!house.gets_in(Family::V6, 1));
     house.send(&house.knock(Family::V6, 1, &[third]));
-    assert!(lab::wait_until(Instant::now() + WAIT, || grants().len() == 1));
+    assert!(portcullis_lab::wait_until(Instant::now() + WAIT, || grants().len() == 1));
     assert!(house.gets_in(Family::V6, 1));
 }
 
@@ -230,7 +230,8 @@ fn run(configuration: &str, user: Option<u32>) -> Output {
     }
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(configuration.as_bytes()).unwrap();
-    let ended = lab::wait_until(Instant::now() + WAIT, || child.try_wait().unwrap().is_some());
+    let ended =
+        portcullis_lab::wait_until(Instant::now() + WAIT, || child.try_wait().unwrap().is_some());
     if !ended {
         child.kill().unwrap();
     }
@@ -269,7 +270,7 @@ fn without_permission_nothing_begins() {
 fn doors_of_the_kernel_alone_need_no_eyes() {
     let house = House::new_with(&DOOR.replace("daemon", "kernel"), "ready: nothing to watch");
     house.send(&house.knock(Family::V4, 0, &SEQUENCE));
-    assert!(lab::wait_until(Instant::now() + WAIT, || grants().len() == 1));
+    assert!(portcullis_lab::wait_until(Instant::now() + WAIT, || grants().len() == 1));
     assert!(house.gets_in(Family::V4, 0));
 }
 

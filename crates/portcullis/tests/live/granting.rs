@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use portcullis::lab::{Family, wait_until};
+use portcullis_lab::{Family, wait_until};
 
 use crate::world::{self, By, FAMILIES, PATIENCE, World, write_config};
 use crate::{

@@ -1,9 +1,9 @@
 //! A table that somebody has changed is not ours any more.
 
-use portcullis::netlink::nftables::{Error, Gate};
 use portcullis_core::policy::{InterfaceName, Recogniser};
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::ruleset::{Ruleset, Statement, Tracking};
+use portcullis_gate::nftables::{Error, Gate};
 
 use crate::{Test, corpus, nft};
 

@@ -12,7 +12,7 @@ const A: &str = "[A]\nsequence = 7000,8000\nstart_command = echo A start >> ran\
 fn opens(house: &House, daemon: &Daemon) -> bool {
     let source = house.knock("7000 8000");
     let opened = || daemon.about(source).contains(&"A: OPEN SESAME".to_owned());
-    portcullis::lab::wait_until(std::time::Instant::now() + crate::knockd::PATIENCE / 50, opened)
+    portcullis_lab::wait_until(std::time::Instant::now() + crate::knockd::PATIENCE / 50, opened)
 }
 
 fn watcher(daemon: &Daemon) -> Option<i32> {
