@@ -14,6 +14,8 @@ mod hooks;
 mod knocking;
 #[path = "daemon/lives.rs"]
 mod lives;
+#[path = "world/old_kernel.rs"]
+mod old_kernel;
 #[path = "daemon/sending.rs"]
 mod sending;
 #[path = "daemon/support.rs"]

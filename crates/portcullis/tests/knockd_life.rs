@@ -12,6 +12,8 @@ mod world;
 
 #[path = "knockd/life/mod.rs"]
 mod life;
+#[path = "world/old_kernel.rs"]
+mod old_kernel;
 
 use std::process::ExitCode;
 

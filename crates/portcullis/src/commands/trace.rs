@@ -3,7 +3,6 @@
 //! It reads packets and touches no firewall. Like the daemon's watcher it gives up every privilege
 //! before it reads the first packet; unlike that one it opens nothing afterwards, so it keeps none.
 
-use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -19,7 +18,7 @@ use portcullis_core::time::Instant;
 use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
 use portcullis_linux::clock;
 use portcullis_linux::netlink::route::{AddressMonitor, Route};
-use portcullis_linux::sys::process;
+use portcullis_linux::privileges::{self, TRACE};
 use serde_json::{Value, json};
 
 use super::check::print;
@@ -153,7 +152,8 @@ impl<'p> Watch<'p> {
         all.doors.iter_mut().for_each(|door| door.guards.clear());
         let capture = Capture::open(interfaces, filter::program(&all), &mut route);
         let capture = capture.map_err(unwatchable)?;
-        give_up_everything().map_err(|error| {
+        // All sockets are open: from here on nothing more is needed.
+        privileges::give_up_all_but(&TRACE).map_err(|error| {
             Failure::could_not(format!("cannot give up what is not needed any more: {error}"))
         })?;
         let (burst, per_second) = PACE;
@@ -312,10 +312,4 @@ fn unwatchable(why: Unwatchable) -> Failure {
             Failure::could_not(format!("cannot read packets: {}", errno.desc()))
         }
     }
-}
-
-/// All sockets are open: from here on nothing more is needed.
-fn give_up_everything() -> io::Result<()> {
-    process::become_nobody(process::NOTHING)?;
-    process::keep_only(process::NOTHING)
 }
