@@ -9,6 +9,7 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
+pub mod old_kernel;
 pub mod recorder;
 
 use std::collections::BTreeSet;

@@ -228,6 +228,7 @@ fn resolver_can_do_nothing(daemon: u32) {
         ("CapInh", "0000000000000000"),
         ("CapAmb", "0000000000000000"),
         ("NoNewPrivs", "1"),
+        ("Seccomp", "2"),
     ] {
         let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
         assert_eq!(line.trim_start_matches(':').trim(), value, "{key}");

@@ -161,6 +161,7 @@ fn privileges() {
         assert!(line.ends_with("0000000000000000"), "{line}");
     }
     assert!(status.contains("NoNewPrivs:\t1"));
+    assert!(status.contains("Seccomp:\t2"));
     let source = world.new_source(Family::V4);
     world.knock(source, &["tcp/7431", "udp/29117", "tcp/1123"]);
     let text = format!("{source}  tcp/1123   the last knock: door ssh opens for 30s");

@@ -14,7 +14,7 @@ use portcullis_core::wire::Packet;
 use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
 use portcullis_linux::clock;
 use portcullis_linux::netlink::route::{AddressMonitor, Route};
-use portcullis_linux::sys::process;
+use portcullis_linux::privileges::{self, TRACE};
 
 use super::filter;
 
@@ -58,7 +58,8 @@ impl Follow {
         all.doors.iter_mut().for_each(|door| door.guards.clear());
         let capture = Capture::open(interfaces, filter::program(&all), &mut route);
         let capture = capture.map_err(Error::Packets)?;
-        give_up_everything().map_err(Error::Privileges)?;
+        // All sockets are open: from here on nothing more is needed.
+        privileges::give_up_all_but(&TRACE).map_err(Error::Privileges)?;
         Ok(Self { capture, route, monitor, addresses })
     }
 
@@ -112,10 +113,4 @@ impl Follow {
             self.addresses = addresses;
         }
     }
-}
-
-/// All sockets are open: from here on nothing more is needed.
-fn give_up_everything() -> io::Result<()> {
-    process::become_nobody(process::NOTHING)?;
-    process::keep_only(process::NOTHING)
 }

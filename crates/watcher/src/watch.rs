@@ -17,34 +17,20 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_core::engine::Frame;
-use portcullis_core::limits::MAX_WATCHED;
 use portcullis_core::time::Instant;
 use portcullis_linux::capture::{self, Capture, Change, Unwatchable};
 use portcullis_linux::netlink::route::{AddressMonitor, Route};
-use portcullis_linux::sys::process;
+use portcullis_linux::privileges::{self, WATCHER};
 use portcullis_linux::{clock, netlink};
 
 use super::message::{self, Epoch, Message, Order};
 use super::pace::Pace;
-
-/// Descriptors beside those of the interfaces: standard streams, the keeper, netlink.
-const DESCRIPTORS: u64 = 16;
 
 /// Packets that are taken before everything else is looked at again.
 const BATCH: usize = 4096;
 
 /// Packets for which one look at the clock is enough.
 const SAME_TIME: u32 = 64;
-
-/// Gives everything up. The order matters: the bounding set can only be cut by a process that still
-/// has capabilities, and the kernel forgets the death signal when the user changes.
-fn give_up_everything() -> io::Result<()> {
-    process::close_from(3)?;
-    process::ignore_signals()?;
-    process::become_nobody(process::NET_RAW)?;
-    process::keep_only(process::NET_RAW)?;
-    process::confine(MAX_WATCHED as u64 + DESCRIPTORS)
-}
 
 /// What a watcher does with packets.
 pub trait Recogniser: Sized {
@@ -124,7 +110,7 @@ impl Teller<'_> {
 ///
 /// When it is not started by its keeper, or cannot give up what it must not have.
 pub fn run<R: Recogniser>() -> Result<(), Error> {
-    give_up_everything().map_err(Error::Privileges)?;
+    privileges::give_up_all_but(&WATCHER).map_err(Error::Privileges)?;
     let keeper = message::keeper().ok_or(Error::NoKeeper)?;
     match Watcher::<R>::new(keeper).map_err(Error::System)?.watch() {
         Ok(()) | Err(Stop::KeeperEnded) => Ok(()),

@@ -2,7 +2,9 @@
 //! compared when they are read back.
 
 use portcullis_firewall::compile::{INPUT, INPUT_PRIORITY};
-use portcullis_firewall::ruleset::{Chain, HookPoint, Kind, Rule, Ruleset, Set, TABLE, Timeout, Type};
+use portcullis_firewall::ruleset::{
+    Chain, HookPoint, Kind, Rule, Ruleset, Set, TABLE, Timeout, Type,
+};
 use portcullis_linux::netlink::message::Writer;
 
 use super::elements::comment_bytes;

@@ -1,5 +1,6 @@
 //! Processes: what they may do, and what they can no longer do.
 
+use std::fmt;
 use std::io;
 
 /// `CAP_NET_ADMIN` of linux/capability.h: change the firewall.
@@ -21,6 +22,18 @@ const NOBODY: libc::uid_t = 65_534;
 /// One capability (capabilities(7)), or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capability(Option<u8>);
+
+/// As capabilities(7) names it, for Markdown.
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            NET_ADMIN => "`CAP_NET_ADMIN`",
+            NET_RAW => "`CAP_NET_RAW`",
+            NOTHING => "none",
+            _ => "another",
+        })
+    }
+}
 
 impl Capability {
     const fn bit(self) -> u64 {
@@ -58,11 +71,20 @@ pub fn can(capability: Capability) -> bool {
 /// When the process does not have that one, or the kernel refuses.
 pub fn keep_only(capability: Capability) -> io::Result<()> {
     drop_bounding(capability)?;
-    // SAFETY: no pointers; forbids to gain privileges by executing a file.
-    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    forbid_new_privileges()?;
     // SAFETY: no pointers.
     check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) })?;
     set(capability.bit())
+}
+
+/// Neither this process nor what it executes gains privileges by executing a file.
+///
+/// # Errors
+///
+/// None that the kernel documents.
+pub fn forbid_new_privileges() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
 }
 
 /// Becomes "nobody" where that user exists in this user namespace, keeping the capabilities that
@@ -93,18 +115,25 @@ pub fn become_nobody(keep: Capability) -> io::Result<()> {
     tolerate(check(result), &[libc::EINVAL])
 }
 
-/// From now on this process is killed when its parent ends, whatever it is doing; nobody can trace
-/// it or read its memory, it leaves no core file, starts nothing, and holds few descriptors.
+/// From now on this process is killed when its parent ends, whatever it is doing. To be called after every
+/// change of user or capabilities, since the kernel forgets it then. Whether the parent has ended before must
+/// be found out otherwise.
 ///
-/// To be called after every change of user or capabilities: the kernel forgets the first of these
-/// then. Whether the parent has ended before must be found out otherwise.
+/// # Errors
+///
+/// None that the kernel documents.
+pub fn die_with_parent() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) })
+}
+
+/// From now on nobody can trace this process or read its memory; it leaves no core file, starts nothing, and
+/// holds no more descriptors than these.
 ///
 /// # Errors
 ///
 /// When the kernel refuses.
 pub fn confine(descriptors: u64) -> io::Result<()> {
-    // SAFETY: no pointers.
-    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) })?;
     // SAFETY: no pointers.
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })?;
     for (resource, limit) in
@@ -122,11 +151,30 @@ pub fn confine(descriptors: u64) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// When the kernel has no `close_range` (before 5.9).
+/// When the kernel has no `close_range` (before 5.9), and `/proc` is not mounted either.
 pub fn close_from(first: u32) -> io::Result<()> {
     // SAFETY: no pointers. Descriptors of that kind are owned by nobody: this is called first of
     // all in a process that has opened nothing yet.
-    check(unsafe { libc::close_range(first, libc::c_uint::MAX, 0) })
+    let result = check(unsafe { libc::close_range(first, libc::c_uint::MAX, 0) });
+    // A sandbox may refuse a call that it does not know instead of having none.
+    match result {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+            close_one_by_one(first)
+        }
+        other => other,
+    }
+}
+
+/// As [`close_from`], for older kernels.
+fn close_one_by_one(first: u32) -> io::Result<()> {
+    for descriptor in super::descriptors()? {
+        if u32::try_from(descriptor).is_ok_and(|number| number >= first) {
+            // SAFETY: no pointers. As above; the descriptor that read this list is closed by now, so that
+            // this one fails, which does no harm.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+    Ok(())
 }
 
 /// Leaves the signals that end or stop a service to the process that started this one.

@@ -34,14 +34,10 @@ pub fn inherit_nothing() -> io::Result<()> {
 
 /// As `close_on_exec`, for older kernels.
 fn close_on_exec_one_by_one() -> io::Result<()> {
-    for entry in std::fs::read_dir("/proc/self/fd")? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.parse::<RawFd>().ok());
-        if let Some(fd) = number.filter(|fd| FIRST as RawFd <= *fd) {
-            // SAFETY: no pointers; it changes nothing but what exec does with the descriptor. The one
-            // that reads this folder is among them, and closes by itself.
-            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-        }
+    for fd in super::descriptors()?.into_iter().filter(|fd| FIRST as RawFd <= *fd) {
+        // SAFETY: no pointers; it changes nothing but what exec does with the descriptor. The one that read
+        // the list is closed by now.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ use portcullis_core::limits::{CLOSING_PATIENCE, LINES_PER_SECOND};
 use portcullis_core::policy::{DoorId, InterfaceName, Recogniser, may_have_grants};
 use portcullis_core::wire::is_of_one_link;
 use portcullis_linux::clock;
-use portcullis_linux::sys::process;
+use portcullis_linux::privileges::{self, KEEPER};
 use portcullis_watcher::message::{Epoch, Message, Order};
 use portcullis_watcher::pace::Pace;
 
@@ -60,7 +60,7 @@ const TELL: &str = "give the watcher its configuration";
 /// Gives up everything but changing the firewall. Only after the watcher has been started: it could
 /// not be given what this process no longer has.
 fn give_up_all_but_the_firewall() -> Result<(), Failure> {
-    process::keep_only(process::NET_ADMIN).map_err(|error| {
+    privileges::give_up_all_but(&KEEPER).map_err(|error| {
         Failure::could_not(format!("the keeper cannot give up its privileges: {error}"))
     })
 }

@@ -4,13 +4,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use portcullis::lab::Family;
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::{ACK, Extension, Packet, Payload, SYN};
-use portcullis::lab::service::Echo;
+use portcullis_lab::Family;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::{ACK, Extension, Packet, Payload, SYN};
+use portcullis_lab::service::Echo;
 
 use crate::stage::{CLOSED, GUARDED, KNOCKS, Setup, Stage};
-use crate::world::PATIENCE;
+use portcullis_lab::world::PATIENCE;
 
 /// Connection tracking forgets such a translation after one second.
 const FORGOTTEN: Duration = Duration::from_millis(1_100);

@@ -22,6 +22,7 @@ use super::support::{
 
 pub const TESTS: &[(&str, fn())] = &[
     ("each_process_has_only_what_it_needs", each_process_has_only_what_it_needs),
+    ("run_starts_on_linux_5_4", run_starts_on_linux_5_4),
     ("the_watcher_dies_with_its_keeper", the_watcher_dies_with_its_keeper),
     ("the_keeper_ends_with_its_watcher", the_keeper_ends_with_its_watcher),
     ("a_restart_keeps_living_grants", a_restart_keeps_living_grants),
@@ -59,6 +60,8 @@ fn each_process_has_only_what_it_needs() {
         assert_eq!(status(id, "CapBnd"), only);
         assert_eq!(status(id, "NoNewPrivs"), "1");
     }
+    // SECCOMP_MODE_FILTER
+    assert_eq!(status(watcher, "Seccomp"), "2");
     // User 65534 exists in the first user namespace, but not in one of a test as an ordinary user.
     let all = fs::read_to_string("/proc/self/uid_map").unwrap().contains("4294967295");
     if all {
@@ -69,6 +72,17 @@ fn each_process_has_only_what_it_needs() {
     // Standard streams, the copy of the first of them, two of netlink, and the packet socket.
     assert_eq!(fs::read_dir(format!("/proc/{watcher}/fd")).unwrap().count(), 7);
     assert_eq!(fs::read(format!("/proc/{watcher}/environ")).unwrap(), b"");
+}
+
+/// `close_range` came with 5.9.
+fn run_starts_on_linux_5_4() {
+    portcullis_lab::world::old_kernel::run(|| {
+        let house = House::new(DOOR);
+        house.send(&house.knock(Family::V4, 0, &SEQUENCE));
+        house.wait_for_open(Family::V4, 0);
+        let watcher = child(house.daemon.id());
+        assert_eq!(fs::read_dir(format!("/proc/{watcher}/fd")).unwrap().count(), 7);
+    });
 }
 
 fn the_watcher_dies_with_its_keeper() {

@@ -36,6 +36,16 @@ pub fn replaced() {
     daemon.wait_until("closed", || daemon.ran().contains(&"A stop".to_owned()));
 }
 
+/// `close_range` came with 5.9.
+pub fn old_kernel() {
+    portcullis_lab::world::old_kernel::run(|| {
+        let house = House::new();
+        let daemon = house.start(Which::Ours, &Setup::new(A));
+        assert!(opens(&house, &daemon));
+        daemon.wait_until("open", || daemon.ran() == ["A start"]);
+    });
+}
+
 /// With what Debian's unit leaves it: neither may it become nobody, nor cut its bounding set.
 pub fn few_capabilities() {
     let house = House::new();
