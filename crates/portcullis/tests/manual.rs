@@ -3,13 +3,14 @@
 
 mod shell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::CommandFactory;
 use portcullis::cli::Cli;
+use portcullis::manual::entries::entries;
 use portcullis::manual::{Page, pages};
 use portcullis_config::keys;
 
@@ -76,6 +77,73 @@ fn pages_can_be_read_by_man() {
         assert!(text.contains(".SH NAME"), "{name}");
         assert!(!text.contains('\u{1b}'), "{name}");
     }
+}
+
+#[test]
+fn each_page_of_a_command_has_one_entry_and_each_section() {
+    let mut named: Vec<&str> = entries().map(|entry| entry.page).collect();
+    named.sort_unstable();
+    let made = pages(&Cli::command()).unwrap();
+    let mut commands: Vec<&str> =
+        made.iter().filter_map(|page| page.name.strip_suffix(".1")).collect();
+    commands.sort_unstable();
+    assert_eq!(named, commands);
+    for page in made.iter().filter(|page| page.name.ends_with(".1")) {
+        for section in [".SH \"EXIT STATUS\"", ".SH EXAMPLES", ".SH \"SEE ALSO\""] {
+            assert_eq!(page.text.matches(section).count(), 1, "{}: {section}", page.name);
+        }
+    }
+}
+
+#[test]
+fn references_to_our_own_pages_lead_to_pages() {
+    let made = pages(&Cli::command()).unwrap();
+    let known: BTreeSet<String> = made
+        .iter()
+        .filter_map(|page| page.name.rsplit_once('.'))
+        .map(|(name, section)| format!("{name}({section})"))
+        .collect();
+    for entry in entries() {
+        for page in entry.see.iter().filter(|page| page.contains("portcullis")) {
+            assert!(known.contains(*page), "{}: {page}", entry.page);
+        }
+    }
+}
+
+#[test]
+fn examples_are_command_lines_of_their_pages() {
+    for entry in entries() {
+        assert!((1..=4).contains(&entry.examples.len()), "{}", entry.page);
+        for (line, explanation) in entry.examples {
+            assert!(explanation.ends_with(':'), "{}: {explanation}", entry.page);
+            let commands = ours(line);
+            assert!(!commands.is_empty(), "{}: {line}", entry.page);
+            for words in commands {
+                let (program, first) = (*words.first().unwrap(), *words.get(1).unwrap());
+                let parsed = match program {
+                    "knock" => portcullis_client::cli::command().try_get_matches_from(&words),
+                    "knockd" => portcullis::knockd::cli::command().try_get_matches_from(&words),
+                    _ => Cli::command().try_get_matches_from(&words),
+                };
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                let page = match program {
+                    "portcullis" => format!("portcullis-{first}"),
+                    program => program.to_owned(),
+                };
+                let fits = entry.page == page || entry.page == "portcullis";
+                assert!(fits, "{}: {line}", entry.page);
+            }
+        }
+    }
+}
+
+/// The commands of a line of shell that are ours, without what the shell makes of the rest.
+fn ours(line: &str) -> Vec<Vec<&str>> {
+    let commands = line.split(['|', '&', '(', ')']).map(|command| {
+        let words = command.split_whitespace().take_while(|word| !["<", ">"].contains(word));
+        words.skip_while(|word| !["portcullis", "knock", "knockd"].contains(word)).collect()
+    });
+    commands.filter(|words: &Vec<&str>| !words.is_empty()).collect()
 }
 
 #[test]

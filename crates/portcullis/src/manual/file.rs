@@ -2,11 +2,12 @@
 
 use std::io;
 
-use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+use clap_mangen::roff::{Roff, bold, roman};
 use portcullis_config::DEFAULT_PATH;
 use portcullis_config::keys::KEYS;
 
 use super::Page;
+use super::entries::{prose, see_also};
 
 const EXAMPLE: &str = include_str!("../../../../docs/examples/shortest.toml");
 
@@ -14,6 +15,15 @@ const TABLES: [(&str, &str, &str); 3] = [
     ("gate", "[gate]", "What holds for all ports of the host. It may be left out."),
     ("ban", "[ban]", "Who goes on trying is refused everywhere for a while. Without it nobody is."),
     ("door", "[door.NAME]", "One for each door. NAME is what commands and logs call it."),
+];
+
+const SEE: [&str; 6] = [
+    "portcullis(1)",
+    "portcullis-check(1)",
+    "portcullis-explain(1)",
+    "portcullis-apply(1)",
+    "portcullis-import(1)",
+    "knockd(1)",
 ];
 
 /// The page.
@@ -67,16 +77,6 @@ pub fn page() -> io::Result<Page> {
             page.text(text);
         }
     }
-    page.control("SH", ["SEE ALSO"]);
-    page.text([bold("portcullis"), roman("(1), "), bold("knockd"), roman("(1)")]);
+    see_also(&mut page, &SEE);
     Ok(Page { name: "portcullis.toml.5".to_owned(), text: page.render() })
-}
-
-/// Markdown, of which only code is known.
-fn prose(text: &str) -> Vec<Inline> {
-    let parts = text.split('`').enumerate();
-    parts
-        .filter(|(_, part)| !part.is_empty())
-        .map(|(number, part)| if number % 2 == 1 { italic(part) } else { roman(part) })
-        .collect()
 }

@@ -1,6 +1,7 @@
 //! The manual: a page for every command and for the file that people write, from the definitions that
-//! the programs themselves read.
+//! the programs themselves read, and from a table of examples, exit codes and files ([`entries`]).
 
+pub mod entries;
 mod file;
 
 use std::io;
@@ -43,6 +44,8 @@ pub fn pages(portcullis: &Command) -> io::Result<Vec<Page>> {
 
 fn page(command: Command) -> io::Result<Page> {
     let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+    // An entry has its own examples and exit codes; there is no page of clap's command `help`.
+    let command = command.after_help(None::<&str>).disable_help_subcommand(true);
     // The version is that of the program, and would make all pages others with each one.
     let command = command.version(None::<&str>).long_version(None::<&str>).propagate_version(false);
     let man = Man::new(command)
@@ -53,6 +56,9 @@ fn page(command: Command) -> io::Result<Page> {
         .date("");
     let mut text = Vec::new();
     man.render(&mut text)?;
-    let text = String::from_utf8(text).map_err(io::Error::other)?;
+    let mut text = String::from_utf8(text).map_err(io::Error::other)?;
+    if let Some(entry) = entries::entry(&name) {
+        text.push_str(&entry.render());
+    }
     Ok(Page { name: format!("{name}.1"), text })
 }
