@@ -4,10 +4,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis::config::parse_str;
+use portcullis_core::engine::Options;
 use portcullis_insight::replay::file::Capture;
 use portcullis_insight::replay::file::link::Places;
 use portcullis_insight::replay::{Replay, Settings};
-use portcullis_core::engine::Options;
 
 const DOOR: &str = "[door.ssh]\nguards = [\"tcp/22\"]\n\
                     sequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n";

@@ -19,7 +19,9 @@ fuzz_target!(|bytes: &[u8]| {
         match import_files(kind, &files, &mut dice) {
             Ok(imported) => {
                 let notes = imported.notes.iter().flat_map(|note| {
-                    [Some(&note.message), note.hint.as_ref(), note.line.as_ref()].into_iter().flatten()
+                    [Some(&note.message), note.hint.as_ref(), note.line.as_ref()]
+                        .into_iter()
+                        .flatten()
                 });
                 assert!(!notes.chain([&imported.toml]).any(|text| text.contains(control)));
                 if let Err(report) = parse_str("imported.toml", &imported.toml) {

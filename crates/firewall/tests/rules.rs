@@ -1,4 +1,4 @@
-//! The rules as a whole: what is printed for the example configurations, and what DESIGN.md promises
+//! The rules as a whole: what is printed for the example configurations, and what ARCHITECTURE.md promises
 //! about them.
 #![allow(
     clippy::unwrap_used,

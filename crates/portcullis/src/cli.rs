@@ -12,7 +12,7 @@ use crate::commands::{
 use crate::complete;
 use crate::exit::Exit;
 
-/// A gate in front of chosen ports: they do not exist for the internet, until somebody knocks
+/// Hide chosen ports until a client knocks
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
@@ -23,55 +23,55 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what is wrong with a configuration, and how strong its doors are
+    /// Check a configuration and show how strong its doors are
     Check(check::Args),
-    /// Count the sequences that the rules allow, and say how long guessing one takes
+    /// Count the possible sequences and show how long guessing one takes
     Count(count::Args),
-    /// Print the firewall rules that a configuration means
+    /// Print the firewall rules of a configuration
     Compile(compile::Args),
     /// Load the rules into the kernel
     Apply(apply::Args),
-    /// Keep rules that were applied on trial; to be run over a new SSH session
+    /// Keep rules on trial (run it in a new SSH session)
     Confirm(confirm::Args),
-    /// Take back rules that were applied on trial, at once
+    /// Undo rules on trial now
     Rollback(rollback::Args),
-    /// Load the rules that were confirmed last, as at boot
+    /// Load the confirmed rules, as at boot
     Boot(boot::Args),
-    /// Take the rules out of the kernel, also at boot: guarded ports are open again
+    /// Remove the rules, also at boot; guarded ports are open again
     Remove(remove::Args),
-    /// Say whether the gate is in force, and what goes on at its doors
+    /// Show whether the gate is active, and what happens at its doors
     Status(status::Args),
-    /// List the doors of a configuration, how strong they are, and how many may pass
+    /// List doors, their strength and active grants
     Doors(doors::Args),
-    /// List who may pass, and for how long still
+    /// List active grants and their remaining time
     Grants(grants::Args),
-    /// Let an address pass a door, without a knock
+    /// Grant an address access without a knock
     Grant(grant::Args),
-    /// Let an address pass no longer; with --cut its connections end too
+    /// Revoke a grant; --cut also closes its connections
     Revoke(revoke::Args),
-    /// List who is banned, and for how long still
+    /// List active bans and their remaining time
     Bans(bans::Args),
-    /// Ban an address for a while: it starts no new connections; with --cut those that it has end too
+    /// Ban an address; --cut also closes its connections
     Ban(ban::Args),
-    /// End a ban, and forget strikes
+    /// End a ban and clear its strikes
     Unban(unban::Args),
-    /// Print a configuration made from that of knockd or iplock, or from rules of iptables or nftables
+    /// Convert a configuration of knockd or iplock, or rules of iptables or nftables
     Import(import::Args),
     /// Run the daemon in the foreground
     Run(run::Args),
     /// Knock at a host
     Knock(knock::Args),
-    /// Say what the gate does with packets: which rule sees each, which stage follows, what opens
+    /// Show how the rules treat packets: the rule, the stage, the door that opens
     Explain(explain::Args),
-    /// Say what the doors would have made of the packets in a capture
+    /// Show which doors a capture would have opened
     Replay(replay::Args),
-    /// Follow knocks as they arrive, and say why a door does not open
+    /// Follow knocks as they arrive and show why a door does not open
     Trace(trace::Args),
-    /// Show the whole story with real packets, in a private network; needs no root
+    /// Show everything with real packets in a private network; needs no root
     Demo(demo::Args),
-    /// Print what a shell needs to complete command lines, names of doors included
+    /// Print the completions for a shell, including door names
     Completions(completions::Args),
-    /// Print a page of the manual; read it with `portcullis man apply | man -l -`
+    /// Print a manual page; read it with `portcullis man apply | man -l -`
     Man(man::Args),
     /// One of the daemon's processes; started by `run`
     #[command(name = "run-process", hide = true)]

@@ -1,4 +1,4 @@
-//! Exit codes and failures, decided in one place (DESIGN.md, section 7).
+//! Exit codes and failures, decided in one place; README lists the codes.
 
 use std::fmt;
 use std::process::ExitCode;

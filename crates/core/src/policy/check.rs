@@ -1,6 +1,6 @@
 //! What is wrong with a policy, and where.
 //!
-//! Each rule has its reason in DESIGN.md, section 4: a sequence is worth its bits only if nothing
+//! `docs/problems.md` and `docs/strength.md` give the reasons: a sequence is worth its bits only if nothing
 //! but knowing it opens the door.
 
 use alloc::collections::{BTreeMap, BTreeSet};

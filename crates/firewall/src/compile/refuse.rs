@@ -274,7 +274,11 @@ impl Compiler<'_> {
         };
         // Others may let the port in for those who have a grant, and drop what goes to closed ones.
         let refused_by_stack = if self.readdresses() { goto(TURNED_AWAY) } else { ACCEPT };
-        let mut rules = vec![
+        let mut rules = Vec::new();
+        if self.answers_as_closed() {
+            rules.extend(unanswered(None, &DROP));
+        }
+        rules.extend([
             // A listener would answer it, and a closed port does not.
             rule([Statement::ToLocalAddress(false), DROP]),
             // It completes nothing, and a listener refuses it.
@@ -290,7 +294,7 @@ impl Compiler<'_> {
             .because("a SYN cookie would be accepted"),
             rule([Statement::SocketWildcard(true), refused_by_stack.clone()])
                 .because("a listener refuses it"),
-        ];
+        ]);
         rules.extend(
             SOCKET.map(|socket| {
                 rule([socket, refusal.clone()]).because("a handshake without a grant")
@@ -335,6 +339,8 @@ impl Compiler<'_> {
         // Before sockets are looked for: the stack may have found one when the port was still there.
         let put_back = Statement::SetDportFrom { map: PORT_OF_NUMBER };
         rules.push(rule([Statement::ThDportZero, put_back, goto(PUT_BACK)]));
+        // To port 0 itself.
+        rules.extend(unanswered(None, &goto(UNANSWERED)));
         rules.push(rule([RST_OR_ACK, ACCEPT]));
         rules.push(rule([begins(), TCP, ACCEPT]));
         rules.extend(SOCKET.map(|socket| rule([socket, ACCEPT]).because("an open port")));

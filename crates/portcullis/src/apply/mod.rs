@@ -126,10 +126,8 @@ fn on_trial(
             // A connection that began later than this began under the new rules.
             let now = clock().as_nanos();
             if now >= pending.deadline {
-                return Err(Failure::could_not(
-                    "to load these rules takes longer than their trial",
-                )
-                .hint("they are rolled back; give `--confirm-within` a longer time"));
+                return Err(Failure::could_not("loading took longer than --confirm-within")
+                    .hint("they are rolled back; give `--confirm-within` a longer time"));
             }
             pending.loaded = Some(now);
             store.save(store.state.with_pending(Some(pending))).map(|()| loaded)
@@ -166,10 +164,10 @@ fn before(state: &State, kernel: &mut Kernel, new: &Configured) -> Result<Option
         }
     }
     Err(Failure::could_not(
-        "there would be no way back: the rules in force are from a configuration that is not known here; \
+        "cannot prepare a rollback: the loaded rules match no known configuration; \
          nothing was changed",
     )
-    .hint("apply the configuration in force without `--confirm-within` first, which changes nothing but makes it known"))
+    .hint("first apply the active configuration without `--confirm-within`: it changes nothing, and makes it known"))
 }
 
 /// Sees to it that nothing is on trial, or says what is.

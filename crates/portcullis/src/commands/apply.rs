@@ -32,7 +32,7 @@ pub struct Args {
     /// [default: confirmed at once]
     #[arg(long, value_name = "DURATION", value_parser = within)]
     confirm_within: Option<Duration>,
-    /// Even if this SSH session could not be opened anew
+    /// Apply even if it would lock out this SSH session
     #[arg(long)]
     allow_lockout: bool,
     #[command(flatten)]
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Outcome {
     if let Some(within) = args.confirm_within {
         let _ = writeln!(
             out,
-            "on trial: rolled back in {}, unless `portcullis confirm` is run over a new SSH session",
+            "TRIAL: undone in {}. Open a new SSH session and run `portcullis confirm`",
             duration::format(within)
         );
     } else {
@@ -116,8 +116,8 @@ pub(super) fn remind_daemon() {
         // Nothing can be done when there is nobody to tell.
         let _ = writeln!(
             anstream::stderr(),
-            "`portcullis run` follows what it has read: `systemctl reload portcullis-run` (or SIGHUP) \
-             lets it read again"
+            "The daemon still uses its old configuration. Run `systemctl reload portcullis-run` (or send \
+             SIGHUP)"
         );
     }
 }
@@ -160,10 +160,10 @@ fn look_up_all(policy: &Policy) -> Hosts {
 fn tell_of_names(policy: &Policy, hosts: &Hosts) {
     let names = policy.allowed_hosts();
     for name in names.iter().filter(|name| !hosts.contains_key(**name)) {
-        warn(&format!("{name} has no address that could be found: nobody is allowed by it yet"));
+        warn(&format!("{name} could not be resolved; it allows nobody until it resolves"));
     }
     if !names.is_empty() {
-        warn("names are looked up again only while `portcullis run` runs");
+        warn("names are looked up again only while `portcullis run` is active");
     }
 }
 
@@ -199,7 +199,7 @@ fn allowed_interfaces_exist(policy: &Policy) {
             && Route::open()
                 .is_ok_and(|mut it| matches!(it.interface_index(name.as_str()), Ok(None)))
         {
-            warn(&format!("there is no interface {name} yet: nobody is allowed by it"));
+            warn(&format!("no interface {name} yet; it allows nobody until it appears"));
         }
     }
 }

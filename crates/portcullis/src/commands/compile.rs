@@ -19,12 +19,12 @@ use crate::exit::{Exit, Failure, Outcome};
 pub struct Args {
     /// The configuration; `-` is standard input [default: /etc/portcullis/portcullis.toml]
     file: Option<PathBuf>,
-    /// In whose language [default: that of the configuration's `backend`, if it is nftables]
+    /// Output format [default: nftables, if that is the `backend` of the configuration]
     #[arg(long, value_enum)]
     target: Option<Target>,
 }
 
-/// In whose language the rules are printed.
+/// The format in which the rules are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Target {
     /// A script for `nft -f`, which replaces the table in one transaction

@@ -28,7 +28,7 @@ pub struct Args {
     /// default is /etc/portcullis/portcullis.toml
     #[arg(conflicts_with_all = ["knocks", "ports", "protocols"])]
     file: Option<PathBuf>,
-    /// Count for this door of the configuration alone
+    /// Count for this door of the configuration only
     #[arg(long, value_name = "NAME", conflicts_with = "knocks", add = crate::complete::doors())]
     door: Option<String>,
     /// Count sequences of so many knocks, of no configuration

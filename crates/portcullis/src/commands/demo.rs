@@ -14,10 +14,10 @@ pub struct Args {
     /// Only the kernel opens the door; no daemon is started
     #[arg(long)]
     kernel: bool,
-    /// Tell it over IPv4 alone
+    /// Use IPv4 only
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     ipv4: bool,
-    /// Tell it over IPv6 alone
+    /// Use IPv6 only
     #[arg(short = '6', long)]
     ipv6: bool,
 }

@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> Outcome {
     let policy = config::load_for(args.file.as_deref())?.policy;
     // A secret, as the daemon has one: the capture may hold a flood made for our tables.
     let seed = getrandom::u64()
-        .map_err(|error| Failure::could_not(format!("there is no randomness: {error}")))?;
+        .map_err(|error| Failure::could_not(format!("cannot read random numbers: {error}")))?;
     let engine = Options { seed, ..Options::default() };
     let settings = Settings { host: args.host.clone(), untagged: args.untagged, engine };
     let mut replay = Replay::new(&policy, settings)

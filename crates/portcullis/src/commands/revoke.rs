@@ -19,13 +19,13 @@ pub struct Args {
     /// The name of the door
     #[arg(required_unless_present = "all", add = complete::doors())]
     door: Option<String>,
-    /// Who may pass no longer: an IP address, or `me` for the address that this SSH session comes from
+    /// The address: an IP address, or `me` for the address of this SSH session
     #[arg(required_unless_present = "all", conflicts_with = "all", add = complete::grantees())]
     address: Option<String>,
-    /// Everyone's grants: those of the door if one is named, otherwise all
+    /// All grants, or all of the named door
     #[arg(long)]
     all: bool,
-    /// End the connections, too, that the address has with the ports of the door
+    /// Also close the connections of the address to the ports of the door
     #[arg(long, conflicts_with = "all")]
     cut: bool,
     /// Print one JSON object

@@ -15,10 +15,10 @@ pub struct Args {
     /// The configuration; `-` for standard input
     #[arg(default_value = portcullis_config::DEFAULT_PATH)]
     file: PathBuf,
-    /// Tell of every stage, not only of doors that open
+    /// Log every stage, not only doors that open
     #[arg(short, long)]
     verbose: bool,
-    /// Where pending `on_close` commands are kept; root's alone
+    /// Directory for pending `on_close` commands (root only)
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     state_dir: PathBuf,
 }
@@ -30,7 +30,7 @@ const STATE_DIR: &str = "/var/lib/portcullis/run";
 pub fn run(args: &Args) -> Outcome {
     // The runner works elsewhere.
     let state_dir = path::absolute(&args.state_dir)
-        .map_err(|error| Failure::wrong_use(format!("this is no folder: {error}")))?;
+        .map_err(|error| Failure::wrong_use(format!("not a directory: {error}")))?;
     keeper::run(keeper::Settings { path: args.file.clone(), verbose: args.verbose, state_dir })
 }
 

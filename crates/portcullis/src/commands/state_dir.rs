@@ -7,7 +7,7 @@ use crate::apply::DEFAULT_FOLDER;
 /// Where the state is.
 #[derive(Debug, clap::Args)]
 pub struct StateDir {
-    /// Where it is kept what is confirmed and what is on trial; for root alone
-    #[arg(long = "state-dir", value_name = "FOLDER", default_value = DEFAULT_FOLDER)]
+    /// State directory: the confirmed rules and the trial (root only)
+    #[arg(long = "state-dir", value_name = "DIR", default_value = DEFAULT_FOLDER)]
     pub path: PathBuf,
 }

@@ -44,10 +44,10 @@ pub struct Args {
     /// Where to look, which may be given several times [default: where the gate stands]
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
-    /// Follow knocks at this door alone
+    /// Follow knocks at this door only
     #[arg(long, value_name = "NAME", add = crate::complete::doors())]
     door: Option<String>,
-    /// Follow this address alone; `me` is where your SSH session comes from
+    /// Follow this address only; `me` is the address of your SSH session
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
     /// How long to watch; Ctrl-C ends it early
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Outcome {
     let watched = Watched { from, door };
     // A secret, as the daemon has one: packets may be made for our tables.
     let seed = getrandom::u64()
-        .map_err(|error| Failure::could_not(format!("there is no randomness: {error}")))?;
+        .map_err(|error| Failure::could_not(format!("cannot read random numbers: {error}")))?;
     let tracer = Tracer::new(&policy, watched, Options { seed, ..Options::default() })
         .map_err(|_| Failure::could_not("the doors cannot be told apart"))?;
     let interfaces = interfaces(&policy, &args.interface)?;
@@ -135,7 +135,7 @@ impl<'p> Watch<'p> {
             Error::Addresses(why) => Failure::could_not(format!("cannot ask for addresses: {why}")),
             Error::Packets(why) => unwatchable(why),
             Error::Privileges(error) => {
-                Failure::could_not(format!("cannot give up what is not needed any more: {error}"))
+                Failure::could_not(format!("cannot drop privileges: {error}"))
             }
         })?;
         let (burst, per_second) = PACE;

@@ -487,13 +487,13 @@ impl Keeper {
             Ok(Some(status)) => format!(" ({status})"),
             _ => String::new(),
         };
-        Failure::could_not(format!("the process that reads packets has ended{how}"))
+        Failure::could_not(format!("the process that reads packets exited{how}"))
             .hint("the rules stay in the kernel and guarded ports stay guarded; start `portcullis run` again")
     }
 }
 
 fn what_it_never_should() -> Failure {
-    Failure::could_not("the watcher says what it never should")
+    Failure::could_not("invalid message from the process that reads packets")
         .hint("both processes are ended; please report this")
 }
 

@@ -233,6 +233,6 @@ fn shown(command: &Command) -> String {
 }
 
 fn never() -> Failure {
-    Failure::could_not("the keeper says what it never should")
+    Failure::could_not("invalid message from the keeper")
         .hint("everything is closed, and the daemon ends; please report this")
 }

@@ -63,7 +63,7 @@ struct Arguments {
     /// A knock at an open door opens it once more, as knockd does, and does not extend it
     #[arg(long)]
     strict_compat: bool,
-    /// Where pending stop commands are kept, so that they are run whatever happens
+    /// Directory for pending stop commands, which survive a crash
     #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
     state_dir: PathBuf,
     /// What becomes of pending stop commands when this ends

@@ -103,7 +103,7 @@ fn the_keeper_ends_with_its_watcher() {
     let mut house = House::new(DOOR);
     let watcher = child(house.daemon.id());
     kill(Pid::from_raw(watcher as i32), Signal::SIGKILL).unwrap();
-    house.wait_for_line("error: the process that reads packets has ended (signal: 9");
+    house.wait_for_line("error: the process that reads packets exited (signal: 9");
     let status = house.daemon.wait(WAIT).unwrap().unwrap();
     assert_eq!(status.code(), Some(3));
     assert!(!house.gets_in(Family::V4, 0), "the rules are gone");

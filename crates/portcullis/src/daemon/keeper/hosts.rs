@@ -86,8 +86,10 @@ impl Resolver {
             Ok(None) => return Err(ended()),
             Err(Errno::EAGAIN) => return Ok(None),
             Err(Errno::EBADMSG) => {
-                return Err(Failure::could_not("the resolver says what it never should")
-                    .hint("all processes are ended; please report this"));
+                return Err(Failure::could_not(
+                    "invalid message from the process that resolves names",
+                )
+                .hint("all processes are ended; please report this"));
             }
             Err(errno) => return Err(system("hear the resolver", errno)),
         };

@@ -74,7 +74,7 @@ impl Runner {
                 }
                 Ok(Some(_)) | Err(Errno::EBADMSG) => {
                     return Err(Failure::could_not(
-                        "the process that runs commands says what it never should",
+                        "invalid message from the process that runs commands",
                     ));
                 }
                 Err(Errno::EAGAIN) => {}
