@@ -8,6 +8,7 @@
 //! | [`config`] | the native configuration: TOML to policy, with located errors |
 //! | [`daemon`] | `run`: one process reads packets, another keeps the firewall |
 //! | [`demo`] | the story that `portcullis demo` tells |
+//! | [`gate`] | the gate in the kernel, by whichever back end it is loaded: what every command goes through |
 //! | [`import`] | a native configuration from a `knockd.conf` |
 //! | [`iptables`] | the gate on hosts that live on iptables: loads it, takes it away |
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
@@ -31,6 +32,7 @@ pub mod daemon;
 pub mod demo;
 pub mod exit;
 mod files;
+pub mod gate;
 pub mod import;
 pub mod iptables;
 pub mod knockd;

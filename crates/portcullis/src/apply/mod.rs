@@ -36,6 +36,7 @@ use crate::config;
 use crate::config::duration::to_the_second as shown;
 use crate::daemon::clock;
 use crate::exit::Failure;
+use crate::gate::Removed;
 use crate::netlink::nftables::Error;
 use crate::sys::process;
 
@@ -306,15 +307,14 @@ pub fn boot(folder: &Path) -> Result<Option<(Policy, Loaded)>, Failure> {
     Ok(Some((configured.policy, loaded)))
 }
 
-/// Takes the table of nftables out of the kernel, and what is loaded at boot with it; whether there was
-/// one. Chains of iptables stay.
+/// Takes the gate out of the kernel, of every back end, and what is loaded at boot with it.
 ///
 /// # Errors
 ///
 /// When the state cannot be changed, the rules are taken out all the same, and this says so.
-pub fn remove(folder: &Path) -> Result<bool, Failure> {
+pub fn remove(folder: &Path) -> Result<Removed, Failure> {
     may_change_rules()?;
-    let mut kernel = Kernel::open(false)?;
+    let mut kernel = Kernel::open(true)?;
     // The lock is held until the end: no timer can come in between.
     let forgotten = Store::open_existing(folder).and_then(|store| {
         let Some(mut store) = store else { return Ok(None) };

@@ -4,13 +4,13 @@ use std::fmt;
 
 use portcullis_core::policy::Policy;
 use portcullis_firewall::compile::compile;
-use portcullis_firewall::iptables::Matcher;
 use portcullis_firewall::ruleset::Ruleset;
 
 use super::kernel::{Chains, Kernel};
 use super::state::State;
 use crate::config;
 use crate::exit::Failure;
+pub use crate::gate::Rules;
 
 /// A configuration and the rules that it means.
 #[derive(Debug)]
@@ -21,15 +21,6 @@ pub struct Configured {
     pub policy: Policy,
     /// As rules.
     pub rules: Rules,
-}
-
-/// Rules of one back end or the other.
-#[derive(Debug)]
-pub enum Rules {
-    /// A table of nftables.
-    Table(Ruleset),
-    /// Chains of iptables, compiled when they are loaded: their names depend on what is there.
-    Chains(Matcher),
 }
 
 impl Configured {

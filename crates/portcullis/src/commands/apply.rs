@@ -18,8 +18,8 @@ use crate::config::{self, Host, duration};
 use crate::daemon::hosts::look_up;
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::gate::{Backend, Look};
 use crate::look;
-use crate::netlink::nftables::Gate;
 use crate::netlink::route::Route;
 
 /// Arguments of `apply`.
@@ -52,7 +52,8 @@ pub fn run(args: &Args) -> Outcome {
     let mut configured = Configured::new(loaded)?;
     if let Rules::Table(ruleset) = &mut configured.rules {
         let found = look_up_all(&configured.policy);
-        let hosts = Gate::open()?.known_hosts(&configured.policy, found)?;
+        let mut gate = Backend::looking(Look::Never)?;
+        let hosts = gate.table().known_hosts(&configured.policy, found)?;
         tell_of_names(&configured.policy, &hosts);
         admit(ruleset, &hosts);
     }

@@ -11,8 +11,9 @@ use serde_json::json;
 use super::live::{ME, count, millis, name, said_cut, say, shown, sources, tell, within};
 use crate::apply::session::Session;
 use crate::exit::{Failure, Outcome};
+use crate::gate::{Backend, Banning};
 use crate::netlink::cut::cut_all;
-use crate::netlink::nftables::{Banning, Gate, MOST_AT_ONCE, bans_of};
+use crate::netlink::nftables::{MOST_AT_ONCE, bans_of};
 use crate::netlink::route::Route;
 
 /// Arguments of `ban`.
@@ -47,7 +48,7 @@ pub fn run(args: &Args) -> Outcome {
         spare_own_session(args.source == ME, asked, network)?;
     }
     spare_this_host(asked)?;
-    let mut gate = Gate::open()?;
+    let mut gate = Backend::open()?;
     let view = gate.view()?.unwrap_or_default();
     let banning = gate.ban(network, asked, length)?;
     let Banning::Done { time, bans, renewed, allowed } = banning else {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::check::print;
 use super::live::{millis, say, shown, table};
 use crate::exit::{Exit, Outcome};
-use crate::netlink::nftables::{Banned, Error, Gate};
+use crate::gate::{Backend, Banned, Error};
+use crate::netlink::nftables;
 
 /// Arguments of `bans`.
 #[derive(Debug, clap::Args)]
@@ -19,11 +20,13 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let mut gate = Gate::open()?;
+    let mut gate = Backend::open()?;
     match gate.must_know_bans() {
         Ok(()) => {}
-        Err(Error::NoTable) => say("the gate is not loaded: nobody is banned"),
-        Err(error @ Error::NoBans) => say(&format!("{error}: nobody is banned")),
+        Err(
+            error
+            @ (Error::NotLoaded | Error::NoBans(_) | Error::Nftables(nftables::Error::NoBans)),
+        ) => say(&format!("{error}; nobody is banned")),
         Err(error) => return Err(error.into()),
     }
     let bans = gate.bans()?;

@@ -12,7 +12,7 @@ use super::check::{print, with_strength};
 use super::live::{millis, table};
 use crate::config::{self, duration};
 use crate::exit::{Exit, Outcome};
-use crate::netlink::nftables::{Gate, View};
+use crate::gate::{Backend, View};
 
 /// Arguments of `doors`.
 #[derive(Debug, clap::Args)]
@@ -30,7 +30,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
     let policy = config::load_for(args.file.as_deref())?.policy;
-    let view = Gate::open()?.view()?;
+    let view = Backend::open()?.view()?;
     let grants = view.as_ref().map(View::grants_by_door).unwrap_or_default();
     let doors: Vec<_> = with_strength(&policy)
         .into_iter()

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::check::print;
 use super::live::{millis, name, say, shown, table};
 use crate::exit::{Exit, Outcome};
-use crate::netlink::nftables::{Gate, Grant, View};
+use crate::gate::{Backend, Grant, View};
 
 /// Arguments of `grants`.
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let found = Gate::open()?.view()?;
+    let found = Backend::open()?.view()?;
     if found.is_none() {
         say("the gate is not loaded: nobody needs a grant");
     }
@@ -33,12 +33,20 @@ pub fn run(args: &Args) -> Outcome {
             .iter()
             .map(|grant| {
                 let door = name(view.name(grant.class), grant.class);
-                [door, grant.address.to_string(), shown(grant.expires), shown(grant.timeout)]
+                [door, grant.address.to_string(), shown(grant.expires), length(grant)]
             })
             .collect();
         print(&table(["DOOR", "ADDRESS", "REMAINING", "OF"], &rows))?;
     }
     Ok(Exit::Done)
+}
+
+/// For how long it was given. ipset keeps only what is left.
+fn length(grant: &Grant) -> String {
+    match (grant.timeout, grant.expires) {
+        (None, Some(_)) => "unknown".to_owned(),
+        (length, _) => shown(length),
+    }
 }
 
 /// A grant as it stands in JSON.

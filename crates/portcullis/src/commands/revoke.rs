@@ -10,8 +10,8 @@ use super::live::{address, name, said_cut, say};
 use crate::complete;
 use crate::config::report::plain;
 use crate::exit::{Exit, Outcome};
+use crate::gate::{Backend, Error, View};
 use crate::netlink::cut::{Cut, cut};
-use crate::netlink::nftables::{Gate, View};
 
 /// Arguments of `revoke`.
 #[derive(Debug, clap::Args)]
@@ -36,9 +36,11 @@ pub struct Args {
 /// Runs the command. Where nothing was open, and nothing to cut, the answer is no.
 pub fn run(args: &Args) -> Outcome {
     let address = args.address.as_deref().map(address).transpose()?;
-    let ended = Gate::open()?.close_doors(args.door.as_deref(), address)?;
+    let ended = Backend::open()?.revoke(args.door.as_deref(), address)?;
     let cut = match (args.cut, &args.door, address) {
-        (true, Some(door), Some(address)) => Some(cut(address, &ended.door(door)?.guards)?),
+        (true, Some(door), Some(address)) => {
+            Some(cut(address, &ended.door(door).map_err(Error::from)?.guards)?)
+        }
         _ => None,
     };
     if args.json {

@@ -9,7 +9,7 @@ use super::check::print;
 use super::live::{count, say, sources, within};
 use crate::complete;
 use crate::exit::{Exit, Outcome};
-use crate::netlink::nftables::Gate;
+use crate::gate::Backend;
 
 /// Arguments of `unban`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub struct Args {
 /// Runs the command. Where nobody was banned, the answer is no.
 pub fn run(args: &Args) -> Outcome {
     let network = args.source.as_deref().map(sources).transpose()?.map(within);
-    let ended = Gate::open()?.unban(network)?;
+    let ended = Backend::open()?.unban(network)?;
     if args.json {
         let now = SystemTime::now();
         let bans: Vec<Value> = ended.bans.iter().map(|ban| object(ban, now)).collect();
