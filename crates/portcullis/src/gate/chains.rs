@@ -98,7 +98,7 @@ struct Door {
 
 /// The loaded chains of both families.
 #[derive(Debug)]
-pub(super) struct Chains {
+pub struct Chains {
     states: Vec<State>,
     lines: Vec<Line>,
 }
@@ -109,7 +109,7 @@ impl Chains {
     /// # Errors
     ///
     /// A program fails.
-    pub(super) fn read() -> Result<Option<Self>, Error> {
+    pub fn read() -> Result<Option<Self>, Error> {
         let mut states = Vec::new();
         for family in Family::BOTH {
             states.extend(State::read_if_there(family)?);
@@ -118,7 +118,8 @@ impl Chains {
         Ok(is_there.then(|| Self::of(states)))
     }
 
-    fn of(states: Vec<State>) -> Self {
+    /// Those of these families.
+    pub fn of(states: Vec<State>) -> Self {
         let lines = states.iter().flat_map(|state| {
             state.rules.iter().filter_map(|rule| {
                 let mut words = words(rule.strip_prefix("-A ")?).into_iter();
@@ -131,7 +132,7 @@ impl Chains {
     }
 
     /// Who remembers addresses for them.
-    pub(super) fn matcher(&self) -> Matcher {
+    pub fn matcher(&self) -> Matcher {
         let sets = |line: &Line| {
             ["--match-set", "--add-set", "--del-set"]
                 .iter()
@@ -145,7 +146,7 @@ impl Chains {
     /// # Errors
     ///
     /// That a list cannot be read.
-    pub(super) fn view(&self) -> Result<View, Error> {
+    pub fn view(&self) -> Result<View, Error> {
         let doors = self.doors();
         let mut members = Members::new()?;
         let mut grants = Vec::new();
@@ -170,7 +171,7 @@ impl Chains {
     /// # Errors
     ///
     /// There is no such door.
-    pub(super) fn open_for(&self, door: &str) -> Result<Option<Duration>, Error> {
+    pub fn open_for(&self, door: &str) -> Result<Option<Duration>, Error> {
         self.door(door).map(|door| door.open_for)
     }
 
@@ -180,12 +181,7 @@ impl Chains {
     /// # Errors
     ///
     /// There is no such door; the list may not be written or is full; or its grants cannot have this time.
-    pub(super) fn grant(
-        &self,
-        door: &str,
-        address: IpAddr,
-        time: Duration,
-    ) -> Result<Duration, Error> {
+    pub fn grant(&self, door: &str, address: IpAddr, time: Duration) -> Result<Duration, Error> {
         let found = self.door(door)?;
         let like = |list: &&List| address.is_ipv4() == (list.family == Family::V4);
         let list = found.lists.iter().find(like);
@@ -208,11 +204,7 @@ impl Chains {
     /// # Errors
     ///
     /// There is no such door, or a list may not be written. Some may have ended then.
-    pub(super) fn revoke(
-        &self,
-        door: Option<&str>,
-        address: Option<IpAddr>,
-    ) -> Result<View, Error> {
+    pub fn revoke(&self, door: Option<&str>, address: Option<IpAddr>) -> Result<View, Error> {
         let mut view = self.view()?;
         let class = door.map(|name| view.door(name).map(|door| door.class)).transpose()?;
         let meant = |class_: u32, who: IpAddr| {
@@ -238,7 +230,7 @@ impl Chains {
     /// # Errors
     ///
     /// That a list cannot be read.
-    pub(super) fn knocking(&self) -> Result<usize, Error> {
+    pub fn knocking(&self) -> Result<usize, Error> {
         let ends = self.lines.iter().filter(|line| {
             line.after("--comment").is_some_and(|comment| comment.starts_with(OPENS))
         });
@@ -264,11 +256,7 @@ impl Chains {
     /// # Errors
     ///
     /// That a set cannot be read.
-    pub(super) fn difference(
-        &self,
-        policy: &Policy,
-        matcher: Matcher,
-    ) -> Result<Option<String>, Error> {
+    pub fn difference(&self, policy: &Policy, matcher: Matcher) -> Result<Option<String>, Error> {
         let generation = self.states.iter().flat_map(State::generations).next();
         let generation = generation.unwrap_or_default();
         for family in Family::BOTH {

@@ -4,7 +4,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `chains` | chains of iptables: what is loaded, grants in their lists, whether they are as they should be |
+//! | [`chains`] | chains of iptables: what is loaded, grants in their lists, whether they are as they should be |
 //! | `words` | rules of iptables as words, whoever has written them |
 //! | [`recent`] | the lists of `recent`: read and written in `/proc/net/xt_recent` |
 //! | [`ipset`] | the sets of ipset, over netlink |
@@ -13,7 +13,7 @@
 //! What a back end cannot do is an [`Error`] with one sentence. It is not to be had: bans, and names in
 //! the allow-list, with iptables and ipset; a time of its own for each grant, with `recent`.
 
-mod chains;
+pub mod chains;
 mod error;
 pub mod ipset;
 pub mod recent;

@@ -39,7 +39,8 @@ impl State {
         Ok(saved.map(|saved| Self::parse(family, &saved)))
     }
 
-    fn parse(family: Family, saved: &str) -> Self {
+    /// From what the program printed.
+    pub fn parse(family: Family, saved: &str) -> Self {
         let mut state = Self { family, chains: Vec::new(), rules: Vec::new(), jumps: Vec::new() };
         let mut number = 0_usize;
         let jump = format!("-A INPUT -j {INPUT}");
