@@ -152,6 +152,17 @@ fn no_program_is_executed_but_our_own() {
     assert!(text.contains("const SYSTEMD_RUN: &str = \"/usr/bin/systemd-run\";"));
 }
 
+/// What a person is told does not depend on the back end: commands ask the gate, and not nf_tables.
+#[test]
+fn commands_go_through_the_gate() {
+    for below in ["crates/portcullis/src/commands", "crates/portcullis/src/apply"] {
+        let past_it = ["Gate::open", "nftables::Gate::", "iptables::load", "iptables::remove"];
+        nowhere(below, &past_it, &[]);
+    }
+    nowhere("crates/portcullis/src/daemon", &["nftables::Gate::"], &[]);
+    nowhere("crates/portcullis/src/gate", &["crate::commands", "crate::config", "clap"], &[]);
+}
+
 #[test]
 fn rooms_are_small() {
     for below in ["crates", "testkit", "xtask"] {

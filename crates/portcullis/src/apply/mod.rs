@@ -62,15 +62,8 @@ pub fn apply(
     let mut kernel = Kernel::open(configured.is_chains() || store.state.chains.is_some())?;
     let session = Session::current();
     if let Some(session) = session.as_ref().filter(|_| !allow_lockout) {
-        match &configured.rules {
-            Rules::Table(ruleset) => {
-                lockout::check(&configured.policy, ruleset, session, kernel.gate())?;
-            }
-            // The rules of both back ends mean the same.
-            Rules::Chains(_) => {
-                lockout::check_strangers(&configured.policy, &configured.ruleset()?, session)?;
-            }
-        }
+        let (rules, kind) = (configured.ruleset()?, configured.rules.kind());
+        lockout::check(&configured.policy, &rules, kind, session, kernel.backend())?;
     }
     match within {
         None => for_good(&mut store, &mut kernel, configured),

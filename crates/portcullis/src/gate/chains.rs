@@ -187,7 +187,15 @@ impl Chains {
         let list = found.lists.iter().find(like);
         let list = list.ok_or_else(|| Error::NoList { door: found.loaded.name.clone() })?;
         match list.length {
-            Some(fixed) if fixed == time => recent::add(&list.name, address).map(|()| time),
+            Some(fixed) if fixed == time => {
+                // The kernel makes room by ending the oldest grant, which nobody asked for.
+                let living = Members::new()?.of(list)?;
+                let is_new = living.iter().all(|member| member.address != address);
+                if is_new && living.len() >= recent::room() {
+                    return Err(Error::Full { list: list.name.clone() });
+                }
+                recent::add(&list.name, address).map(|()| time)
+            }
             Some(fixed) => Err(Error::FixedTime { door: found.loaded.name.clone(), time: fixed }),
             None => {
                 let seconds = time.as_millis().div_ceil(1000).max(1);
@@ -446,5 +454,69 @@ const fn program(family: Family) -> &'static str {
     match family {
         Family::V4 => "iptables",
         Family::V6 => "ip6tables",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SAVED: &str = "\
+*filter
+:INPUT ACCEPT [0:0]
+:portcullis-door-0 - [0:0]
+:portcullis-door-3 - [0:0]
+-A INPUT -j portcullis-input
+-A portcullis-plain -p tcp -m tcp --dport 22 -m comment --comment ssh -g portcullis-door-0
+-A portcullis-plain -p udp -m udp -m multiport --dports 53,5353 -m comment --comment \"a\u{1b}b\" -g portcullis-door-3
+-A portcullis-door-0 -m recent --rcheck --seconds 20 --name portcullis4_open_ssh --mask 255.255.255.255 --rsource -m comment --comment knocked -j RETURN
+-A portcullis-door-3 -m set --match-set portcullis4_open_x src -j RETURN
+-A portcullis-at-3-2 -p tcp -m tcp --dport 1 -j SET --add-set portcullis4_open_x src --exist --timeout 7
+-A portcullis-door-9 -m set --match-set portcullis4_open_lonely src -j RETURN
+-A portcullis-door-9 -m set --match-set theirs src -j RETURN
+COMMIT
+";
+
+    #[test]
+    fn doors_are_read_from_their_rules() {
+        let chains = Chains::of(vec![State::parse(Family::V4, SAVED)]);
+        let doors = chains.doors();
+        let doors: Vec<_> = doors
+            .iter()
+            .map(|door| {
+                let guards = door.loaded.guards.iter().map(Port::to_string).collect::<Vec<_>>();
+                let lists = door.lists.iter().map(|list| list.name.as_str()).collect::<Vec<_>>();
+                let open_for = door.open_for.map(|time| time.as_secs());
+                (door.loaded.class, door.loaded.name.as_str(), guards.join(" "), lists, open_for)
+            })
+            .collect();
+        assert_eq!(
+            doors,
+            [
+                (0, "ssh", "tcp/22".to_owned(), vec!["portcullis4_open_ssh"], Some(20)),
+                (3, "a\\u{1b}b", "udp/53 udp/5353".to_owned(), vec!["portcullis4_open_x"], Some(7)),
+                (9, "lonely", String::new(), vec!["portcullis4_open_lonely"], None),
+            ]
+        );
+        assert_eq!(chains.matcher(), Matcher::Ipset);
+    }
+
+    proptest! {
+        #[test]
+        fn any_saved_rules_can_be_read(
+            lines in proptest::collection::vec(
+                "(-A |:)?portcullis-(door-[0-9]{1,12}|knock|input)( (-g|-j|-p|--name|--seconds|--dports|\
+                 --match-set|--add-set|--timeout|--comment|!|\"|\\\\|portcullis4_open_x|portcullis-door-1|\
+                 tcp|udp|[0-9,]{1,9})){0,9}",
+                0..20,
+            )
+        ) {
+            let state = State::parse(Family::V4, &lines.join("\n"));
+            let chains = Chains::of(vec![state]);
+            let _ = (chains.matcher(), chains.doors());
+            let _ = chains.open_for("x");
+        }
     }
 }

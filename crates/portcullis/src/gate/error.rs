@@ -92,7 +92,7 @@ impl fmt::Display for Error {
             }
             Self::ListFormat(list) => write!(f, "cannot understand what is in the list {list}"),
             Self::Set { set, error } => write!(f, "cannot use the set {set}: {error}"),
-            Self::Full { list } => write!(f, "the set {list} is full"),
+            Self::Full { list } => write!(f, "{list} is full: it holds no more addresses"),
             Self::Conflict => f.write_str("doors contradict each other"),
         }
     }

@@ -101,6 +101,13 @@ pub fn entries(list: &str) -> Result<Option<Vec<Entry>>, Error> {
     }
 }
 
+/// How many addresses a list holds (`ip_list_tot`): what the module was loaded with if that may be read,
+/// otherwise what it has by itself.
+pub fn room() -> usize {
+    let text = fs::read_to_string("/sys/module/xt_recent/parameters/ip_list_tot");
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(100)
+}
+
 /// Puts an address into a list, or renews its time. From a list that is full the one goes that was put in
 /// first.
 ///

@@ -334,7 +334,7 @@ fn changed(by: By) {
 fn kinds(by: By) {
     let host = Host::new(by, "30s");
     let text = std::fs::read_to_string(&host.file).unwrap();
-    let lists = "allow = [\"203.0.113.0/24\", \"198.51.100.7\", \"2001:db8:9::/48\", \"0.0.0.0/0\", \"iface:tun7\"]\n\
+    let lists = "allow = [\"203.0.113.0/24\", \"198.51.100.7\", \"2001:db8:9::/48\", \"128.0.0.0/2\", \"iface:tun7\"]\n\
                  public = [\"tcp/80\", \"tcp/443\", \"udp/53\"]\n";
     for gate in [
         "refuse = \"drop\"\n",
@@ -345,7 +345,7 @@ fn kinds(by: By) {
         "stance = \"closed\"\nrefuse = \"drop\"\n",
         &format!("stance = \"closed\"\nrefuse = \"reject\"\n{lists}"),
     ] {
-        let more = "[door.a-second_one.with-a-very-long-name]\nguards = [\"udp/51820\", \"tcp/8443\", \"tcp/8444\"]\n\
+        let more = "[door.\"a-second_one.with-a-very-long-name\"]\nguards = [\"udp/51820\", \"tcp/8443\", \"tcp/8444\"]\n\
                     sequence = [\"udp/777\", \"tcp/888\", \"udp/999\", \"tcp/666\"]\nrecogniser = \"kernel\"\n";
         write_config(
             host.file.as_ref(),
@@ -406,6 +406,27 @@ fn nothing(by: By) {
         let said = host.remove();
         assert!(said.err.contains("nothing to remove"), "{said:?}");
     }
+}
+
+/// One grant more than a list holds would end the oldest without a word.
+pub fn full_list() {
+    let host = Host::new(By { variant: Variant::Nft, matcher: Some(Matcher::Recent) }, "300s");
+    host.apply();
+    for number in 1..=100 {
+        portcullis::gate::recent::add("portcullis4_open_ssh", IpAddr::from([192, 0, 2, number]))
+            .unwrap();
+    }
+    let said = host.run("grant ssh 203.0.113.7");
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("portcullis4_open_ssh is full"), "{said:?}");
+    assert!(said.err.contains("portcullis revoke"), "{said:?}");
+    assert_eq!(host.grants().len(), 100);
+    // Who is in can be renewed, and who goes makes room.
+    host.done("grant ssh 192.0.2.1");
+    host.done("revoke ssh 192.0.2.2");
+    host.done("grant ssh 203.0.113.7");
+    assert_eq!(host.done("revoke --all ssh").err.lines().count(), 100);
+    assert_eq!(host.grants(), [] as [IpAddr; 0]);
 }
 
 /// In a container the lists belong to somebody else: what can be read is told, and what cannot be done

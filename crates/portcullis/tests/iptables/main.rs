@@ -77,6 +77,7 @@ fn main() -> ExitCode {
             }
         }
         all.push(world::trial("a_list_of_recent_that_is_not_ours_to_write", live::read_only));
+        all.push(world::trial("a_full_list_of_recent_is_told", live::full_list));
         all.push(world::trial("the_kernel_means_what_the_simulator_means_nftables", || {
             random::run(Way::Nftables);
         }));
