@@ -209,6 +209,9 @@ pub fn lockout(variant: Variant) {
             assert_eq!(refused.status.code(), Some(1), "{said}");
             assert!(said.contains(&format!("is not open for {from}")), "{said}");
             assert!(said.contains("knock first"), "{said}");
+            if matcher == Matcher::Recent && !crate::live::may_write_lists() {
+                continue;
+            }
             let from = from.to_string();
             let granted = tools.run(PROGRAM, &["grant", "ssh", &from], "");
             assert!(granted.status.success(), "{granted:?}");

@@ -43,8 +43,10 @@ fn is_known(tools: &Tools, policy: &Policy, matcher: Matcher) {
     let chains = Chains::of(states);
     assert_eq!(chains.difference(policy, matcher), Ok(None), "{policy:?}");
     let mut other = policy.clone();
-    other.doors[0].open_for += Duration::from_secs(1);
-    assert_ne!(chains.difference(&other, matcher), Ok(None), "{policy:?}");
+    if let Some(door) = other.doors.iter_mut().find(|door| !door.guards.is_empty()) {
+        door.guards.pop();
+        assert_ne!(chains.difference(&other, matcher), Ok(None), "{policy:?}");
+    }
     let doors = chains.view().unwrap().doors;
     let expected: Vec<_> = policy.doors.iter().map(|door| door.name.as_str().to_owned()).collect();
     assert_eq!(doors.iter().map(|door| door.name.clone()).collect::<Vec<_>>(), expected);
