@@ -96,6 +96,14 @@ struct Door {
     open_for: Option<Duration>,
 }
 
+/// What different rules say of one door.
+#[derive(Debug, Default)]
+struct Parts {
+    name: Option<String>,
+    guards: BTreeSet<Port>,
+    lists: Vec<List>,
+}
+
 /// The loaded chains of both families.
 #[derive(Debug)]
 pub struct Chains {
@@ -340,30 +348,26 @@ impl Chains {
 
     /// The doors, in the order of their numbers.
     fn doors(&self) -> Vec<Door> {
-        let mut doors: BTreeMap<u32, (Option<String>, BTreeSet<Port>, Vec<List>)> = BTreeMap::new();
+        let mut all: BTreeMap<u32, Parts> = BTreeMap::new();
         let number = |chain: &str| chain.strip_prefix(DOOR)?.parse::<u32>().ok();
         for line in &self.lines {
             if let Some(door) = line.after("-g").and_then(number) {
-                let (name, guards, _) = doors.entry(door).or_default();
-                guards.extend(line.ports());
-                if let Some(comment) = line.after("--comment") {
-                    *name = Some(safe(comment));
-                }
+                let parts = all.entry(door).or_default();
+                parts.guards.extend(line.ports());
+                parts.name = line.after("--comment").map(safe).or(parts.name.take());
             } else if let Some(door) = number(&line.chain) {
-                let (_, _, lists) = doors.entry(door).or_default();
-                lists.extend(line.looks_up());
+                all.entry(door).or_default().lists.extend(line.looks_up());
             }
         }
-        let door =
-            |(class, (name, guards, lists)): (u32, (Option<String>, BTreeSet<Port>, Vec<List>))| {
-                // A door that guards nothing has its name in that of its list alone.
-                let of_list = || Some(safe(lists.first()?.name.split_once(OPEN)?.1));
-                let name = name.or_else(of_list).unwrap_or_else(|| format!("(door {class})"));
-                let open_for = lists.iter().find_map(|list| self.open_for_of(list));
-                let loaded = LoadedDoor { class, name, guards: guards.into_iter().collect() };
-                Door { loaded, lists, open_for }
-            };
-        doors.into_iter().map(door).collect()
+        let door = |(class, Parts { name, guards, lists })| {
+            // A door that guards nothing has its name in that of its list alone.
+            let of_list = || lists.first()?.name.split_once(OPEN).map(|(_, name)| safe(name));
+            let name = name.or_else(of_list).unwrap_or_else(|| format!("(door {class})"));
+            let open_for = lists.iter().find_map(|list| self.open_for_of(list));
+            let loaded = LoadedDoor { class, name, guards: guards.into_iter().collect() };
+            Door { loaded, lists, open_for }
+        };
+        all.into_iter().map(door).collect()
     }
 
     /// For how long an address is put into a list.

@@ -37,8 +37,11 @@ impl fmt::Display for By {
     }
 }
 
+/// A test by its name.
+type Test = (&'static str, fn(By));
+
 /// Tests that each back end passes.
-pub const TESTS: [(&str, fn(By)); 6] = [
+pub const TESTS: [Test; 6] = [
     ("every_command_tells_the_truth", commands),
     ("a_grant_by_hand_opens_and_ends", grant),
     ("a_revoked_connection_is_cut", cut),
