@@ -114,6 +114,17 @@ impl Host {
         self.done(&format!("apply FILE --state-dir {}", state.to_str().unwrap()));
     }
 
+    /// What bash is told about the last of these words.
+    fn completions(&self, words: &[&str]) -> String {
+        let index = format!("_CLAP_COMPLETE_INDEX={}", words.len() - 1);
+        let mut arguments = vec!["PORTCULLIS_COMPLETE=bash", &index, "_CLAP_COMPLETE_COMP_TYPE=9"];
+        arguments.extend(["_CLAP_COMPLETE_SPACE=false", "_CLAP_IFS=\n", PROGRAM, "--"]);
+        arguments.extend(words);
+        let output = self.place.tools.run("/usr/bin/env", &arguments, "");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
     /// Whether grants by hand can be tested.
     fn may_grant(&self, by: By) -> bool {
         by.matcher != Some(Matcher::Recent) || may_write_lists()
@@ -182,6 +193,12 @@ fn commands(by: By) {
         // ipset does not keep it.
         let length = if by.matcher == Some(Matcher::Ipset) { Value::Null } else { json!(300_000) };
         assert_eq!(grant["length_ms"], length);
+    }
+
+    assert_eq!(host.completions(&["portcullis", "grant", "ss"]), "ssh");
+    let completed = host.completions(&["portcullis", "revoke", "ssh", ""]);
+    for from in &open {
+        assert!(completed.lines().any(|line| line.trim() == from.to_string()), "{completed}");
     }
 
     let bans = host.done("bans");
