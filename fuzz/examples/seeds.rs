@@ -3,7 +3,7 @@
 extern crate alloc;
 
 // The samples are written against the module that they are tests of.
-use portcullis_core::wire::{Link, Unreadable};
+use portcullis_core::wire::{Captured, Link, Packet, Unreadable};
 
 #[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../../crates/core/src/wire/samples.rs"]

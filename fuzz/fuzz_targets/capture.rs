@@ -4,9 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis::config::parse_str;
-use portcullis::replay::file::Capture;
-use portcullis::replay::file::link::Places;
-use portcullis::replay::{Replay, Settings};
+use portcullis_insight::replay::file::Capture;
+use portcullis_insight::replay::file::link::Places;
+use portcullis_insight::replay::{Replay, Settings};
 use portcullis_core::engine::Options;
 
 const DOOR: &str = "[door.ssh]\nguards = [\"tcp/22\"]\n\

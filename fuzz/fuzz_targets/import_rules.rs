@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis::config::parse_str;
-use portcullis::import::{Kind, import_files};
+use portcullis_config::import::{Kind, import_files};
 
 fuzz_target!(|bytes: &[u8]| {
     std::hint::black_box(Kind::of(bytes));
@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
                 });
                 assert!(!notes.chain([&imported.toml]).any(|text| text.contains(control)));
                 if let Err(report) = parse_str("imported.toml", &imported.toml) {
-                    let said = |note: &portcullis::import::Note| {
+                    let said = |note: &portcullis_config::import::Note| {
                         note.message.starts_with("the check will refuse")
                     };
                     assert!(imported.notes.iter().any(said), "{}\n{report}", imported.toml);

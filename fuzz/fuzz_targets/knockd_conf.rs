@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis::config::parse_str;
-use portcullis::import::import;
-use portcullis::knockd::config::{dump, parse_bytes};
+use portcullis_config::import::import;
+use portcullis_config::knockd::{dump, parse_bytes};
 
 fuzz_target!(|text: &[u8]| {
     match parse_bytes("fuzz.conf", text) {

@@ -1,8 +1,11 @@
-//! `cargo xtask fuzz`: each fuzz target for a while, from its committed seeds.
+//! `cargo xtask fuzz`: runs each fuzz target for a while, from its committed seeds. `cargo xtask test`
+//! formats, lints and builds them.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::run::{root, say, succeeds};
+use crate::run::{cargo, installed, root, say, succeeds};
+use crate::test::Count;
 
 const TARGETS: [&str; 6] =
     ["packet", "config", "knockd_conf", "knockd_knocks", "capture", "import_rules"];
@@ -11,7 +14,7 @@ const TARGETS: [&str; 6] =
 pub fn run(seconds: &str) -> bool {
     TARGETS.iter().all(|target| {
         say(&format!("fuzz {target} for {seconds} s"));
-        // What is found on the way goes to the first folder; the seeds stay as they are.
+        // New inputs go to the first directory; the seeds stay as they are.
         let found = root().join("fuzz/corpus").join(target);
         let seeds = root().join("fuzz/seeds").join(target);
         if let Err(error) = std::fs::create_dir_all(&found) {
@@ -30,4 +33,69 @@ pub fn run(seconds: &str) -> bool {
             .args(["--", &format!("-max_total_time={seconds}"), "-print_final_stats=1"]);
         succeeds(&mut command)
     })
+}
+
+/// Formats, lints and builds the fuzz targets. They are no members of the workspace, so nothing else
+/// does. This needs no nightly compiler: a target built by a stable one is not instrumented, but
+/// compiles and links the same code.
+pub fn check(count: &mut Count) {
+    let manifest = manifest();
+    count.check("fuzz targets: format", on(&manifest, "fmt").arg("--check"));
+    let what = "fuzz targets: lints and build";
+    if let Err(reason) = can_build(&manifest) {
+        count.note(&format!("{what}: {reason}"));
+        return;
+    }
+    let lints = ["--all-targets", "--locked", "--target-dir", "target", "--", "-D", "warnings"];
+    count.check("fuzz targets: lints", on(&manifest, "clippy").args(lints));
+    let build = ["--bins", "--locked", "--target-dir", "target/fuzz", "--profile", "quick"];
+    count.check("fuzz targets: build", on(&manifest, "build").args(build));
+}
+
+fn manifest() -> PathBuf {
+    root().join("fuzz/Cargo.toml")
+}
+
+/// A command of cargo for the fuzz targets.
+fn on(manifest: &std::path::Path, command: &str) -> Command {
+    let mut cargo = cargo();
+    cargo.arg(command).arg("--manifest-path").arg(manifest);
+    cargo
+}
+
+/// Whether libFuzzer can be built here: its sources come with a crate, and are C++.
+fn can_build(manifest: &std::path::Path) -> Result<(), String> {
+    let compiler = std::env::var_os("CXX").is_some()
+        || ["c++", "g++", "clang++"].iter().any(|program| installed(program));
+    if !compiler {
+        return Err("no C++ compiler, which libFuzzer needs (apt-get install g++)".to_owned());
+    }
+    // Without a network this succeeds if everything is in cargo's cache.
+    let fetched = |offline: &[&str]| succeeds(on(manifest, "fetch").arg("--locked").args(offline));
+    if fetched(&["--offline", "--quiet"]) || fetched(&[]) {
+        Ok(())
+    } else {
+        Err("the crates of fuzz/Cargo.lock are not in cargo's cache and cannot be downloaded; \
+             or the lock file is out of date (cargo update --workspace in fuzz/)"
+            .to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_of_the_manifest_is_fuzzed() {
+        let manifest = std::fs::read_to_string(manifest()).unwrap();
+        let mut declared: Vec<&str> = manifest
+            .split("[[bin]]")
+            .skip(1)
+            .filter_map(|section| section.split("name = \"").nth(1)?.split('"').next())
+            .collect();
+        declared.sort_unstable();
+        let mut known = TARGETS.to_vec();
+        known.sort_unstable();
+        assert_eq!(declared, known);
+    }
 }

@@ -38,9 +38,12 @@ struct Program {
 pub fn run() -> Count {
     say("tests");
     let mut count = Count::default();
-    let Some(programs) = build() else {
-        println!("FAILED: the tests cannot be built");
-        return Count { failed: 1, ..count };
+    let begun = Instant::now();
+    let programs = build();
+    count.took("build of the tests", begun.elapsed());
+    let Some(programs) = programs else {
+        count.fail("the tests cannot be built");
+        return count;
     };
     let (alone, others): (Vec<_>, Vec<_>) =
         programs.into_iter().partition(|program| ALONE.contains(&program.name.as_str()));
@@ -121,8 +124,9 @@ fn run_one(program: &Program) -> (Count, String) {
     if !succeeded && count.failed == 0 {
         count.failed = 1;
     }
-    let took = begun.elapsed().as_secs();
-    (count, format!("--- {} ({took} s)\n{text}", program.name))
+    let took = begun.elapsed();
+    count.took(&program.name, took);
+    (count, format!("--- {} ({} s)\n{text}", program.name, took.as_secs()))
 }
 
 fn number_before(line: &str, word: &str) -> u64 {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use portcullis_core::policy::Port;
 
-use crate::Family;
+use crate::family::Family;
 
 /// Why a knock could not be made.
 #[derive(Debug)]

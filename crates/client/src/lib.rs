@@ -17,6 +17,7 @@
 
 pub mod cli;
 mod error;
+mod family;
 mod hit;
 mod service;
 mod target;
@@ -28,8 +29,9 @@ use std::time::{Duration, Instant};
 use portcullis_core::policy::Port;
 
 pub use error::KnockError;
+pub use family::Family;
 pub use hit::Answer;
-pub use target::{Family, Target};
+pub use target::Target;
 
 /// How to knock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,7 @@
 //! | [`conversations`] | which datagrams answer the host's own |
 //! | [`engine`] | puts these together: a frame and the time in, a verdict and actions out |
 //! | [`knockd`] | the recogniser of the drop-in for knockd, with what a knock means there |
+//! | [`text`] | text of strangers, made safe for a terminal |
 //! | [`strength`] | how many sequences there are, and how long guessing takes |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -29,5 +30,6 @@ pub mod knockd;
 pub mod limits;
 pub mod policy;
 pub mod strength;
+pub mod text;
 pub mod time;
 pub mod wire;

@@ -1,5 +1,6 @@
 //! What a sequence is worth: how many there are, and what gets through by accident.
 
+mod choose;
 mod count;
 mod guess;
 mod natural;
@@ -9,6 +10,7 @@ mod swept;
 mod tests;
 mod usable;
 
+use choose::choose;
 pub use count::{Counts, Orders};
 pub use guess::guesses_heard;
 pub use natural::Natural;
@@ -49,7 +51,7 @@ impl Strength {
         // The last knock is the packet just sent; the others lie among those before it.
         let before = knocks.saturating_sub(1);
         let reach = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(u32::from(tolerate));
-        let tried_per_packet = count::choose(reach, before);
+        let tried_per_packet = choose(reach, before);
         let packets = sequences.as_f64() / tried_per_packet.as_f64() / 2.0;
         let (sequences, bits) = (sequences.clone(), sequences.log2());
         Self { sequences, exact, bits, tried_per_packet, packets }
@@ -64,25 +66,4 @@ impl Strength {
     pub fn bits_lost(&self) -> f64 {
         self.tried_per_packet.log2()
     }
-}
-
-/// The logarithm to base 2 of a number of at least 1, to about 1e-9; `core` has none.
-fn log2(x: f64) -> f64 {
-    if !(1.0..f64::INFINITY).contains(&x) {
-        return 0.0;
-    }
-    let exponent = ((x.to_bits() >> 52) & 0x7ff) as i32 - 1023;
-    let mut mantissa =
-        f64::from_bits((x.to_bits() & 0x000f_ffff_ffff_ffff) | 0x3ff0_0000_0000_0000);
-    let mut fraction = 0.0;
-    let mut bit = 0.5;
-    for _ in 0..32 {
-        mantissa *= mantissa;
-        if mantissa >= 2.0 {
-            mantissa /= 2.0;
-            fraction += bit;
-        }
-        bit /= 2.0;
-    }
-    f64::from(exponent) + fraction
 }

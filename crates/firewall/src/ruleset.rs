@@ -20,6 +20,8 @@ pub const TABLE: &str = "portcullis";
 pub struct Ruleset {
     /// The table's comment: who made it, and from what.
     pub comment: String,
+    /// For how long connection tracking remembers some connections.
+    pub timeouts: Vec<Timeout>,
     /// Sets and maps, in the order of creation.
     pub sets: Vec<Set>,
     /// Chains, in the order of creation. Rules may name chains that come later.
@@ -41,6 +43,34 @@ impl Ruleset {
     pub fn rule_count(&self) -> usize {
         self.chains.iter().map(|chain| chain.rules.len()).sum()
     }
+}
+
+/// A `ct timeout` object: connection tracking forgets a TCP connection, whatever its state, when it has
+/// heard nothing of it for this long (kernel: `CONFIG_NF_CONNTRACK_TIMEOUT`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeout {
+    /// Its name.
+    pub name: &'static str,
+    /// Seconds, at least 1.
+    pub seconds: u32,
+}
+
+impl Timeout {
+    /// The states that a TCP connection can have to connection tracking, as nft names them, in the
+    /// order of `enum ctattr_timeout_tcp`, which begins at 1.
+    pub const STATES: [&str; 11] = [
+        "syn_sent",
+        "syn_recv",
+        "established",
+        "fin_wait",
+        "close_wait",
+        "last_ack",
+        "time_wait",
+        "close",
+        "syn_sent2",
+        "retrans",
+        "unack",
+    ];
 }
 
 /// A set, or a map if it has `data`.
@@ -278,6 +308,9 @@ pub enum Statement {
     Icmpv6Type(u8),
     /// `ip6 hoplimit 255`: no router has passed it on; only in IPv6 packets.
     HopLimit255,
+    /// `tcp option N exists`: there is an option of this kind; only in TCP segments. nft looks for it behind
+    /// the end of options (kind 0) too, the network stack does not (`net/netfilter/nft_exthdr.c`).
+    TcpOption(u8),
     /// What a DHCP server sends to a client (RFC 2131, section 4.1).
     DhcpReply,
     /// What a DHCPv6 server or relay on the link sends to a client (RFC 8415, section 7.2).
@@ -347,6 +380,9 @@ pub enum Statement {
         /// Where the priority is looked up.
         map: &'static str,
     },
+    /// `ct timeout set "NAME"`: the connection that the packet begins is remembered for as long as
+    /// that object says. Only for TCP, and before connection tracking has confirmed the connection.
+    SetTimeout(&'static str),
     /// `dnat to :A-B fully-random`, only in chains of type `nat` at [`HookPoint::PreroutingNat`]: the
     /// connection goes to one of these ports of the same address, and its answers come from the port
     /// that was asked. Ends the evaluation.

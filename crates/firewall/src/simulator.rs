@@ -423,7 +423,7 @@ impl<'a> Run<'_, 'a> {
             }
             Statement::ToLocalAddress(is) => self.packet.destination.is_multicast() != *is,
             // Packets have no options here, and their checksums are right.
-            Statement::IpOptions | Statement::UdpChecksumZero => false,
+            Statement::IpOptions | Statement::UdpChecksumZero | Statement::TcpOption(_) => false,
             Statement::FromLinkLocal => self.is_link_local(),
             Statement::FromLocalAddress | Statement::MoreFragments => false,
             Statement::ThDportAmong { first, last } => {
@@ -503,6 +503,8 @@ impl<'a> Run<'_, 'a> {
                 }
                 _ => false,
             },
+            // It keeps no memory of connections.
+            Statement::SetTimeout(_) => true,
             Statement::DnatToPorts { first, .. } => {
                 self.port = Some(*first);
                 self.translated = true;

@@ -6,7 +6,7 @@ use portcullis_core::policy::Protocol;
 
 use crate::ruleset::{
     Chain, Data, Element, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Set,
-    Statement, TABLE, Type, Unit, Value, Verdict,
+    Statement, TABLE, Timeout, Type, Unit, Value, Verdict,
 };
 
 /// A script for `nft -f` that puts the table in place in one transaction, whether or not there is
@@ -17,6 +17,10 @@ impl fmt::Display for Ruleset {
         writeln!(f, "delete table inet {TABLE}")?;
         writeln!(f, "table inet {TABLE} {{")?;
         writeln!(f, "\tcomment \"{}\"", self.comment)?;
+        for timeout in &self.timeouts {
+            writeln!(f)?;
+            timeout.fmt(f)?;
+        }
         for set in &self.sets {
             writeln!(f)?;
             set.fmt(f)?;
@@ -26,6 +30,22 @@ impl fmt::Display for Ruleset {
             chain.fmt(f)?;
         }
         writeln!(f, "}}")
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\tct timeout {} {{", self.name)?;
+        writeln!(f, "\t\tprotocol tcp")?;
+        writeln!(f, "\t\tl3proto inet")?;
+        write!(f, "\t\tpolicy = {{ ")?;
+        let mut separator = "";
+        for state in Self::STATES {
+            write!(f, "{separator}{state} : {}", self.seconds)?;
+            separator = ", ";
+        }
+        writeln!(f, " }}")?;
+        writeln!(f, "\t}}")
     }
 }
 
@@ -130,6 +150,9 @@ impl fmt::Display for Statement {
             Self::IcmpType(kind) => write!(f, "icmp type {kind}"),
             Self::Icmpv6Type(kind) => write!(f, "icmpv6 type {kind}"),
             Self::HopLimit255 => f.write_str("ip6 hoplimit 255"),
+            // The one kind of ours that nft has a word for, which it also lists.
+            Self::TcpOption(19) => f.write_str("tcp option md5sig exists"),
+            Self::TcpOption(kind) => write!(f, "tcp option {kind} exists"),
             Self::DhcpReply => f.write_str("meta nfproto ipv4 udp sport 67 udp dport 68"),
             Self::Dhcpv6Reply => f.write_str("ip6 saddr fe80::/10 udp dport 546"),
             Self::Limit(limit) => limit.fmt(f),
@@ -172,6 +195,7 @@ impl fmt::Display for Statement {
             Self::SetDportFrom { map } => {
                 write!(f, "th dport set meta priority map @{map}")
             }
+            Self::SetTimeout(name) => write!(f, "ct timeout set \"{name}\""),
             Self::DnatToPorts { first, last } => {
                 write!(f, "dnat to :{first}-{last} fully-random")
             }

@@ -95,6 +95,8 @@ fn expected_fate(policy: &Policy, event: &Event, granted: bool) -> Fate {
     let unfinished = flags & 0x02 == 0 && flags & 0x14 != 0;
     match (event.what, refuse) {
         (What::Broadcast(_), _) => Fate::Dropped,
+        // Behind an extension header, at any port.
+        (What::Fragment(_), Refuse::LikeClosed) if tcp => Fate::Dropped,
         // The network stack takes care of those that start no connection, as of any.
         (What::Segment(..), _) if translated => Fate::AnsweredAsClosed,
         (What::Segment(..), _) if unfinished => Fate::Passed,

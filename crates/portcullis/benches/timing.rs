@@ -20,12 +20,12 @@ use std::time::{Duration, Instant};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use portcullis::config::parse_str;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{self, Family, Lab, Peer};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::Protocol;
 use portcullis_firewall::compile::compile;
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer};
 
 /// Probes to each port, unless the command line says how many.
 const PROBES: usize = 3_000;
@@ -78,7 +78,7 @@ fn main() {
             Err(_) => {}
         }
     }
-    if let Err(failure) = lab::enter() {
+    if let Err(failure) = portcullis_lab::enter() {
         eprintln!("{failure}");
         return;
     }
@@ -100,11 +100,11 @@ fn main() {
 fn measure(configuration: &str, probes: usize) {
     let mut lab = Lab::new().unwrap();
     let client = lab.peer("client", 1).unwrap();
-    lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
-    lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
+    portcullis_lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
+    portcullis_lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
     // These are the machine's on older kernels, and not ours to change.
-    let _ = lab::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
-    let _ = lab::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
+    let _ = portcullis_lab::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
+    let _ = portcullis_lab::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
     let policy = parse_str("timing", configuration).unwrap().policy;
     let mut gate = Gate::open().unwrap();
     gate.load(&compile(&policy).unwrap()).unwrap();

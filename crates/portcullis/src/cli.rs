@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::CompleteEnv;
 
 use crate::commands::{
     apply, ban, bans, boot, check, compile, completions, confirm, count, demo, doors, explain,
@@ -82,7 +83,7 @@ enum Command {
 
 /// Runs the program `portcullis` with the arguments of this process.
 pub fn main() -> ExitCode {
-    if complete::answer() {
+    if answer() {
         return Exit::Done.into();
     }
     let cli = match Cli::try_parse() {
@@ -119,7 +120,7 @@ pub fn main() -> ExitCode {
         Command::Trace(args) => trace::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),
-        Command::Man(args) => man::run(&args),
+        Command::Man(args) => man::run(&args, &Cli::command()),
         Command::RunProcess(args) => run::process(&args),
         Command::RollbackTimer(args) => rollback::timer(&args),
     };
@@ -132,4 +133,17 @@ pub fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Answers a shell, if it is one that has started this program; whether it was.
+fn answer() -> bool {
+    // Every command begins here, and hardly ever for this.
+    if std::env::var_os(complete::VARIABLE).is_none() {
+        return false;
+    }
+    let here = std::env::current_dir().ok();
+    let asked = CompleteEnv::with_factory(Cli::command).var(complete::VARIABLE);
+    let arguments: Vec<_> = std::env::args_os().collect();
+    // To say what is wrong would only garble the line that is being typed.
+    !arguments.is_empty() && asked.try_complete(arguments, here.as_deref()).unwrap_or(true)
 }

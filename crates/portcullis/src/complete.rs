@@ -7,30 +7,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use clap::CommandFactory;
-use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use portcullis_config::DEFAULT_PATH;
+use portcullis_gate::nftables::Banned;
 
-use crate::cli::Cli;
-use crate::commands::bans::source;
-use crate::config::{self, DEFAULT_PATH};
+use crate::config;
 use crate::gate::Backend;
 
 /// The variable by which a shell asks. One of our own: `COMPLETE` may be set for something else.
 pub const VARIABLE: &str = "PORTCULLIS_COMPLETE";
-
-/// Answers a shell, if it is one that has started this program; whether it was.
-pub fn answer() -> bool {
-    // Every command begins here, and hardly ever for this.
-    if std::env::var_os(VARIABLE).is_none() {
-        return false;
-    }
-    let here = std::env::current_dir().ok();
-    let asked = CompleteEnv::with_factory(Cli::command).var(VARIABLE);
-    let arguments: Vec<_> = std::env::args_os().collect();
-    // To say what is wrong would only garble the line that is being typed.
-    !arguments.is_empty() && asked.try_complete(arguments, here.as_deref()).unwrap_or(true)
-}
 
 /// For an argument that names a door.
 pub fn doors() -> ArgValueCandidates {
@@ -60,7 +45,7 @@ pub fn grantees() -> ArgValueCandidates {
 pub fn banned() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let bans = Backend::open().and_then(|mut gate| gate.bans()).unwrap_or_default();
-        let sources: BTreeSet<_> = bans.iter().map(source).collect();
+        let sources: BTreeSet<_> = bans.iter().map(Banned::source).collect();
         sources.into_iter().map(CompletionCandidate::new).collect()
     })
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use portcullis_gate::nftables;
+
 /// How a program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -77,6 +79,24 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<portcullis_gate::Error> for Failure {
+    fn from(error: portcullis_gate::Error) -> Self {
+        Self { exit: Exit::CouldNot, message: error.message, hint: error.hint }
+    }
+}
+
+impl From<portcullis_lab::Error> for Failure {
+    fn from(error: portcullis_lab::Error) -> Self {
+        Self { exit: Exit::CouldNot, message: error.message, hint: error.hint }
+    }
+}
+
+impl From<nftables::Error> for Failure {
+    fn from(error: nftables::Error) -> Self {
+        Self { exit: Exit::CouldNot, message: error.to_string(), hint: error.hint() }
+    }
+}
 
 /// What a command returns.
 pub type Outcome = Result<Exit, Failure>;

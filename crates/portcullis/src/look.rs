@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use crate::config::conntrack::Tracking;
-use crate::config::host::{Host, Interface};
-use crate::netlink::route::Route;
-use crate::netlink::socket::Error;
-use crate::netlink::sockets::Sockets;
+use portcullis_config::conntrack::Tracking;
+use portcullis_config::host::Host;
+use portcullis_config::topology::Interface;
+use portcullis_linux::netlink::route::Route;
+use portcullis_linux::netlink::socket::Error;
+use portcullis_linux::netlink::sockets::Sockets;
 
 /// Looks at all that a check of a configuration asks for, and says what could not be looked at.
 pub fn look() -> (Host, Vec<String>) {

@@ -6,8 +6,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::io::{ErrorKind, Seek, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -19,10 +17,10 @@ use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use portcullis::lab::Family;
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::service::{Echo, talk};
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::service::{Echo, talk};
+use portcullis_lab::{Family, world};
 use tempfile::TempDir;
 use world::{By, FAMILIES, PATIENCE, World, write_config};
 
@@ -230,6 +228,7 @@ fn resolver_can_do_nothing(daemon: u32) {
         ("CapInh", "0000000000000000"),
         ("CapAmb", "0000000000000000"),
         ("NoNewPrivs", "1"),
+        ("Seccomp", "2"),
     ] {
         let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
         assert_eq!(line.trim_start_matches(':').trim(), value, "{key}");

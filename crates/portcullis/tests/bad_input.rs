@@ -7,8 +7,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
@@ -16,10 +14,10 @@ use std::process::{Command, ExitCode, Output, Stdio};
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use portcullis::lab::{Family, Lab};
-use portcullis::netlink::nftables::Gate;
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::{Family, Lab, world};
 use tempfile::TempDir;
-use world::{By, PROGRAM, World, have, portcullis, write_config};
+use world::{By, World, have, portcullis, program, write_config};
 
 const GOOD: &str =
     "[door.ssh]\nguards = [\"tcp/22\"]\nsequence = [\"tcp/1009\", \"tcp/4001\", \"udp/2003\"]\n";
@@ -120,7 +118,7 @@ fn no_such_file() {
 /// Runs the program in this folder; a program that waits for somebody is ended, with another exit code.
 fn run_in(folder: &TempDir, script: &str) -> Output {
     let mut command = Command::new("timeout");
-    command.args(["20", "sh", "-c", script]).current_dir(folder.path()).env("PROGRAM", PROGRAM);
+    command.args(["20", "sh", "-c", script]).current_dir(folder.path()).env("PROGRAM", program());
     command.stdin(Stdio::null()).output().unwrap()
 }
 
@@ -209,7 +207,7 @@ fn without_permission() {
             "-net_admin,-net_raw",
             "--inh-caps",
             "-net_admin,-net_raw",
-            PROGRAM,
+            program(),
         ]);
         let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
         refused(&output, 3, &["root"]);

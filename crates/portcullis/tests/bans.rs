@@ -7,17 +7,15 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::service::{Echo, talk};
-use portcullis::lab::{Family, wait_until};
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::service::{Echo, talk};
+use portcullis_lab::{Family, wait_until, world};
 use world::{By, FAMILIES, PATIENCE, RECOGNISERS, World, knock_packet, made_up};
 
 const CONFIG: &str = r#"

@@ -10,7 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use portcullis::config::{self, problems};
+use portcullis::config;
+use portcullis_config::problems;
 use portcullis_core::policy::Severity;
 
 fn crate_dir() -> &'static Path {
@@ -31,7 +32,7 @@ fn name(path: &Path) -> &str {
 }
 
 /// What is found in a text, as it is shown.
-fn report(name: &str, text: &str) -> config::Report {
+fn report(name: &str, text: &str) -> portcullis_config::Report {
     match config::parse_str(name, text) {
         Ok(loaded) => loaded.warnings,
         Err(report) => report,
@@ -63,7 +64,7 @@ fn every_finding_says_where_and_no_terminal_is_harmed() {
         let report = report(name(&path), &text);
         assert!(!report.findings().is_empty(), "{}", path.display());
         let shown = report.render(false);
-        for found in report.findings().iter().take(config::report::MAX_SHOWN) {
+        for found in report.findings().iter().take(portcullis_config::report::MAX_SHOWN) {
             let (line, column) = report.position(found.span.clone().unwrap().start);
             let place = format!("--> {}:{line}:{column}\n", name(&path));
             assert!(shown.contains(&place), "{place} in\n{shown}");
@@ -196,7 +197,7 @@ fn exit_codes_tell_a_bad_file_from_a_missing_one() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("<stdin>:2:12\n"), "{}", text(&output.stderr));
 
-    let too_large = vec![b'\n'; config::MAX_BYTES as usize + 1];
+    let too_large = vec![b'\n'; portcullis_config::MAX_BYTES as usize + 1];
     let output = portcullis(&["check", "-"], &too_large);
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(text(&output.stderr), "error: `<stdin>` is larger than 16 MiB\n");

@@ -6,8 +6,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -15,13 +13,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use portcullis::config;
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::{self, ACK, FIN, Packet, SYN};
-use portcullis::lab::service::{Echo, talk};
-use portcullis::lab::{Family, Lab, wait_until};
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::simulator::{Fate, Simulator};
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::{self, ACK, FIN, Packet, SYN};
+use portcullis_lab::service::{Echo, talk};
+use portcullis_lab::{Family, Lab, wait_until, world};
 use world::{
     By, FAMILIES, PATIENCE, RECOGNISERS, World, all_kinds, have, made_up, nft, portcullis,
     simulated,

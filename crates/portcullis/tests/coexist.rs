@@ -14,22 +14,21 @@
 #[path = "iptables/tools.rs"]
 #[allow(dead_code, reason = "these tests need less of it than those of iptables")]
 mod tools;
-mod world;
-
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::service::{Echo, talk};
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Family, Lab, Peer, set_sysctl, wait_until};
 use portcullis_firewall::iptables::Matcher;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::service::{Echo, talk};
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer, set_sysctl, wait_until, world};
+use world::{FAMILIES, PATIENCE, have, knock_packet, program, write_config};
+
 use tools::{MATCHERS, Tools, VARIANTS, Variant, word};
-use world::{FAMILIES, PATIENCE, PROGRAM, have, knock_packet, write_config};
 
 /// Long enough for an answer that is not going to come.
 const SILENCE: Duration = Duration::from_millis(150);
@@ -265,7 +264,7 @@ impl Place {
     fn portcullis(&self, arguments: &[&str]) {
         let state = self.tools.path().join("state");
         let state = ["--state-dir", state.to_str().unwrap()];
-        self.tools.must(PROGRAM, &[arguments, &state].concat(), "");
+        self.tools.must(program(), &[arguments, &state].concat(), "");
     }
 
     fn from(&self, to: IpAddr) -> IpAddr {

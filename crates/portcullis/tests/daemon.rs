@@ -22,11 +22,10 @@ mod support;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use portcullis::lab;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    if let Err(failure) = lab::enter() {
+    if let Err(failure) = portcullis_lab::enter() {
         eprintln!("{failure}");
         return ExitCode::FAILURE;
     }

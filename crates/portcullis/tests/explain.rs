@@ -9,8 +9,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -18,22 +16,23 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use portcullis::config::{self, duration};
-use portcullis::lab::answer::{Meaning, Seen};
-use portcullis::lab::packet::{Packet, TCP, UDP};
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{self, Family, Lab, Peer};
-use portcullis::netlink::nftables::Gate;
+use portcullis::config;
+use portcullis_config::duration;
 use portcullis_core::automaton::{Automaton, StateId};
 use portcullis_core::policy::{
     Policy, Port, Protocol, Recogniser, Refuse, Severity, Stance, check,
 };
 use portcullis_firewall::compile::{class_of, compile};
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::answer::{Meaning, Seen};
+use portcullis_lab::packet::{Packet, TCP, UDP};
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer, world};
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{policies, script};
 use proptest::strategy::{Just, Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use world::{FAMILIES, PATIENCE, PROGRAM};
+use world::{FAMILIES, PATIENCE, program};
 
 /// Random policies, each for one script in each family.
 const POLICIES: usize = 200;
@@ -130,7 +129,7 @@ fn written(policy: &Policy) -> String {
 
 /// Asks the command: for each packet, what it says.
 fn said(config: &str, from: IpAddr, packets: &[String]) -> Vec<Vec<String>> {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.args(["explain", "-", "--from", &from.to_string(), "--interface", policies::INTERFACE]);
     for packet in packets {
         // At once: time is the business of other tests.
@@ -185,12 +184,12 @@ impl Stand {
     fn new() -> Self {
         let mut lab = Lab::new().unwrap();
         let client = lab.peer(policies::INTERFACE, 1).unwrap();
-        lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
-        lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
+        portcullis_lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
+        portcullis_lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
         // Kernels before 6.13 have only one of these for the whole machine, and it is not ours.
         let unlimited = ["ipv4/icmp_msgs_per_sec", "ipv4/icmp_msgs_burst"]
             .iter()
-            .all(|name| lab::set_sysctl(name, "1000000").is_ok());
+            .all(|name| portcullis_lab::set_sysctl(name, "1000000").is_ok());
         let wire = client.wire().unwrap();
         let (mut listeners, mut sockets) = (Vec::new(), Vec::new());
         let ports = [&policies::KNOCKS[..], &policies::GUARDS, &policies::PUBLIC].concat();

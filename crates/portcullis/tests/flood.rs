@@ -10,8 +10,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -21,10 +19,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis::config::parse_str;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::{Family, Peer};
 use portcullis_core::policy::Port;
 use portcullis_firewall::compile::compile;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::{Family, Peer, world};
 use world::{By, World, knock_packet, made_up, nft, write_config};
 
 /// A port of UDP, so that one datagram says whether it is open.

@@ -7,8 +7,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -16,9 +14,9 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::Family;
-use portcullis::lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
-use portcullis::lab::service::{Echo, talk};
+use portcullis_lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
+use portcullis_lab::service::{Echo, talk};
+use portcullis_lab::{Family, world};
 use world::recorder::{Recorder, openings, replay};
 use world::{By, FAMILIES, RECOGNISERS, World, knock_packet};
 

@@ -13,9 +13,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use portcullis::config::{self, Diagnostic};
-use portcullis::import::import;
-use portcullis::import::shell::{Script, with_argument};
+use portcullis::config;
+use portcullis_config::Diagnostic;
+use portcullis_config::import::import;
+use portcullis_config::import::shell::{Script, with_argument};
 use portcullis_core::policy::{DoorName, Severity};
 use proptest::prelude::*;
 

@@ -6,21 +6,19 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use portcullis::lab::Family;
-use portcullis::lab::service::{Echo, talk};
+use portcullis_lab::service::{Echo, talk};
+use portcullis_lab::{Family, world};
 use world::{By, FAMILIES, PATIENCE, World, trial};
 
 /// What the program makes of a file.
 fn imported(file: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import");
-    let output = Command::new(world::PROGRAM).args(["import", file]).current_dir(folder).output();
+    let output = Command::new(world::program()).args(["import", file]).current_dir(folder).output();
     String::from_utf8(output.unwrap().stdout).unwrap()
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use portcullis::config;
-use portcullis::import::{Imported, Kind, import_files};
+use portcullis_config::import::{Imported, Kind, import_files};
 use portcullis_core::policy::{Gate, Port, Refuse, Stance};
 use proptest::prelude::*;
 

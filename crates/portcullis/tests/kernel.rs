@@ -7,22 +7,20 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::packet::Packet;
-use portcullis::lab::{Family, Lab, Peer, wait_until};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::automaton::{Automaton, StateId};
 use portcullis_core::engine::Direction;
 use portcullis_core::policy::{Port, Recogniser};
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::{class_of, compile};
 use portcullis_firewall::ruleset::Ruleset;
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::{Family, Lab, Peer, wait_until, world};
 use portcullis_testkit::reference::{Meaning, Reference};
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{frames, policies, script};
@@ -114,7 +112,7 @@ fn reference() {
     assert!(opened > POLICIES / 2);
 }
 
-fn send(client: &Peer, wire: &portcullis::lab::wire::Wire, event: &Event) {
+fn send(client: &Peer, wire: &portcullis_lab::wire::Wire, event: &Event) {
     // The scripts' host has other addresses than the lab's.
     let family = if event.source().is_ipv4() { Family::V4 } else { Family::V6 };
     let host = client.host(family);
@@ -126,7 +124,7 @@ fn send(client: &Peer, wire: &portcullis::lab::wire::Wire, event: &Event) {
 }
 
 /// An echo reply comes after everything before it has been through the rules.
-fn settle(client: &Peer, wire: &portcullis::lab::wire::Wire) {
+fn settle(client: &Peer, wire: &portcullis_lab::wire::Wire) {
     let ping = Packet::ping(client.address(Family::V4, 0), client.host(Family::V4), 99);
     assert!(wire.probe(&ping, PATIENCE).unwrap().is_some());
 }

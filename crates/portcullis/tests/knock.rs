@@ -19,19 +19,17 @@ mod names;
 mod same;
 #[path = "knock/support.rs"]
 mod support;
-#[path = "world/mod.rs"]
-mod world;
-
 use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
-use portcullis::lab;
-use support::Knock;
+use portcullis_lab::world;
 use world::{have, trial};
+
+use support::Knock;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    if let Err(failure) = lab::enter() {
+    if let Err(failure) = portcullis_lab::enter() {
         eprintln!("{failure}");
         return ExitCode::FAILURE;
     }

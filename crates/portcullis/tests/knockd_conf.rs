@@ -8,15 +8,15 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use portcullis::config::report::MAX_SHOWN;
-use portcullis::knockd::config::{Configuration, dump, load, parse_bytes};
+use portcullis::config::load_knockd;
 use portcullis::knockd::one_time;
+use portcullis_config::knockd::{Configuration, dump, parse_bytes};
+use portcullis_config::report::MAX_SHOWN;
+use portcullis_lab::world;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -93,17 +93,17 @@ fn places() {
 fn unreadable() {
     let folder = TempDir::new().unwrap();
     let missing = folder.path().join("missing");
-    let message = load(&missing).unwrap_err().to_string();
+    let message = load_knockd(&missing).unwrap_err().to_string();
     assert_eq!(
         message,
         format!("error: cannot read `{}`: there is no such file", missing.display())
     );
     let large = folder.path().join("large");
     fs::write(&large, vec![b'\n'; (1 << 20) + 1]).unwrap();
-    let message = load(&large).unwrap_err().to_string();
+    let message = load_knockd(&large).unwrap_err().to_string();
     assert_eq!(message, format!("error: `{}` is larger than 1 MiB", large.display()));
     fs::write(&large, vec![b'\n'; 1 << 20]).unwrap();
-    assert_eq!(load(&large).unwrap(), Configuration::default());
+    assert_eq!(load_knockd(&large).unwrap(), Configuration::default());
 }
 
 /// What the real knockd makes of a configuration.

@@ -8,7 +8,7 @@
 )]
 
 mod knockd;
-mod world;
+use portcullis_lab::world;
 
 #[path = "knockd/flood/mod.rs"]
 mod flood;

@@ -23,7 +23,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use portcullis::knockd::log::Log;
 use portcullis::knockd::lookup::{Answer, HostName, Lookup};
-use portcullis::lab;
 use portcullis_core::time::Instant;
 use tempfile::TempDir;
 
@@ -36,7 +35,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let arguments = Arguments::from_args();
-    if let Err(failure) = lab::enter() {
+    if let Err(failure) = portcullis_lab::enter() {
         eprintln!("{failure}");
         return ExitCode::FAILURE;
     }

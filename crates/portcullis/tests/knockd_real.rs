@@ -9,7 +9,7 @@
 )]
 
 mod knockd;
-mod world;
+use portcullis_lab::world;
 
 #[path = "knockd/real/mod.rs"]
 mod real;

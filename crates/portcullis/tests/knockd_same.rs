@@ -8,12 +8,12 @@
 )]
 
 mod knockd;
-mod world;
-
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use portcullis_lab::world;
 
 use knockd::daemon::Setup;
 use knockd::house::House;

@@ -14,12 +14,12 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::{ACK, Extension, ICMP, ICMPV6, Packet, Payload, RST};
-use portcullis::lab::program::Program;
-use portcullis::lab::service::{Echo, talk};
-use portcullis::lab::wire::{knocks, shuffled, syns};
-use portcullis::lab::{self, Family, Lab, Peer};
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::{ACK, Extension, ICMP, ICMPV6, Packet, Payload, RST};
+use portcullis_lab::program::Program;
+use portcullis_lab::service::{Echo, talk};
+use portcullis_lab::wire::{knocks, shuffled, syns};
+use portcullis_lab::{Family, Lab, Peer};
 
 const BOTH: [Family; 2] = [Family::V4, Family::V6];
 const WAIT: Duration = Duration::from_secs(2);
@@ -28,7 +28,7 @@ const SILENCE: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    if let Err(failure) = lab::enter() {
+    if let Err(failure) = portcullis_lab::enter() {
         eprintln!("{failure}");
         return ExitCode::FAILURE;
     }
@@ -112,8 +112,8 @@ fn the_kernel_accepts_our_checksums() {
             Family::V6 => Meaning::Unreachable(1, 4),
         };
         for data in [&b""[..], b"a", b"ab", b"\xff\xff\xff"] {
-            lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
-            lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
+            portcullis_lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
+            portcullis_lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
             let answer = wire.probe(&Packet::udp(from, to, data), WAIT).unwrap().unwrap();
             assert_eq!(answer.meaning(), unreachable);
         }
@@ -326,5 +326,5 @@ fn a_program_does_not_outlive_its_value() {
     assert!(!program.is_alive());
     // Its own child has been killed too, and is at most not yet waited for.
     let gone = || state().is_empty() || state().contains("Z (zombie)");
-    assert!(lab::wait_until(Instant::now() + WAIT, gone), "{}", state());
+    assert!(portcullis_lab::wait_until(Instant::now() + WAIT, gone), "{}", state());
 }

@@ -15,19 +15,17 @@ mod cutting;
 mod granting;
 #[path = "live/looking.rs"]
 mod looking;
-#[path = "world/shell.rs"]
 mod shell;
-mod world;
-
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, ExitCode, Output};
 
-use portcullis::lab::service::Echo;
-use portcullis::netlink::nftables::Gate;
 use portcullis_firewall::compile::compile;
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::service::Echo;
+use portcullis_lab::world;
 use serde_json::Value;
-use world::{By, PATIENCE, PROGRAM, World};
+use world::{By, PATIENCE, World, program};
 
 /// Two doors of TCP and one of UDP.
 const CONFIG: &str = r#"
@@ -109,7 +107,7 @@ fn done(words: &str, more: &[&str]) -> Said {
 }
 
 fn ssh_session(words: &str, connection: Option<&str>) -> Said {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.args(words.split(' ')).env_remove("SSH_CONNECTION");
     command.envs(connection.map(|value| ("SSH_CONNECTION", value)));
     command.output().unwrap().into()

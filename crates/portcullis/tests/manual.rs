@@ -1,7 +1,6 @@
 //! The manual and the README's table say what the programs know, and shells get names of doors.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is a test")]
 
-#[path = "world/shell.rs"]
 mod shell;
 
 use std::collections::BTreeMap;
@@ -9,8 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use portcullis::config::keys;
+use clap::CommandFactory;
+use portcullis::cli::Cli;
 use portcullis::manual::{Page, pages};
+use portcullis_config::keys;
+
 use shell::completions;
 
 fn root() -> PathBuf {
@@ -24,8 +26,11 @@ fn bless() -> bool {
 #[test]
 fn the_pages_are_as_committed() {
     let folder = root().join("pkg/man");
-    let made: BTreeMap<String, String> =
-        pages().unwrap().into_iter().map(|Page { name, text }| (name, text)).collect();
+    let made: BTreeMap<String, String> = pages(&Cli::command())
+        .unwrap()
+        .into_iter()
+        .map(|Page { name, text }| (name, text))
+        .collect();
     if bless() {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
@@ -64,7 +69,7 @@ fn the_table_of_the_readme_is_that_of_the_reader() {
 
 #[test]
 fn pages_can_be_read_by_man() {
-    let made = pages().unwrap();
+    let made = pages(&Cli::command()).unwrap();
     assert!(made.iter().any(|page| page.name == "portcullis-apply.1"));
     assert!(made.iter().any(|page| page.name == "knockd.1"));
     for Page { name, text } in made {

@@ -17,11 +17,11 @@ mod odd {
     pub mod frame;
     pub mod recogniser;
 }
-mod world;
-
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use portcullis_lab::world;
 
 use odd::frame::{MUTATIONS, Probe};
 use odd::recogniser::{Recognisers, Took, Who};

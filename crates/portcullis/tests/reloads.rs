@@ -6,8 +6,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,17 +13,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis::config::parse_str;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Family, Lab, Peer, wait_until};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::DoorId;
 use portcullis_firewall::compile::{class_of, compile};
 use portcullis_firewall::ruleset::Ruleset;
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer, wait_until, world};
 use world::{FAMILIES, PATIENCE};
 
 /// How often the rules are replaced under fire. In between, once without: one load in 99 moves the
-/// chain back to its first place (see `netlink/nftables/place.rs`), where a packet may slip through.
+/// chain back to its first place (see `gate/src/nftables/place.rs`), where a packet may slip through.
 const RELOADS: [u16; 2] = [98, 52];
 
 /// Wanted, a second; what the machine can send is printed.

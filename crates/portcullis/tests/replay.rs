@@ -8,8 +8,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -20,11 +18,12 @@ use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use portcullis::lab::packet::Packet;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::world;
 use serde_json::Value;
 use tempfile::TempDir;
 use world::recorder::{Recorder, openings, replay};
-use world::{By, FAMILIES, PROGRAM, World, knock_packet, portcullis, write_config};
+use world::{By, FAMILIES, World, knock_packet, portcullis, program, write_config};
 
 const CONFIG: &str = r#"
 [gate]
@@ -156,7 +155,7 @@ fn every_kind() {
         }
     }
     // As standard input too.
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.args(["replay", "-", config.to_str().unwrap(), "--json"]);
     let output = command.stdin(fs::File::open(&files[1]).unwrap()).output().unwrap();
     assert_eq!(openings(&serde_json::from_slice(&output.stdout).unwrap()), opened);
@@ -403,8 +402,8 @@ fn a_long_capture() {
         };
         let packets = [
             knock,
-            Packet::tcp(other, host, portcullis::lab::packet::ACK),
-            Packet::tcp(host, other, portcullis::lab::packet::ACK),
+            Packet::tcp(other, host, portcullis_lab::packet::ACK),
+            Packet::tcp(host, other, portcullis_lab::packet::ACK),
             Packet::syn(other, port((n % 65_535) as u16 + 1)),
         ];
         let packets: Vec<(u32, Packet)> = packets.map(|packet| (n / 100, packet)).into();
@@ -419,7 +418,7 @@ fn a_long_capture() {
             assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
             path.set_extension("pcap.gz");
         }
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.arg("replay").arg(&path).arg(folder.path().join("portcullis.toml")).arg("--json");
         let start = Instant::now();
         let child =

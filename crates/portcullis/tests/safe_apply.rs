@@ -10,7 +10,7 @@
 )]
 
 mod knockd;
-mod world;
+use portcullis_lab::world;
 
 #[path = "knockd/real/mod.rs"]
 mod real;

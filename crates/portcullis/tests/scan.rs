@@ -6,18 +6,16 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use portcullis::lab::answer::Seen;
-use portcullis::lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
-use portcullis::lab::service::Echo;
-use portcullis::lab::{Family, Lab, Peer};
+use portcullis_lab::answer::Seen;
+use portcullis_lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
+use portcullis_lab::service::Echo;
+use portcullis_lab::{Family, Lab, Peer, world};
 use world::{By, FAMILIES, World, have, made_up, unlimited_icmp};
 
 const CONFIG: &str = r#"

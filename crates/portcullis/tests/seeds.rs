@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use portcullis::config::parse_str;
-use portcullis::import::import;
-use portcullis::knockd::config::parse_bytes;
-use portcullis::replay::file::Capture;
-use portcullis::replay::file::link::Places;
-use portcullis::replay::{Replay, Settings};
+use portcullis_config::import::import;
+use portcullis_config::knockd::parse_bytes;
 use portcullis_core::engine::Options;
+use portcullis_insight::replay::file::Capture;
+use portcullis_insight::replay::file::link::Places;
+use portcullis_insight::replay::{Replay, Settings};
 
 #[test]
 fn no_seed_does_any_harm() {

@@ -8,8 +8,6 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -18,9 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::Family;
-use portcullis::lab::wire::{knocks, shuffled};
 use portcullis_core::policy::{Door, DoorName, Gate, Policy, Port, Protocol, Recogniser, check};
+use portcullis_lab::wire::{knocks, shuffled};
+use portcullis_lab::{Family, world};
 use world::{By, FAMILIES, RECOGNISERS, World, knock_packet, made_up};
 
 /// Doors with 3, 4 and 5 knocks.

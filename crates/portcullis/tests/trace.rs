@@ -6,18 +6,16 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-mod world;
-
 use std::fs;
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use portcullis::lab::Family;
-use portcullis::lab::program::Program;
+use portcullis_lab::program::Program;
+use portcullis_lab::{Family, world};
 use serde_json::Value;
-use world::{By, FAMILIES, PATIENCE, PROGRAM, World, portcullis};
+use world::{By, FAMILIES, PATIENCE, World, portcullis, program};
 
 const CONFIG: &str = r#"
 [gate]
@@ -47,7 +45,7 @@ fn main() -> ExitCode {
 
 /// Starts it, and waits until it watches.
 fn start(world: &World, arguments: &[&str]) -> Program {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.arg("trace").arg(&world.config).args(arguments).stdin(Stdio::null());
     let program = Program::start(&mut command).unwrap();
     let ready = program.wait_for_line(PATIENCE, |line| line.starts_with("ready: watching client"));
@@ -163,6 +161,7 @@ fn privileges() {
         assert!(line.ends_with("0000000000000000"), "{line}");
     }
     assert!(status.contains("NoNewPrivs:\t1"));
+    assert!(status.contains("Seccomp:\t2"));
     let source = world.new_source(Family::V4);
     world.knock(source, &["tcp/7431", "udp/29117", "tcp/1123"]);
     let text = format!("{source}  tcp/1123   the last knock: door ssh opens for 30s");

@@ -7,6 +7,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::problem::TRIES_OF_TCP;
 use super::{Allowed, Door, DoorId, DoorName, Policy, Port, Problem, Recogniser, Refuse, Stance};
 use crate::automaton::{Automaton, ConflictKind, StateId, Transition};
 use crate::limits;
@@ -58,15 +59,6 @@ pub enum Place {
     Tolerate(DoorId),
 }
 
-/// Whether a finding forbids the policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// The policy must not be used.
-    Error,
-    /// The policy works, but not as well as it could.
-    Warning,
-}
-
 /// Something found in a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -78,10 +70,6 @@ pub struct Finding {
     pub related: Option<Place>,
 }
 
-/// SYNs that TCP sends in the first minute for one connection that nobody answers (Linux: after 1, 3, 7,
-/// 15 and 31 seconds again).
-pub(super) const TRIES_OF_TCP: u32 = 6;
-
 /// From above this on, few forged packets a second keep all memory for attempts in use.
 const LONG_STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -89,7 +77,7 @@ const LONG_STEP_TIMEOUT: Duration = Duration::from_secs(30);
 const LONG_OPEN_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// Everything that is wrong with a policy, in the order of the file. A policy may be used when none
-/// of the findings is an [error](Severity::Error).
+/// of the findings is an [error](super::Severity::Error).
 pub fn check(policy: &Policy) -> Vec<Finding> {
     let mut check = Check {
         policy,

@@ -5,6 +5,7 @@
 
 mod allow;
 mod check;
+mod grantee;
 mod hook;
 mod name;
 mod port;
@@ -15,11 +16,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use allow::{Allowed, AllowedError, HostName, Network, disjoint};
-pub use check::{Finding, Place, Severity, check};
+pub use check::{Finding, Place, check};
+pub use grantee::may_have_grants;
 pub use hook::{Hook, HookError, Hooks};
 pub use name::{DoorName, InterfaceName, NameError};
 pub use port::{Port, PortError, Protocol};
-pub use problem::Problem;
+pub use problem::{Problem, Severity};
 
 /// Everything the gate is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

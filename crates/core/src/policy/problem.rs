@@ -5,10 +5,22 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
-use super::check::TRIES_OF_TCP;
-use super::{DoorName, Port, Refuse, Severity};
+use super::{DoorName, Port, Refuse};
 use crate::limits;
 use crate::strength::Sweep;
+
+/// Whether a finding forbids the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The policy must not be used.
+    Error,
+    /// The policy works, but not as well as it could.
+    Warning,
+}
+
+/// SYNs that TCP sends in the first minute for one connection that nobody answers (Linux: after 1, 3, 7,
+/// 15 and 31 seconds again).
+pub(super) const TRIES_OF_TCP: u32 = 6;
 
 /// The ways in which a policy can be wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Counting sequences without listing them. `docs/strength.md` derives each formula.
 
+use super::choose::{as_u32, choose};
 use super::swept::{self, Swept};
 use super::{Natural, Usable};
 
@@ -127,16 +128,4 @@ fn rising_once(n: usize, usable: &Usable) -> Natural {
         }
     }
     total
-}
-
-/// The binomial coefficient.
-pub fn choose(n: u32, k: usize) -> Natural {
-    (0..as_u32(k)).fold(Natural::from(1u32), |product, i| {
-        // Without a rest: the product of i consecutive numbers is divisible by i!.
-        product.times(&n.saturating_sub(i).into()).divided_by(i.saturating_add(1)).0
-    })
-}
-
-fn as_u32(small: usize) -> u32 {
-    u32::try_from(small).unwrap_or(u32::MAX)
 }

@@ -91,7 +91,7 @@ impl Natural {
         // What is below the first three digits changes nothing that is said.
         let below = self.digits.len().saturating_sub(3);
         let top = Self { digits: self.digits.get(below..).unwrap_or_default().to_vec() };
-        super::log2(top.as_f64()) + 32.0 * below as f64
+        log2(top.as_f64()) + 32.0 * below as f64
     }
 
     fn digit(&self, at: usize) -> u64 {
@@ -141,11 +141,34 @@ impl fmt::Display for Natural {
     }
 }
 
+/// The logarithm to base 2 of a number of at least 1, to about 1e-9; `core` has none.
+fn log2(x: f64) -> f64 {
+    if !(1.0..f64::INFINITY).contains(&x) {
+        return 0.0;
+    }
+    let exponent = ((x.to_bits() >> 52) & 0x7ff) as i32 - 1023;
+    let mut mantissa =
+        f64::from_bits((x.to_bits() & 0x000f_ffff_ffff_ffff) | 0x3ff0_0000_0000_0000);
+    let mut fraction = 0.0;
+    let mut bit = 0.5;
+    for _ in 0..32 {
+        mantissa *= mantissa;
+        if mantissa >= 2.0 {
+            mantissa /= 2.0;
+            fraction += bit;
+        }
+        bit /= 2.0;
+    }
+    f64::from(exponent) + fraction
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
     use alloc::string::ToString;
+
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn large_numbers_are_written_in_full() {

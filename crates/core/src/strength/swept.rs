@@ -3,7 +3,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::count::choose;
+use super::choose::choose;
 use super::{Natural, SweepOrder, Usable, monotone};
 use crate::policy::{Port, Protocol};
 

@@ -23,8 +23,8 @@ use core::time::Duration;
 use portcullis_core::limits;
 use portcullis_core::policy::{Ban, Protocol, Stance};
 
-use super::base::not_counted;
 use super::refuse::SOCKET;
+use super::shared::not_counted;
 use super::{ACCEPT, ADDRESS, Compiler, NOT_BARE_SYN, REFUSE, chain, dynamic, goto, not, rule};
 use crate::ruleset::{Chain, Field, Limit, Operation, Rule, Set, Statement, Unit, Verdict};
 

@@ -19,9 +19,10 @@ use portcullis_core::policy::{Protocol, Stance};
 
 use super::ban::{STRIKE, UNLESS_BANNED};
 use super::knock::RECALL;
+use super::shared::not_counted;
 use super::{
-    ACCEPT, Compiler, GUARDS, INPUT, INPUT_PRIORITY, NO_SYN, NOT_BARE_SYN, PORT_FIELDS, REFUSE,
-    REST, RST_OR_ACK, chain, goto, is_in, not, rule,
+    ACCEPT, Compiler, GUARDS, INPUT, INPUT_PRIORITY, NO_SYN, PORT_FIELDS, REFUSE, REST, RST_OR_ACK,
+    chain, goto, is_in, not, rule,
 };
 use crate::ruleset::{
     Chain, Field, Hook, HookPoint, Limit, Rule, Statement, Tracking, Unit, Verdict,
@@ -47,15 +48,6 @@ pub(crate) const PINGS: Limit = Limit {
     burst: limits::PING_BURST,
     over: false,
 };
-/// Refused packets that are logged.
-pub(crate) const LOGGED: Limit = Limit {
-    rate: limits::LOGGED_PER_SECOND,
-    per: Unit::Second,
-    burst: limits::LOG_BURST,
-    over: false,
-};
-/// What a line of the log begins with.
-pub(crate) const LOG_PREFIX: &str = "portcullis refused: ";
 
 impl Compiler<'_> {
     /// What becomes of a packet that is nobody's business: nothing, or it is refused.
@@ -180,30 +172,4 @@ impl Compiler<'_> {
         rules.push(rule([goto(if self.bans().is_some() { STRIKE } else { REFUSE })]));
         chain(REST, rules)
     }
-}
-
-/// Sends all that is neither a knock nor a wrong one elsewhere, by public facts alone: what the network
-/// stack would drop, and what begins no connection.
-pub(super) fn not_counted(elsewhere: &Statement) -> Vec<Rule> {
-    let go = |what| rule([what, elsewhere.clone()]);
-    let not_first = |kind| Statement::Ip6NextHeader { is: false, kind };
-    let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(Protocol::number);
-    vec![
-        go(Statement::NotForHost),
-        go(NOT_BARE_SYN).because("only a bare SYN is a knock"),
-        rule([not(Protocol::Tcp), not(Protocol::Udp), elsewhere.clone()]),
-        go(Statement::Tracked(&[Tracking::Invalid])).because("a wrong checksum or length"),
-        // What the network stack makes of options and of further headers comes behind this hook.
-        go(Statement::IpOptions),
-        rule([not_first(tcp), not_first(udp), elsewhere.clone()]),
-        rule([
-            Statement::Ip6NextHeader { is: true, kind: udp },
-            Statement::UdpChecksumZero,
-            elsewhere.clone(),
-        ])
-        .because("the network stack drops it"),
-        go(Statement::ToLocalAddress(false)),
-        // Who has such an address on one link is another one on the next.
-        go(Statement::FromLinkLocal),
-    ]
 }

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use portcullis_core::policy::{Protocol, Refuse, Stance};
 
-use super::base::not_counted;
 use super::knock::IN_VAIN;
 use super::refuse::TURNED_AWAY;
+use super::shared::not_counted;
 use super::{ACCEPT, Compiler, GRANTS, REFUSE, SADDR, chain, goto, is, rule};
 use crate::ruleset::{Chain, Field, Rule, Statement};
 

@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use portcullis_core::automaton::State;
 use portcullis_core::policy::Stance;
 
-use super::base::not_counted;
 use super::refuse::TURNED_AWAY;
+use super::shared::not_counted;
 use super::{
     Compiler, FIRST, FORGIVE, GRANTS, OPENS, PORT_FIELDS, REST, SADDR, STATE_PORT_FIELDS, chain,
     goto, rule, update,

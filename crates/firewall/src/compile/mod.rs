@@ -29,6 +29,7 @@ mod fragments;
 mod knock;
 mod refuse;
 mod sets;
+pub(crate) mod shared;
 
 use alloc::borrow::ToOwned;
 use alloc::vec;
@@ -133,7 +134,7 @@ pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
         chains.extend(compiler.stages());
     }
     let comment = "made by portcullis: change its configuration, not this".to_owned();
-    Ok(Ruleset { comment, sets, chains })
+    Ok(Ruleset { comment, timeouts: compiler.timeouts(), sets, chains })
 }
 
 struct Compiler<'a> {

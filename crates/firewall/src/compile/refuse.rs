@@ -12,6 +12,11 @@
 //! silence would tell the guarded port. So there are several such ports, and the source port is drawn
 //! anew (chain `apart`): whoever wants to use up all pairs needs more connections than fit.
 //!
+//! Whatever nobody answers would leave its translation behind. That would keep its source port out, grant or
+//! no grant; and a later answer over it that connection tracking calls invalid would show the translated port.
+//! So such segments are dropped before they are confirmed, at closed ports too, and connection tracking
+//! forgets what is left after a second (`ct timeout`).
+//!
 //! The stack makes the flow label of a reset from the ports, before they are translated back. So
 //! resets of this host have none (chain `labels`), whatever port they come from.
 //!
@@ -33,13 +38,14 @@ use alloc::vec::Vec;
 use portcullis_core::limits::CLOSED_PORTS;
 use portcullis_core::policy::{Port, Protocol, Refuse, Stance};
 
-use super::base::{LOG_PREFIX, LOGGED, not_counted};
+use super::shared::{LOG_PREFIX, LOGGED, not_counted};
 use super::{
     ACCEPT, ACK, Compiler, NO_SYN, PORT, PORT_FIELDS, REFUSE, RST, RST_OR_ACK, SYN, chain, element,
     fixed, goto, is, is_in, not, port_key, rule,
 };
 use crate::ruleset::{
-    Chain, Field, Hook, HookPoint, Reject, Rule, Set, Statement, Tracking, Type, Value, Verdict,
+    Chain, Field, Hook, HookPoint, Reject, Rule, Set, Statement, Timeout, Tracking, Type, Value,
+    Verdict,
 };
 
 /// In the stance `guard`: how a guarded port answers those who have no grant.
@@ -52,6 +58,8 @@ const HALF_OPEN: &str = "half_open";
 const PUT_BACK: &str = "put_back";
 /// The connection goes to a port that nothing listens on.
 const TO_CLOSED_PORT: &str = "to_closed_port";
+/// Connection tracking forgets that soon.
+const FORGOTTEN: &str = "forgotten";
 /// What comes to that port.
 const TO_NOBODY: &str = "to_nobody";
 /// In the stance `closed`: what is not translated.
@@ -72,6 +80,11 @@ const SRCNAT: i32 = 100;
 const BEHIND_SRCNAT: i32 = 200;
 /// Behind the filters of others (0) and behind `security` (50) and `srcnat` (100).
 const LATE: i32 = 120;
+
+/// In the stance `guard`: what nobody answers, on its way to a port that may be open.
+const UNANSWERED: &str = "unanswered";
+/// Options of TCP with a signature (RFC 2385, RFC 5925).
+const SIGNATURES: [u8; 2] = [19, 29];
 
 /// One of these matches where the network stack has a socket for the packet.
 pub(super) const SOCKET: [Statement; 2] =
@@ -136,6 +149,12 @@ impl Compiler<'_> {
         self.answers_as_closed() && self.policy.gate.stance == Stance::Guard
     }
 
+    /// How long a translation outlives the last segment without an answer.
+    pub(super) fn timeouts(&self) -> Vec<Timeout> {
+        let forgotten = Timeout { name: FORGOTTEN, seconds: 1 };
+        self.answers_as_closed().then_some(forgotten).into_iter().collect()
+    }
+
     pub(super) fn readdressing_sets(&self) -> Vec<Set> {
         if !self.answers_as_closed() {
             return Vec::new();
@@ -166,7 +185,8 @@ impl Compiler<'_> {
         let (first, last) = (*CLOSED_PORTS.start(), *CLOSED_PORTS.end());
         let dnat = Statement::DnatToPorts { first, last };
         let to_closed_port =
-            rule([TCP, Statement::ToLocalAddress(true), dnat]).because("answered as a closed port");
+            rule([TCP, Statement::ToLocalAddress(true), Statement::SetTimeout(FORGOTTEN), dnat])
+                .because("answered as a closed port");
         let elsewhere = [
             // Connection tracking takes it for new if it is older than the tracking.
             rule([NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), ACCEPT])
@@ -229,7 +249,10 @@ impl Compiler<'_> {
             chains.push(self.to_nobody());
         }
         if self.readdresses() {
-            chains.extend([self.late(), self.put_back()]);
+            let mut rules = self.unconcerned();
+            rules.extend(SOCKET.map(|socket| rule([socket, ACCEPT]).because("an open port")));
+            rules.push(rule([DROP]));
+            chains.extend([self.late(), chain(UNANSWERED, rules), self.put_back()]);
         }
         if self.answers_as_closed() && !guard {
             let mut rules = vec![rule([UDP, Statement::ToLocalAddress(false), DROP])];
@@ -299,10 +322,14 @@ impl Compiler<'_> {
         // What was not readdressed.
         let asked = Statement::ThDportAmong { first: 1, last: u16::MAX };
         let mut rules = vec![
-            rule([RST_OR_ACK, asked.clone(), ACCEPT]),
-            rule([begins(), TCP, asked.clone(), ACCEPT]),
-            rule([conversation, UDP, asked, ACCEPT]),
+            rule([conversation.clone(), RST_OR_ACK, asked.clone(), ACCEPT]),
+            rule([conversation, UDP, asked.clone(), ACCEPT]),
         ];
+        rules.extend(unanswered(Some(&asked), &goto(UNANSWERED)));
+        rules.extend([
+            rule([RST_OR_ACK, asked.clone(), ACCEPT]),
+            rule([begins(), TCP, asked, ACCEPT]),
+        ]);
         rules.extend(self.unconcerned());
         rules.push(rule([not(Protocol::Tcp), not(Protocol::Udp), ACCEPT]));
         // Before sockets are looked for: the stack may have found one when the port was still there.
@@ -321,15 +348,16 @@ impl Compiler<'_> {
     }
 
     fn put_back(&self) -> Chain {
-        let mut rules = vec![
-            rule([Statement::SetPriority(0)]),
+        let mut rules = vec![rule([Statement::SetPriority(0)])];
+        rules.extend(unanswered(None, &DROP));
+        rules.extend([
             rule([RST_OR_ACK, ACCEPT]).because("the network stack refuses it"),
             rule([Statement::NotForHost, DROP]),
             rule([TCP, Statement::ToLocalAddress(false), DROP]),
             // Looked up as for closed ports, so that it takes as long.
             rule([SOCKET[0].clone()]),
             rule([SOCKET[1].clone()]),
-        ];
+        ]);
         rules.extend(as_closed());
         chain(PUT_BACK, rules)
     }
@@ -340,11 +368,16 @@ impl Compiler<'_> {
         let mut rules = vec![
             // A listener would answer it, and a closed port does not.
             rule([TCP, Statement::ToLocalAddress(false), DROP]),
+        ];
+        if self.answers_as_closed() {
+            rules.extend(unanswered(None, &DROP));
+        }
+        rules.extend([
             // It belongs to a connection that is older than the gate, or the network stack refuses it,
             // on every port alike: a listening socket does not take it either.
             rule([NO_SYN, RST_OR_ACK, ACCEPT]).because("starts no connection"),
             rule([Statement::Counter]).because("refused"),
-        ];
+        ]);
         if self.policy.gate.log_refused {
             rules.push(rule([Statement::Limit(LOGGED), Statement::Log(LOG_PREFIX)]));
         }
@@ -387,6 +420,20 @@ fn labels() -> Chain {
     let rules = vec![rule([reset, Statement::FromLocalAddress, Statement::ClearFlowLabel])];
     let hook = Some(Hook { point: HookPoint::Postrouting, priority: BEHIND_SRCNAT });
     Chain { name: "labels".to_owned(), hook, rules }
+}
+
+/// What the network stack does not answer at a closed port, or only for some: signed segments, and those
+/// behind IPv6 extension headers. Whatever is translated and not answered would leave its translation behind,
+/// and whatever comes later over that could be answered from the wrong port. So it is silenced before
+/// connection tracking confirms it, at guarded and at closed ports alike.
+fn unanswered(among: Option<&Statement>, then: &Statement) -> [Rule; 3] {
+    let [md5, ao] = SIGNATURES.map(|kind| vec![Statement::TcpOption(kind)]);
+    let six = Statement::Ip6NextHeader { is: false, kind: Protocol::Tcp.number() };
+    let rules = [(md5, "signed"), (ao, "signed"), (vec![TCP, six], "extension headers")];
+    rules.map(|(what, comment)| {
+        let statements = among.cloned().into_iter().chain(what).chain([then.clone()]).collect();
+        Rule { statements, comment: Some(comment) }
+    })
 }
 
 /// Answers as a closed port does.

@@ -11,13 +11,13 @@ use core::net::{IpAddr, Ipv6Addr};
 use portcullis_core::limits;
 use portcullis_core::policy::{Network, Protocol, Refuse, Stance};
 
-use super::compile::{ACK, COUNT, Compiler, REFUSE, RST, SYN, allow_list, chain, goto, rule};
+use super::compile::{
+    ACK, COUNT, Compiler, REFUSE, REST, RST, SYN, allow_list, chain, goto, link_local, rule,
+};
 use super::{Chain, Family, Match, Matcher, Rule, Set, SetKind, Target};
-use crate::compile::{allow, base};
+use crate::compile::{allow, base, shared};
 use crate::ruleset::{Limit, Reject};
 
-/// Where everything goes that nobody has accepted.
-pub(super) const REST: &str = "portcullis-rest";
 /// Where it is refused when it may start a connection.
 const REFUSED: &str = "portcullis-refused";
 
@@ -130,7 +130,7 @@ impl Compiler<'_> {
     fn refused(&self) -> Chain {
         let mut rules = Vec::new();
         if self.policy.gate.log_refused {
-            rules.push(rule([at_most(base::LOGGED)], Target::Log(base::LOG_PREFIX)));
+            rules.push(rule([at_most(shared::LOGGED)], Target::Log(shared::LOG_PREFIX)));
         }
         let refuse = self.policy.gate.refuse;
         if refuse != Refuse::Drop {
@@ -171,9 +171,4 @@ fn halves(network: Network) -> Vec<Network> {
         IpAddr::V6(_) => Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0).into(),
     };
     [network.first(), upper].into_iter().filter_map(|first| Network::new(first, 1).ok()).collect()
-}
-
-/// Link-local addresses, from which DHCPv6 servers and relays answer (RFC 8415, section 18.2.9).
-pub(super) fn link_local() -> Option<Network> {
-    Network::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10).ok()
 }

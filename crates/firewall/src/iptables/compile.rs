@@ -14,15 +14,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::Ipv6Addr;
 use core::time::Duration;
 
 use portcullis_core::automaton::{Automaton, Conflict, State, StateId};
 use portcullis_core::limits;
 use portcullis_core::policy::{
-    Door, DoorId, DoorName, Policy, Port, Protocol, Recogniser, Refuse, Stance,
+    Door, DoorId, DoorName, Network, Policy, Port, Protocol, Recogniser, Refuse, Stance,
 };
 
-use super::base::{REST, link_local};
 use super::text::MAX_PORTS;
 use super::{Chain, Family, Filter, INPUT, Match, Matcher, PREFIX, Rule, Set, SetKind, Target};
 use crate::ruleset::Reject;
@@ -33,6 +33,9 @@ pub(super) const RST: u8 = 0x04;
 pub(super) const ACK: u8 = 0x10;
 
 const GATE: &str = "portcullis-gate";
+/// Where everything goes that nobody has accepted.
+pub(super) const REST: &str = "portcullis-rest";
+
 /// What the gate does with packets that are what they seem. In IPv4 all are.
 const PLAIN: &str = "portcullis-plain";
 pub(super) const REFUSE: &str = "portcullis-refuse";
@@ -456,4 +459,9 @@ fn to_ports(ports: &[Port], target: &Target) -> Vec<Rule> {
         }
     }
     rules
+}
+
+/// Link-local addresses, from which DHCPv6 servers and relays answer (RFC 8415, section 18.2.9).
+pub(super) fn link_local() -> Option<Network> {
+    Network::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10).ok()
 }

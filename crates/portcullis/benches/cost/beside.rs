@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use portcullis::config::parse_str;
-use portcullis::lab::packet::{ACK, Packet, Payload};
-use portcullis::lab::{Family, Lab};
 use portcullis_firewall::compile::compile;
+use portcullis_lab::packet::{ACK, Packet, Payload};
+use portcullis_lab::{Family, Lab};
 use tempfile::TempDir;
 
 use crate::linear::nft;

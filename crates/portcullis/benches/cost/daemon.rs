@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::packet::Packet;
 use portcullis_core::engine::{Direction, Engine, Frame, Options};
 use portcullis_core::time::Instant as Moment;
 use portcullis_core::wire::{Captured, Link};
+use portcullis_lab::packet::Packet;
 use portcullis_testkit::policies::many;
 
 use crate::{NEITHER, ROUNDS, ratio};

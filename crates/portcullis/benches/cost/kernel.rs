@@ -3,14 +3,14 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use portcullis::iptables;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Family, Lab, Peer};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::{Policy, Protocol, Recogniser, Refuse};
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::iptables::Matcher;
+use portcullis_gate::iptables;
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer};
 use portcullis_testkit::policies::{many, port};
 
 use crate::linear::{nft, one_rule_per_step};

@@ -17,8 +17,6 @@ mod linear;
 
 use std::time::Duration;
 
-use portcullis::lab;
-
 /// How often each thing is measured.
 const ROUNDS: usize = 5;
 
@@ -33,7 +31,7 @@ fn main() {
     if beside.is_none() {
         daemon::daemon();
     }
-    if let Err(failure) = lab::enter() {
+    if let Err(failure) = portcullis_lab::enter() {
         eprintln!("{failure}");
         return;
     }

@@ -4,39 +4,15 @@
 //! what they print is kept when rules have been loaded. What is printed later and is the same is known for
 //! certain, whatever version of the programs prints it; otherwise the gate compares rule by rule.
 
-use portcullis_firewall::iptables::Family;
 use portcullis_firewall::ruleset::Ruleset;
-use serde::{Deserialize, Serialize};
+use portcullis_gate::nftables::Gate;
 
-use super::prepared::Configured;
-use super::say;
+use super::chains::Chains;
+use super::configured::Configured;
 use crate::exit::Failure;
 pub use crate::gate::Loaded;
 use crate::gate::{Backend, Look, Removed};
-use crate::iptables::state::State;
-use crate::netlink::nftables::Gate;
-
-/// Our chains as the programs of iptables print them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Chains {
-    v4: Vec<String>,
-    v6: Vec<String>,
-}
-
-impl Chains {
-    /// Those that are there now; `None` if there are none, or no such programs.
-    ///
-    /// # Errors
-    ///
-    /// A program fails.
-    pub fn now() -> Result<Option<Self>, Failure> {
-        let [v4, v6] = [Family::V4, Family::V6].map(State::read_if_there);
-        let (Some(v4), Some(v6)) = (v4?, v6?) else { return Ok(None) };
-        let is_empty = v4.is_empty() && v6.is_empty();
-        Ok((!is_empty).then(|| Self { v4: v4.lines(), v6: v6.lines() }))
-    }
-}
+use crate::out::say;
 
 /// The kernel, by way of whichever back end.
 #[derive(Debug)]
@@ -122,7 +98,7 @@ impl Kernel {
         self.has_chains |= configured.is_chains();
         let (loaded, left) = self.backend.load(&configured.policy, &configured.rules)?;
         if let Some(error) = left {
-            say(format_args!("warning: rules of nftables: {error}"));
+            say(&format!("warning: rules of nftables: {error}"));
         }
         Ok(loaded)
     }

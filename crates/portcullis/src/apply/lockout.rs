@@ -12,11 +12,11 @@ use portcullis_core::time::Instant;
 use portcullis_firewall::compile::{GRANTS, class_of};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Socket};
+use portcullis_linux::netlink::route::Route;
 
 use super::session::Session;
 use crate::exit::Failure;
 use crate::gate::{Backend, Grant, Kind, View};
-use crate::netlink::route::Route;
 
 /// TCP flag SYN (RFC 9293, section 3.1).
 const SYN: u8 = 2;
@@ -136,9 +136,10 @@ fn interface(policy: &Policy, session: &Session) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_firewall::compile::compile;
+
     use super::*;
     use crate::config::parse_str;
-    use portcullis_firewall::compile::compile;
 
     const TEXT: &str = "[door.ssh]\nguards = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n";
 

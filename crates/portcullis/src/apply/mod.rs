@@ -6,7 +6,8 @@
 //! | [`state`] | what is confirmed and what is on trial, on disk |
 //! | [`session`] | the SSH session that a command is run from |
 //! | [`lockout`] | whether rules would lock out that session |
-//! | `prepared` | a configuration with its rules, and what comes back |
+//! | `configured`, [`chains`] | a configuration with its rules; chains of iptables as they are remembered |
+//! | `prepared` | what comes back |
 //! | [`timer`] | the process that rolls back |
 //!
 //! A trial goes like this. What comes back is made ready and compared with what the kernel holds now;
@@ -14,6 +15,8 @@
 //! rules are loaded. However the program ends from there on, the timer rolls back. Nothing of a trial
 //! is loaded at boot, so a reboot rolls back too.
 
+pub mod chains;
+mod configured;
 pub mod kernel;
 pub mod lockout;
 mod prepared;
@@ -21,24 +24,25 @@ pub mod session;
 pub mod state;
 pub mod timer;
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use portcullis_config::duration::to_the_second as shown;
 use portcullis_core::policy::Policy;
+use portcullis_gate::nftables::Error;
+use portcullis_linux::clock;
+use portcullis_linux::sys::process;
 
+pub use self::configured::Configured;
 use self::kernel::Kernel;
 pub use self::kernel::Loaded;
-pub use self::prepared::{Configured, Prepared, Rules};
+pub use self::prepared::Prepared;
 use self::session::Session;
 use self::state::{Here, Pending, Standing, State, Store};
 use crate::config;
-use crate::config::duration::to_the_second as shown;
-use crate::daemon::clock;
 use crate::exit::Failure;
 use crate::gate::Removed;
-use crate::netlink::nftables::Error;
-use crate::sys::process;
+use crate::out::say;
 
 /// Where the state is when nobody says otherwise.
 pub const DEFAULT_FOLDER: &str = "/var/lib/portcullis/apply";
@@ -147,7 +151,8 @@ fn before(state: &State, kernel: &mut Kernel, new: &Configured) -> Result<Option
     if !new.is_chains() && kernel.difference(new, None)?.is_none() {
         return Ok(Some(new.text.clone()));
     }
-    let usual = config::load(Path::new(config::DEFAULT_PATH)).ok().map(|usual| usual.text);
+    let usual =
+        config::load(Path::new(portcullis_config::DEFAULT_PATH)).ok().map(|usual| usual.text);
     for text in [state.confirmed.clone(), usual].into_iter().flatten() {
         let Ok(loaded) = config::parse_str("", &text) else { continue };
         if kernel.difference(&Configured::new(loaded)?, state.chains.as_ref())?.is_none() {
@@ -172,7 +177,7 @@ fn settle(store: &mut Store) -> Result<(), Failure> {
         .hint("`portcullis confirm` keeps it, `portcullis rollback` takes it back")),
         Some((pending, Standing::Overdue)) => {
             let prepared = roll_back(store, &pending)?;
-            say(format_args!("an earlier configuration was not confirmed in time: {prepared}"));
+            say(&format!("an earlier configuration was not confirmed in time: {prepared}"));
             Ok(())
         }
         Some(_) => store.save(store.state.with_pending(None)),
@@ -295,7 +300,7 @@ pub fn boot(folder: &Path) -> Result<Option<(Policy, Loaded)>, Failure> {
     let forgotten = if state == store.state { store.copy() } else { store.save(state) };
     if let Err(failure) = forgotten {
         // The disk may not be ready to be written to. What is on trial there is of another boot.
-        say(format_args!("warning: {}", failure.message));
+        say(&format!("warning: {}", failure.message));
     }
     Ok(Some((configured.policy, loaded)))
 }
@@ -355,11 +360,4 @@ fn may_change_rules() -> Result<(), Failure> {
 fn nothing_on_trial() -> Failure {
     Failure::refused("nothing is on trial")
         .hint("what is not confirmed in time has been rolled back; `portcullis apply --confirm-within 60s` begins a trial")
-}
-
-/// One line on stderr.
-fn say(line: fmt::Arguments<'_>) {
-    use std::io::Write;
-    // Nothing can be done when there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{line}");
 }

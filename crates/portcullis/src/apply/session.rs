@@ -8,7 +8,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, UdpSocket};
 
-use crate::proc;
+use portcullis_linux::proc;
 
 /// Processes above this one that are looked at.
 const HIGHEST: usize = 256;

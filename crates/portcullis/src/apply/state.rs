@@ -16,14 +16,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use portcullis_config::MAX_BYTES;
 use portcullis_core::time::Instant;
+use portcullis_linux::proc;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::Chains;
-use crate::config::MAX_BYTES;
+use super::chains::Chains;
 use crate::exit::Failure;
 use crate::files::{make_folder, must_be_ours, ours, sync, write_new};
-use crate::proc;
 
 const LOCK: &str = "lock";
 const FILE: &str = "state.json";

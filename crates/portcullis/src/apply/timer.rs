@@ -17,14 +17,14 @@ use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::unistd::setsid;
+use portcullis_linux::sys::process;
 
 use super::kernel::Kernel;
 use super::state::{self, Opened, Pending, Store};
 use super::{Prepared, finish_rollback};
 use crate::daemon::parts::system;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::knockd::syslog::Syslog;
-use crate::sys::process;
+use crate::syslog::Syslog;
 
 const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
 /// It exists where systemd is the init (sd_booted(3)).

@@ -6,21 +6,22 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use portcullis_config::{Host, duration};
 use portcullis_core::limits;
 use portcullis_core::policy::{Allowed, Policy};
 use portcullis_firewall::compile::{Hosts, admit};
 use portcullis_firewall::iptables::Matcher;
+use portcullis_linux::netlink::route::Route;
 
 use super::live::count;
 use super::state_dir::StateDir;
-use crate::apply::{self, Configured, Loaded, Rules};
-use crate::config::{self, Host, duration};
+use crate::apply::{self, Configured, Loaded};
+use crate::config;
 use crate::daemon::hosts::look_up;
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::gate::{Backend, Look};
+use crate::gate::{Backend, Look, Rules};
 use crate::look;
-use crate::netlink::route::Route;
 
 /// Arguments of `apply`.
 #[derive(Debug, clap::Args)]

@@ -2,13 +2,13 @@
 
 use std::time::SystemTime;
 
+use portcullis_gate::nftables;
 use serde_json::{Value, json};
 
-use super::check::print;
-use super::live::{millis, say, shown, table};
+use super::live::{millis, shown, table};
 use crate::exit::{Exit, Outcome};
 use crate::gate::{Backend, Banned, Error};
-use crate::netlink::nftables;
+use crate::out::{print, say};
 
 /// Arguments of `bans`.
 #[derive(Debug, clap::Args)]
@@ -36,15 +36,10 @@ pub fn run(args: &Args) -> Outcome {
         print(&format!("{:#}\n", json!({ "bans": bans })))?;
     } else if !bans.is_empty() {
         let rows: Vec<_> =
-            bans.iter().map(|ban| [source(ban), shown(ban.expires), shown(ban.timeout)]).collect();
+            bans.iter().map(|ban| [ban.source(), shown(ban.expires), shown(ban.timeout)]).collect();
         print(&table(["SOURCE", "REMAINING", "OF"], &rows))?;
     }
     Ok(Exit::Done)
-}
-
-/// Who is banned, as people write it: an IPv4 address, or an IPv6 network of 64 bits.
-pub fn source(ban: &Banned) -> String {
-    ban.network().map_or_else(|| ban.address.to_string(), |network| network.to_string())
 }
 
 /// A ban as it stands in JSON.
@@ -52,7 +47,7 @@ pub fn object(ban: &Banned, now: SystemTime) -> Value {
     let ends = ban.expires.and_then(|left| now.checked_add(left));
     let ends = ends.and_then(|ends| ends.duration_since(SystemTime::UNIX_EPOCH).ok());
     json!({
-        "source": source(ban),
+        "source": ban.source(),
         "remaining_ms": millis(ban.expires),
         "length_ms": millis(ban.timeout),
         // Seconds since 1970, in UTC.

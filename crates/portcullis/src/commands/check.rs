@@ -10,17 +10,17 @@ mod tests;
 pub(super) mod text;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use portcullis_config::{DEFAULT_PATH, problems};
 use portcullis_core::policy::{Door, Policy};
 use portcullis_core::strength::{Strength, Usable};
+use portcullis_core::text::plain;
 
-use super::live::say;
-use crate::config::report::plain;
-use crate::config::{self, DEFAULT_PATH, LoadError, problems};
+use crate::config::{self, LoadError};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::look::look;
+use crate::out::{print, say};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> Outcome {
     } else {
         print(&text::doors(&policy, args.show_knocks))?;
         print(&text::bans(&policy))?;
-        report.show();
+        config::show(&report);
         for line in &unseen {
             say(&format!("not looked at: {line}"));
         }
@@ -92,18 +92,6 @@ fn explain(code: &str) -> Outcome {
     };
     print(&problems::text(entry))?;
     Ok(Exit::Done)
-}
-
-/// Writes to standard output, without colours where they are not wanted.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // The reader has seen enough, as `head` has.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::could_not(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The doors of a policy with the strength of each.

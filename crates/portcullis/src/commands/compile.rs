@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use portcullis_config::Backend;
 use portcullis_core::policy::Policy;
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::iptables::compile::{Generation, compile as compile_iptables};
@@ -10,7 +11,7 @@ use portcullis_firewall::iptables::text::sets;
 use portcullis_firewall::iptables::{Family, Matcher};
 use portcullis_firewall::ruleset::Ruleset;
 
-use crate::config::{self, Backend};
+use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
 
 /// Arguments of `compile`.
@@ -61,7 +62,9 @@ fn text(args: &Args) -> Result<String, Failure> {
         })?,
     };
     let policy = &loaded.policy;
-    let Some(matcher) = loaded.backend.matcher() else { return Ok(ruleset(policy)?.to_string()) };
+    let Some(matcher) = config::matcher(loaded.backend) else {
+        return Ok(ruleset(policy)?.to_string());
+    };
     let filter = |family| {
         compile_iptables(policy, matcher, family, Generation::default())
             .map_err(|_| Failure::could_not("doors contradict each other"))

@@ -10,14 +10,16 @@ mod text;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use portcullis_config::{duration, suggest};
 use portcullis_core::limits;
 use portcullis_core::policy::{Ban, Policy, Protocol};
 use portcullis_core::strength::{Counts, Strength, Usable, guesses_heard};
+use portcullis_core::text::plain;
 
-use super::check::{RATES, print};
-use crate::config::report::plain;
-use crate::config::{self, duration, suggest};
+use super::check::RATES;
+use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out::print;
 
 /// Arguments of `count`.
 #[derive(Debug, clap::Args)]

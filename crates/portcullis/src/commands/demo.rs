@@ -1,8 +1,9 @@
 //! `portcullis demo`.
 
+use portcullis_lab::Family;
+
 use crate::demo;
 use crate::exit::Outcome;
-use crate::lab::Family;
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +23,7 @@ pub struct Args {
 }
 
 /// Runs the command. Must be called before there is a second thread: see
-/// [`lab::enter`](crate::lab::enter).
+/// [`portcullis_lab::enter`].
 pub fn run(args: &Args) -> Outcome {
     use portcullis_core::policy::Recogniser::{Both, Daemon, Kernel};
 

@@ -3,16 +3,18 @@
 
 use std::path::PathBuf;
 
+use portcullis_config::duration;
 use portcullis_core::policy::{Door, Port};
 use portcullis_core::strength::Strength;
 use serde_json::{Value, json};
 
 use super::check::text::recogniser;
-use super::check::{print, with_strength};
+use super::check::with_strength;
 use super::live::{millis, table};
-use crate::config::{self, duration};
+use crate::config;
 use crate::exit::{Exit, Outcome};
 use crate::gate::{Backend, View};
+use crate::out::print;
 
 /// Arguments of `doors`.
 #[derive(Debug, clap::Args)]

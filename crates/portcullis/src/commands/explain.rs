@@ -1,23 +1,18 @@
 //! `portcullis explain`: which rule sees each packet, which stage follows, what opens; as text and
 //! as a picture.
-//!
-//! The rules are run by the firewall's own simulator and the daemon's part by the engine itself, so
-//! what is said here is what would happen. It is told once, as a [`Story`], which text and picture show.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use portcullis_core::policy::{Policy, Stance};
-use portcullis_firewall::simulator::{Packet, Socket};
+use portcullis_config::DEFAULT_PATH;
+use portcullis_insight::explain::{self, Item, Sender, Story, text};
+use portcullis_insight::picture::layout::Picture;
+use portcullis_insight::picture::{self, svg};
 
-use crate::commands::explain_packet::{Item, Sent};
-use crate::commands::{explain_iptables, explain_nftables, explain_text};
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::picture::layout::Picture;
-use crate::picture::{self, story::Story, svg};
-use crate::{config::DEFAULT_PATH, files};
+use crate::files;
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -29,16 +24,16 @@ pub struct Args {
     items: Vec<String>,
     /// Who sends them
     #[arg(long, value_name = "ADDRESS", default_value = "203.0.113.7")]
-    pub(super) from: IpAddr,
+    from: IpAddr,
     /// The interface that they come in on [default: the first one of the configuration, or eth0]
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
     /// The packets belong to a connection that both sides have spoken in
     #[arg(long)]
-    pub(super) established: bool,
+    established: bool,
     /// Show every rule that a packet meets, not only those that match it
     #[arg(long)]
-    pub(super) rules: bool,
+    rules: bool,
     /// Draw it, as SVG: the stages that the packets lead to and their way through the rules, or without
     /// packets all doors and what the gate does. The picture shows the knocks, which are secret
     #[arg(long)]
@@ -71,43 +66,28 @@ pub fn run(args: &Args) -> Outcome {
             "write packets behind the configuration, as in `tcp/7431 udp/29117 tcp/22`, or `--svg` to draw all of it",
         ));
     }
-    let config::Loaded { policy, backend, .. } = config::load_for(file.as_deref())?;
+    let portcullis_config::Loaded { policy, backend, .. } = config::load_for(file.as_deref())?;
     let name = name_of(file.as_deref().unwrap_or(Path::new(DEFAULT_PATH)));
     if items.is_empty() {
         return draw(args, &picture::overview(&name, &policy, backend.word()));
     }
-    let events = match backend.matcher() {
-        Some(matcher) => explain_iptables::tell(args, &items, &policy, matcher)?,
-        None => explain_nftables::tell(args, &items, &policy)?,
+    let sender = Sender {
+        from: args.from,
+        interface: args.interface.clone(),
+        established: args.established,
+        rules: args.rules,
     };
+    let matcher = config::matcher(backend);
+    let events = explain::tell(&sender, &items, &policy, matcher)
+        .map_err(|_| Failure::could_not("the doors cannot be told apart"))?;
     let story = Story { name, from: args.from.to_string(), events };
     match args.svg {
         true => draw(args, &picture::story(&story)),
         false => {
-            let columns = if backend.matcher().is_some() { 20 } else { 14 };
-            written(explain_text::write(&story, columns, &mut anstream::stdout().lock()))
+            let columns = if matcher.is_some() { 20 } else { 14 };
+            written(text::write(&story, columns, &mut anstream::stdout().lock()))
         }
     }
-}
-
-/// The packet as the rules see it.
-pub(super) fn dress(args: &Args, policy: &Policy, sent: Sent) -> Packet {
-    let interface = match (&args.interface, policy.gate.interfaces.first()) {
-        (Some(name), _) => name.clone(),
-        (None, Some(name)) => name.as_str().to_owned(),
-        (None, None) => "eth0".to_owned(),
-    };
-    let destination = match args.from {
-        IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
-        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
-    };
-    let packet = Packet {
-        interface,
-        // Where the gate lets nothing pass that it does not know, the worst is taken to be so.
-        socket: if policy.gate.stance == Stance::Closed { Socket::Listener } else { Socket::None },
-        ..Packet::new(args.from, destination, sent.payload(args.from.is_ipv4()))
-    };
-    if args.established { packet.of_connection() } else { packet }
 }
 
 /// What a picture calls a configuration: the folder is nobody's business.

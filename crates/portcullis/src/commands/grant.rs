@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use portcullis_config::DEFAULT_PATH;
+use portcullis_core::text::plain;
 use portcullis_core::wire::is_of_one_link;
 use serde_json::json;
 
 use super::live::{address, length, millis, shown, tell};
 use crate::complete;
-use crate::config::report::plain;
-use crate::config::{self, DEFAULT_PATH};
+use crate::config;
 use crate::exit::{Failure, Outcome};
 use crate::gate::{Backend, Granted};
 

@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::check::print;
-use super::live::{millis, name, say, shown, table};
+use super::live::{millis, name, shown, table};
 use crate::exit::{Exit, Outcome};
 use crate::gate::{Backend, Grant, View};
+use crate::out::{print, say};
 
 /// Arguments of `grants`.
 #[derive(Debug, clap::Args)]

@@ -7,10 +7,12 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use portcullis_config::import::{Imported, Kind, import_files};
+use portcullis_config::knockd::DEFAULT_PATH;
+
 use super::live::count;
+use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::import::{Imported, Kind, import_files};
-use crate::knockd::config::DEFAULT_PATH;
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
@@ -24,7 +26,31 @@ pub struct Args {
     files: Vec<PathBuf>,
     /// Whose it is [default: seen by what is in it]
     #[arg(long, value_name = "KIND")]
-    from: Option<Kind>,
+    from: Option<Format>,
+}
+
+/// What a file can be.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// A `knockd.conf`
+    Knockd,
+    /// Files of iplock's `ipload`
+    Iplock,
+    /// What `iptables-save` and `ip6tables-save` print, or a script of such commands
+    Iptables,
+    /// What `nft list ruleset` prints, or a script for `nft -f`
+    Nft,
+}
+
+impl From<Format> for Kind {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Knockd => Self::Knockd,
+            Format::Iplock => Self::Iplock,
+            Format::Iptables => Self::Iptables,
+            Format::Nft => Self::Nft,
+        }
+    }
 }
 
 /// Runs the command.
@@ -33,7 +59,7 @@ pub fn run(args: &Args) -> Outcome {
     let named = if args.files.is_empty() { &default[..] } else { &args.files };
     let files = files::read(named)?;
     let kind = match args.from {
-        Some(kind) => kind,
+        Some(format) => format.into(),
         None => files::kind(&files)?,
     };
     if let (Kind::Knockd, [_, second, ..]) = (kind, &files[..]) {
@@ -41,7 +67,7 @@ pub fn run(args: &Args) -> Outcome {
         return Err(Failure::wrong_use(message).hint("import one after the other"));
     }
     let imported = import_files(kind, &files, &mut || getrandom::u64().ok()).map_err(|report| {
-        report.show();
+        config::show(&report);
         Failure { exit: Exit::CouldNot, ..Failure::no() }
     })?;
     let mut out = io::stdout().lock();

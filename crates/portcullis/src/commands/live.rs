@@ -1,24 +1,22 @@
 //! What the commands share that look at the loaded gate, or change what is alive in it.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use portcullis_config::duration;
 use portcullis_core::limits;
-use portcullis_core::policy::{AllowedError, Network};
+use portcullis_core::policy::{AllowedError, Network, may_have_grants};
+use portcullis_core::text::plain;
+use portcullis_gate::cut::Cut;
+use portcullis_gate::nftables::banned_with;
 use serde_json::Value;
 
-use super::check::print;
 use crate::apply::session::Session;
-use crate::config::duration;
-use crate::config::report::plain;
-use crate::daemon::may_have_grants;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::netlink::cut::Cut;
-use crate::netlink::nftables::banned_with;
+use crate::out::{print, say};
 
 /// The word for the address from which whoever runs the command has come.
 pub const ME: &str = "me";
@@ -180,12 +178,6 @@ pub fn tell(json: bool, object: &Value, said: &str) -> Outcome {
 pub fn said_cut(cut: Cut) {
     let (tcp, udp) = (count(cut.tcp, "connection"), count(cut.udp, "UDP conversation"));
     say(&format!("cut {tcp} and {udp}"));
-}
-
-/// Talk.
-pub fn say(line: &str) {
-    // Nothing can be done when there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{line}");
 }
 
 #[cfg(test)]

@@ -18,10 +18,10 @@ pub struct Args {
     to: Option<PathBuf>,
 }
 
-/// Runs the command.
-pub fn run(args: &Args) -> Outcome {
+/// Runs the command; `portcullis` is the command line that it is of.
+pub fn run(args: &Args, portcullis: &clap::Command) -> Outcome {
     let failed = |error| Failure::could_not(format!("cannot make the manual: {error}"));
-    let pages = pages().map_err(failed)?;
+    let pages = pages(portcullis).map_err(failed)?;
     if let Some(folder) = &args.to {
         for Page { name, text } in &pages {
             let path = folder.join(name);

@@ -13,15 +13,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use portcullis_core::engine::Options;
+use portcullis_core::text::plain;
+use portcullis_insight::replay::file::{Capture, NoCapture};
+use portcullis_insight::replay::{Replay, Settings, places};
 
-use super::check::print;
-use super::live::say;
 use crate::config;
-use crate::config::report::plain;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::replay::file::{Capture, NoCapture};
-use crate::replay::progress::{Counted, Progress};
-use crate::replay::{Replay, Settings, places};
+use crate::out::{print, say};
+use crate::progress::{Counted, Progress};
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]

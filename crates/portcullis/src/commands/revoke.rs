@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
+use portcullis_core::text::plain;
+use portcullis_gate::cut::{Cut, cut};
 use serde_json::{Value, json};
 
-use super::check::print;
 use super::grants::object;
-use super::live::{address, name, said_cut, say};
+use super::live::{address, name, said_cut};
 use crate::complete;
-use crate::config::report::plain;
 use crate::exit::{Exit, Outcome};
 use crate::gate::{Backend, Error, View};
-use crate::netlink::cut::{Cut, cut};
+use crate::out::{print, say};
 
 /// Arguments of `revoke`.
 #[derive(Debug, clap::Args)]

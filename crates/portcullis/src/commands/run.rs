@@ -2,16 +2,18 @@
 
 use std::path::{self, PathBuf};
 
-use crate::config;
-use crate::daemon::watcher::native::Native;
-use crate::daemon::{hosts, keeper, runner, watcher};
-use crate::exit::{Failure, Outcome};
+use portcullis_watcher::native::Native;
+use portcullis_watcher::watch;
+
+use crate::daemon::parts::watcher_failed;
+use crate::daemon::{hosts, keeper, runner};
+use crate::exit::{Exit, Failure, Outcome};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration; `-` for standard input
-    #[arg(default_value = config::DEFAULT_PATH)]
+    #[arg(default_value = portcullis_config::DEFAULT_PATH)]
     file: PathBuf,
     /// Tell of every stage, not only of doors that open
     #[arg(short, long)]
@@ -54,7 +56,7 @@ enum Role {
 /// Runs one of the daemon's processes.
 pub fn process(args: &ProcessArgs) -> Outcome {
     match args.role {
-        Role::Watcher => watcher::run::<Native>(),
+        Role::Watcher => watch::run::<Native>().map(|()| Exit::Done).map_err(watcher_failed),
         Role::Runner => runner::run(&args.state_dir),
         Role::Resolver => hosts::run(),
     }

@@ -3,21 +3,22 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use portcullis_config::topology::{Blind, Topology};
+use portcullis_config::{DEFAULT_PATH, Diagnostic, conntrack};
 use portcullis_core::policy::{Policy, Recogniser};
+use portcullis_core::text::plain;
+use portcullis_linux::netlink::route::Route;
 use serde_json::{Value, json};
 
-use super::check::print;
 use super::check::text::recogniser;
-use super::live::{count, say, table};
+use super::live::{count, table};
 use crate::apply::Configured;
-use crate::config::report::plain;
-use crate::config::topology::{Blind, Topology};
-use crate::config::{self, DEFAULT_PATH, Diagnostic, LoadError, conntrack};
+use crate::config::{self, LoadError};
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::gate::{Backend, Kind, View};
 use crate::look;
-use crate::netlink::route::Route;
+use crate::out::{print, say};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -36,7 +37,7 @@ pub fn run(args: &Args) -> Outcome {
         Ok(loaded) => (Some(Configured::new(loaded)?), None),
         Err(LoadError::Unreadable(failure)) => (None, Some(failure)),
         Err(LoadError::Invalid(report)) => {
-            report.show();
+            config::show(&report);
             (None, Some(Failure::no()))
         }
     };

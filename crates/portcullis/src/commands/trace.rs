@@ -3,36 +3,32 @@
 //! It reads packets and touches no firewall. Like the daemon's watcher it gives up every privilege
 //! before it reads the first packet; unlike that one it opens nothing afterwards, so it keeps none.
 
-use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
-use portcullis_core::engine::{Direction, Frame, Options};
+use portcullis_config::{duration, suggest};
+use portcullis_core::engine::Options;
 use portcullis_core::policy::{DoorId, InterfaceName, Policy};
+use portcullis_core::text::plain;
 use portcullis_core::time::Instant;
+use portcullis_insight::trace::findings::{Finding, findings};
+use portcullis_insight::trace::words::{sentence, word};
+use portcullis_insight::trace::{Hit, Tracer, Watched};
+use portcullis_linux::capture::{Interfaces, Unwatchable};
+use portcullis_linux::clock;
+use portcullis_watcher::follow::{Error, Follow};
+use portcullis_watcher::pace::Pace;
 use serde_json::{Value, json};
 
-use super::check::print;
-use super::live::{address, say};
-use crate::config::report::plain;
-use crate::config::{self, duration, suggest};
-use crate::daemon::capture::{self, Capture, Interfaces, Unwatchable};
-use crate::daemon::pace::Pace;
-use crate::daemon::{clock, filter, parts};
+use super::live::address;
+use crate::config;
+use crate::daemon::parts;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::netlink::route::{AddressMonitor, Route};
-use crate::sys::process;
-use crate::trace::findings::{Finding, findings};
-use crate::trace::words::{sentence, word};
-use crate::trace::{Hit, Tracer, Watched};
-
-/// Packets that are taken before anything else is looked at.
-const BATCH: usize = 4_096;
+use crate::out::{print, say};
 
 /// Lines at once, and in each second: a flood is not to fill a terminal.
 const PACE: (u32, u32) = (200, 50);
@@ -118,12 +114,8 @@ fn length(text: &str) -> Result<Duration, String> {
 struct Watch<'p> {
     policy: &'p Policy,
     tracer: Tracer<'p>,
-    capture: Capture,
+    follow: Follow,
     signals: SignalFd,
-    route: Route,
-    monitor: AddressMonitor,
-    /// This host's addresses.
-    addresses: Vec<IpAddr>,
     json: bool,
     start: Instant,
     pace: Pace,
@@ -139,38 +131,26 @@ impl<'p> Watch<'p> {
         interfaces: Interfaces,
     ) -> Result<Self, Failure> {
         let signals = parts::signals()?;
-        let netlink = |error| Failure::could_not(format!("cannot ask for addresses: {error}"));
-        let monitor = AddressMonitor::open().map_err(netlink)?;
-        let mut route = Route::open().map_err(netlink)?;
-        let refused = |errno: Errno| {
-            Failure::could_not(format!("cannot ask for addresses: {}", errno.desc()))
-        };
-        let addresses = capture::addresses(&mut route).map_err(refused)?;
-        // What comes to guarded and public ports is told too, so the filter must let it through.
-        let mut all = policy.clone();
-        all.gate.public.clear();
-        all.doors.iter_mut().for_each(|door| door.guards.clear());
-        let capture = Capture::open(interfaces, filter::program(&all), &mut route);
-        let capture = capture.map_err(unwatchable)?;
-        give_up_everything().map_err(|error| {
-            Failure::could_not(format!("cannot give up what is not needed any more: {error}"))
+        let follow = Follow::open(policy, interfaces).map_err(|error| match error {
+            Error::Addresses(why) => Failure::could_not(format!("cannot ask for addresses: {why}")),
+            Error::Packets(why) => unwatchable(why),
+            Error::Privileges(error) => {
+                Failure::could_not(format!("cannot give up what is not needed any more: {error}"))
+            }
         })?;
         let (burst, per_second) = PACE;
-        let names: Vec<&str> = capture.names().map(InterfaceName::as_str).collect();
+        let names: Vec<&str> = follow.names().map(InterfaceName::as_str).collect();
         let length = duration::format(args.length);
         say(&format!("ready: watching {} for {length}; Ctrl-C ends it", names.join(", ")));
         Ok(Self {
             policy,
             tracer,
+            follow,
             signals,
-            route,
-            monitor,
-            addresses,
             json: args.json,
             start: clock(),
             pace: Pace::new(burst, per_second),
             lost: 0,
-            capture,
         })
     }
 
@@ -184,28 +164,9 @@ impl<'p> Watch<'p> {
                 // What came last is in the ring.
                 return self.take();
             }
-            let mut fds: Vec<PollFd<'_>> = [self.signals.as_fd(), self.monitor.as_fd()]
-                .into_iter()
-                .chain(self.capture.sockets())
-                .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
-                .collect();
-            let left = left.saturating_add(Duration::from_millis(1));
-            match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(system(errno)),
-            }
-            let failing = |fd: &PollFd<'_>| {
-                fd.revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
-            };
-            if fds.iter().any(failing) {
-                self.capture.take_errors();
-            }
+            self.follow.wait(self.signals.as_fd(), left).map_err(system)?;
             self.take()?;
-            if self.monitor.drain()
-                && let Ok(addresses) = capture::addresses(&mut self.route)
-            {
-                self.addresses = addresses;
-            }
+            self.follow.refresh();
             if parts::take_signal(&self.signals)?.is_some() {
                 return self.take();
             }
@@ -215,13 +176,9 @@ impl<'p> Watch<'p> {
     /// Takes the packets that have come.
     fn take(&mut self) -> Result<(), Failure> {
         let mut hits = Vec::new();
-        let (tracer, addresses) = (&mut self.tracer, &self.addresses);
-        self.capture.drain(BATCH, |Frame { direction, captured }| {
-            let Ok(packet) = captured.parse() else { return };
-            // What goes through to another host is none of the gate's business.
-            let ours = direction != Direction::ToHost || addresses.contains(&packet.destination);
-            let direction = if ours { direction } else { Direction::Elsewhere };
-            hits.extend(tracer.packet(&packet, direction, clock()));
+        let tracer = &mut self.tracer;
+        let lost = self.follow.take(|packet, direction, now| {
+            hits.extend(tracer.packet(packet, direction, now));
         });
         for hit in hits {
             if self.pace.admits(hit.at) {
@@ -232,7 +189,6 @@ impl<'p> Watch<'p> {
         if held > 0 {
             say(&format!("{held} packets are not shown: more came than can be read"));
         }
-        let lost: u64 = self.capture.take_lost().map(|(_, lost)| u64::from(lost)).sum();
         self.lost = self.lost.saturating_add(lost);
         Ok(())
     }
@@ -311,10 +267,4 @@ fn unwatchable(why: Unwatchable) -> Failure {
             Failure::could_not(format!("cannot read packets: {}", errno.desc()))
         }
     }
-}
-
-/// All sockets are open: from here on nothing more is needed.
-fn give_up_everything() -> io::Result<()> {
-    process::become_nobody(process::NOTHING)?;
-    process::keep_only(process::NOTHING)
 }

@@ -4,12 +4,12 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::bans::{object, source};
-use super::check::print;
-use super::live::{count, say, sources, within};
+use super::bans::object;
+use super::live::{count, sources, within};
 use crate::complete;
 use crate::exit::{Exit, Outcome};
 use crate::gate::Backend;
+use crate::out::{print, say};
 
 /// Arguments of `unban`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Outcome {
         print(&format!("{object:#}\n"))?;
     } else {
         for ban in &ended.bans {
-            say(&format!("{}: not banned any more", source(ban)));
+            say(&format!("{}: not banned any more", ban.source()));
         }
         match network {
             Some(network) if ended.bans.is_empty() => say(&format!("{network}: was not banned")),

@@ -1,87 +1,40 @@
-//! Which back end a configuration is for.
+//! What the back ends of iptables cannot do with a policy, said where the configuration says it.
 
-use portcullis_core::policy::Recogniser;
+use portcullis_config::settle::Places;
+use portcullis_config::{Backend, Diagnostic};
+use portcullis_core::policy::Policy;
 use portcullis_firewall::iptables::Matcher;
-use portcullis_firewall::iptables::check::{self, Site};
+use portcullis_firewall::iptables::check::{Site, check};
 
-use super::meaning::Meaning;
-use super::report::{Diagnostic, Span};
-use super::{error, locate};
-
-/// In which way the kernel is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Backend {
-    /// One table of nftables, over netlink.
-    #[default]
-    Nftables,
-    /// Chains of iptables and ip6tables, with the match `recent`.
-    Iptables,
-    /// Chains of iptables and ip6tables, with sets of ipset.
-    Ipset,
-}
-
-impl Backend {
-    /// The word of the configuration.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Nftables => "nftables",
-            Self::Iptables => "iptables",
-            Self::Ipset => "ipset",
-        }
-    }
-
-    /// Who remembers addresses; `None` for nftables.
-    pub const fn matcher(self) -> Option<Matcher> {
-        match self {
-            Self::Nftables => None,
-            Self::Iptables => Some(Matcher::Recent),
-            Self::Ipset => Some(Matcher::Ipset),
-        }
+/// Who remembers addresses; `None` for nftables.
+pub const fn matcher(backend: Backend) -> Option<Matcher> {
+    match backend {
+        Backend::Nftables => None,
+        Backend::Iptables => Some(Matcher::Recent),
+        Backend::Ipset => Some(Matcher::Ipset),
     }
 }
 
-/// Gives doors that say nothing of it the recogniser that the back end has, and says what the back
-/// end cannot do.
-pub fn settle(meaning: &mut Meaning, found: &mut Vec<Diagnostic>) {
-    let Some(matcher) = meaning.backend.matcher() else { return };
-    for (door, spans) in meaning.policy.doors.iter_mut().zip(&meaning.doors) {
-        if spans.recogniser.is_none() {
-            door.recogniser = Recogniser::Kernel;
-        }
-    }
-    if meaning.policy.gate.ban.is_some() {
-        let span = meaning.ban.clone().unwrap_or(0..0);
-        found.push(
-            error(
-                "backend-cannot",
-                span,
-                "`ban` works with nftables alone, which counts strikes".to_owned(),
-            )
-            .hint("write `backend = \"nftables\"`, or take it out"),
-        );
-    }
-    for finding in check::check(&meaning.policy, matcher) {
+/// What the back end cannot do.
+pub(super) fn limits(policy: &Policy, backend: Backend, places: Places<'_>) -> Vec<Diagnostic> {
+    let Some(matcher) = matcher(backend) else { return Vec::new() };
+    let findings = check(policy, matcher).into_iter().map(|finding| {
+        let span = match finding.site {
+            Site::Backend => places.backend(),
+            Site::Allow => places.allow(),
+            Site::Refuse => places.refuse(),
+            Site::Recogniser(id) => places.recogniser(id),
+            Site::Policy(place) => places.policy(place),
+        };
         let problem = finding.problem;
-        found.push(Diagnostic {
+        Diagnostic {
             severity: problem.severity(),
             code: problem.code(),
             message: problem.to_string(),
-            span: Some(span(meaning, finding.site).unwrap_or(0..0)),
+            span: Some(span.unwrap_or(0..0)),
             related: None,
             hint: Some(problem.hint()),
-        });
-    }
-}
-
-fn span(meaning: &Meaning, site: Site) -> Option<Span> {
-    match site {
-        Site::Backend => meaning.backend_span.clone(),
-        Site::Allow => meaning.allow.key.clone(),
-        Site::Refuse => meaning.refuse_span.as_ref().or(meaning.backend_span.as_ref()).cloned(),
-        Site::Recogniser(id) => {
-            let door = meaning.doors.get(id.index())?;
-            Some(door.recogniser.as_ref().unwrap_or(&door.name).clone())
         }
-        Site::Policy(place) => locate::span(meaning, place),
-    }
+    });
+    findings.collect()
 }

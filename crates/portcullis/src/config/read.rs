@@ -6,15 +6,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use nix::unistd::geteuid;
+use portcullis_config::{DEFAULT_PATH, Diagnostic, MAX_BYTES, Report};
 use portcullis_core::policy::Severity;
+use portcullis_core::text::plain;
 
-use super::DEFAULT_PATH;
-use super::report::{Diagnostic, Report, plain};
 use crate::exit::Failure;
 use crate::files;
-
-/// Largest configuration that is read. Ten thousand doors take about two of these sixteen mebibytes.
-pub const MAX_BYTES: u64 = 16 << 20;
 
 /// Why there is no configuration.
 #[derive(Debug, Clone)]
@@ -57,7 +54,8 @@ pub(super) fn read(path: &Path) -> Result<Source, LoadError> {
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let message = "this is not UTF-8, which a configuration has to be";
-            let found = super::error("not-utf8", at..at.saturating_add(1), message);
+            let found =
+                portcullis_config::report::error("not-utf8", at..at.saturating_add(1), message);
             // What comes before the first replacement stays where it was.
             (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(found))
         }

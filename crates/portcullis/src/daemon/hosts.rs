@@ -22,22 +22,19 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_core::limits;
-use portcullis_core::policy::HostName;
+use portcullis_core::policy::{HostName, may_have_grants};
+use portcullis_linux::privileges::{self, RESOLVER};
+use portcullis_watcher::message::{self, Epoch};
 
 use self::lifetime::lifetime;
-use super::message::{self, Epoch};
-use super::{may_have_grants, parts};
+use super::parts;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::sys::process;
 
 const VERSION: u8 = 1;
 const HEADER: usize = 8;
 const ADDRESS: usize = 17;
 const LONGEST_ANSWER: usize = HEADER + limits::MAX_ADDRESSES_PER_HOST * ADDRESS;
 const LONGEST_NAMES: usize = HEADER + limits::MAX_ALLOWED_HOSTS * (HostName::LONGEST + 1);
-
-/// Descriptors that a resolver needs: standard streams, sockets to name servers, files of `/etc`.
-const DESCRIPTORS: u64 = 32;
 
 /// Looks a name up, for as long as the C library does. The answer has no address that nobody can be
 /// reached from, each once, and at most [`limits::MAX_ADDRESSES_PER_HOST`] of them.
@@ -165,7 +162,7 @@ impl Answer {
 ///
 /// When it is not started by its keeper, or cannot give up what it must not have.
 pub fn run() -> Outcome {
-    give_up_everything().map_err(|error| {
+    privileges::give_up_all_but(&RESOLVER).map_err(|error| {
         Failure::could_not(format!("the resolver cannot give up its privileges: {error}"))
     })?;
     let keeper = parts::keeper()?;
@@ -174,14 +171,6 @@ pub fn run() -> Outcome {
         Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(Exit::Done),
         Err(errno) => Err(Failure::could_not(format!("the resolver: {}", errno.desc()))),
     }
-}
-
-fn give_up_everything() -> io::Result<()> {
-    process::close_from(3)?;
-    process::ignore_signals()?;
-    process::become_nobody(process::NOTHING)?;
-    process::keep_only(process::NOTHING)?;
-    process::confine(DESCRIPTORS)
 }
 
 fn serve(keeper: &OwnedFd) -> Result<(), Errno> {

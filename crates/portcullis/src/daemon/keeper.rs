@@ -22,25 +22,25 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
+use portcullis_config::duration;
+use portcullis_config::host::Refuse;
 use portcullis_core::limits::{CLOSING_PATIENCE, LINES_PER_SECOND};
-use portcullis_core::policy::{DoorId, InterfaceName, Recogniser};
+use portcullis_core::policy::{DoorId, InterfaceName, Recogniser, may_have_grants};
 use portcullis_core::wire::is_of_one_link;
+use portcullis_linux::clock;
+use portcullis_linux::privileges::{self, KEEPER};
+use portcullis_watcher::message::{Epoch, Message, Order};
+use portcullis_watcher::pace::Pace;
 
 use self::hearsay::Hearsay;
 use self::interfaces::Interfaces;
 use self::runner::{Begun, Runner};
 use super::gate::Gate;
 use super::lines::{say, warn};
-use super::message::{Epoch, Message, Order};
+use super::notify;
 use super::outbox::Outbox;
-use super::pace::Pace;
 use super::parts::{self, system};
-use super::{clock, may_have_grants, notify};
-use crate::config::duration;
-use crate::config::host::Refuse;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::sys::process;
-
 pub use configuration::{Configuration, Settings};
 
 /// Whether a `portcullis run` keeps the network namespace of this thread.
@@ -57,13 +57,10 @@ const AT_ONCE: usize = 256;
 
 const TELL: &str = "give the watcher its configuration";
 
-/// How long a watcher that has closed its socket may take to be gone.
-const LAST_MOMENTS: u16 = 1000;
-
 /// Gives up everything but changing the firewall. Only after the watcher has been started: it could
 /// not be given what this process no longer has.
 fn give_up_all_but_the_firewall() -> Result<(), Failure> {
-    process::keep_only(process::NET_ADMIN).map_err(|error| {
+    privileges::give_up_all_but(&KEEPER).map_err(|error| {
         Failure::could_not(format!("the keeper cannot give up its privileges: {error}"))
     })
 }
@@ -481,7 +478,7 @@ impl Keeper {
         let status = match self.watcher.try_wait() {
             Ok(None) => {
                 // Whether it comes to an end or not, ours makes sure of it: see `confine`.
-                let _ = poll(&mut fds, LAST_MOMENTS);
+                let _ = poll(&mut fds, parts::LAST_MOMENTS);
                 self.watcher.try_wait()
             }
             other => other,

@@ -8,8 +8,7 @@ use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-
-use super::message;
+use portcullis_watcher::message;
 
 /// Packets for which there was no room yet, oldest first. Whoever adds to it sees to its bound.
 #[derive(Debug, Default)]
@@ -62,9 +61,9 @@ mod tests {
     use std::os::fd::AsFd;
 
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use portcullis_watcher::message::Order;
 
     use super::*;
-    use crate::daemon::message::Order;
 
     #[test]
     fn order_arrives_whole_and_in_order_at_a_reader_that_was_stopped() {

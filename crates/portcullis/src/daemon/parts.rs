@@ -1,16 +1,19 @@
 //! What every keeper begins with, that of `portcullis run` and that of `knockd`.
 
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socketpair, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use portcullis_watcher::watch;
 
 use crate::exit::Failure;
+
+/// How long a process that has closed its socket may take to be gone, in milliseconds.
+pub const LAST_MOMENTS: u16 = 1000;
 
 /// From now on SIGINT, SIGTERM, SIGHUP and SIGCHLD wait to be asked for.
 ///
@@ -109,12 +112,22 @@ fn start(mut command: Command, what: &str) -> Result<(Child, OwnedFd), Failure> 
 ///
 /// It was not started by a keeper.
 pub fn keeper() -> Result<OwnedFd, Failure> {
-    let socket = io::stdin().as_fd().try_clone_to_owned().ok();
-    socket
-        .filter(|socket| getsockopt(socket, sockopt::SockType) == Ok(SockType::SeqPacket))
-        .ok_or_else(|| {
-            Failure::wrong_use("this is a part of the daemon").hint("start the daemon instead")
-        })
+    portcullis_watcher::message::keeper().ok_or_else(no_keeper)
+}
+
+fn no_keeper() -> Failure {
+    Failure::wrong_use("this is a part of the daemon").hint("start the daemon instead")
+}
+
+/// Why a watcher does not watch.
+pub fn watcher_failed(error: watch::Error) -> Failure {
+    match error {
+        watch::Error::Privileges(error) => {
+            Failure::could_not(format!("the watcher cannot give up its privileges: {error}"))
+        }
+        watch::Error::NoKeeper => no_keeper(),
+        watch::Error::System(errno) => Failure::could_not(format!("the watcher: {}", errno.desc())),
+    }
 }
 
 /// A system call failed that should not.

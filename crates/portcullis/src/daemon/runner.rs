@@ -14,18 +14,20 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use portcullis_config::duration;
 use portcullis_core::limits::LINES_PER_SECOND;
-use portcullis_core::policy::{Door, DoorId, Policy, Recogniser};
+use portcullis_core::policy::{Door, DoorId, Policy, Recogniser, may_have_grants};
+use portcullis_core::text::plain;
+use portcullis_linux::clock;
+use portcullis_linux::sys::{process, shell};
+use portcullis_watcher::message::{Epoch, Message, Order, Told};
+use portcullis_watcher::pace::Pace;
 
 use super::lines::{say, warn};
-use super::message::{Epoch, Message, Order, Told};
-use super::pace::Pace;
 use super::parts::{self, system};
-use super::{clock, may_have_grants};
-use crate::config::{self, duration};
+use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::runner::{AtExit, Command, Commands, Job, Line, Opening, Options, Which};
-use crate::sys::{process, shell};
 
 /// Messages that are heard before everything else is looked at again.
 const AT_ONCE: usize = 256;
@@ -218,12 +220,12 @@ const fn hook(which: Which) -> &'static str {
 }
 
 fn text(door: &[u8]) -> String {
-    config::report::plain(&String::from_utf8_lossy(door))
+    plain(&String::from_utf8_lossy(door))
 }
 
 /// A command on one line, or the beginning of one.
 fn shown(command: &Command) -> String {
-    let text = config::report::plain(&command.display().to_string());
+    let text = plain(&command.display().to_string());
     match text.char_indices().nth(SHOWN) {
         Some((at, _)) => format!("{} ...", text.get(..at).unwrap_or_default()),
         None => text,

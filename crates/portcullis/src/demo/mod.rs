@@ -12,6 +12,7 @@
 mod screen;
 mod stage;
 mod steps;
+mod told;
 
 use std::process;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -19,9 +20,9 @@ use std::thread;
 use std::time::Duration;
 
 use portcullis_core::policy::Recogniser;
+use portcullis_lab::Family;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::lab::{self, Family};
 use screen::{Current, Screen};
 use stage::Stage;
 use steps::Order;
@@ -29,16 +30,13 @@ use steps::Order;
 /// The story takes a third of this; longer, and something hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What was observed instead of what should have been; a sentence without a period.
-type Told = Result<(), String>;
-
 /// Tells the story: in full for the first family, in short for the others.
 ///
 /// # Errors
 ///
 /// The private network cannot be made, or a step was not observed.
 pub fn tell(recogniser: Recogniser, families: &[Family]) -> Outcome {
-    lab::enter()?;
+    portcullis_lab::enter()?;
     let mut screen = Screen::new();
     // Stops watching when it is dropped, at the end of this function.
     let _watched = watch(screen.current());

@@ -1,16 +1,16 @@
 //! How the story looks: a timeline, one line for each thing sent and each thing observed.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
+use portcullis_lab::Family;
 
-use super::Told;
 use super::stage::Stage;
+use super::told::Told;
 use crate::exit::{Exit, Failure};
-use crate::lab::Family;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -205,9 +205,4 @@ impl Log {
 fn line(text: fmt::Arguments<'_>) {
     let mut out = anstream::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-}
-
-/// For `?` on what the operating system refuses in the middle of a step.
-pub fn because(doing: &str) -> impl Fn(io::Error) -> String {
-    move |error| format!("cannot {doing}: {error}")
 }

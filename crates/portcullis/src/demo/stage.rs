@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use portcullis_client::{Options, Target};
 use portcullis_core::policy::{Door, Policy, Port, Recogniser};
+use portcullis_gate::nftables;
+use portcullis_lab::program::Program;
+use portcullis_lab::service::Echo;
+use portcullis_lab::{Family, Lab, Peer, wait_until};
 
-use super::screen::because;
+use super::told::because;
 use crate::config;
 use crate::exit::Failure;
-use crate::lab::program::Program;
-use crate::lab::service::Echo;
-use crate::lab::{Family, Lab, Peer, wait_until};
-use crate::netlink::nftables;
 
 /// The guarded port, which is also in [`CONFIG`].
 pub const GUARDED: u16 = 22;

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use portcullis_core::policy::{Port, Recogniser};
 use portcullis_firewall::compile::compile;
+use portcullis_lab::Family;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::service::talk;
+use portcullis_lab::wire::{knocks, shuffled};
 
-use super::Told;
+use super::screen::Log;
 use super::screen::Who::{ClientGets, ClientSends, Host, OtherGets, OtherSends};
-use super::screen::{Log, because};
 use super::stage::{GUARDED, Stage, WAIT};
-use crate::lab::Family;
-use crate::lab::answer::Meaning;
-use crate::lab::service::talk;
-use crate::lab::wire::{knocks, shuffled};
-use crate::replay::progress::thousands;
+use super::told::{Told, because};
+use crate::progress::thousands;
 
 /// How much later than promised the kernel may end a grant.
 const LATE: Duration = Duration::from_millis(1500);

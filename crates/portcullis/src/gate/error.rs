@@ -4,10 +4,11 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use portcullis_gate::nftables;
+use portcullis_linux::netlink::socket;
+
 use super::Kind;
 use crate::exit::Failure;
-use crate::netlink::nftables;
-use crate::netlink::socket;
 
 /// Why the gate could not be asked or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,9 +147,9 @@ impl From<nftables::Error> for Error {
 }
 
 /// What the loader of iptables says.
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        Self::Programs { message: failure.message, hint: failure.hint }
+impl From<portcullis_gate::Error> for Error {
+    fn from(error: portcullis_gate::Error) -> Self {
+        Self::Programs { message: error.message, hint: error.hint }
     }
 }
 

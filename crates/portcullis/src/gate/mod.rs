@@ -26,12 +26,12 @@ use portcullis_core::policy::{Network, Policy};
 use portcullis_firewall::compile::{HOSTS, Hosts, admit};
 use portcullis_firewall::iptables::Matcher;
 use portcullis_firewall::ruleset::Ruleset;
+use portcullis_gate::iptables;
+use portcullis_gate::nftables::{self, Gate};
+pub use portcullis_gate::nftables::{Banned, Banning, Grant, LoadedDoor, Unbanned, View};
 
 use self::chains::Chains;
 pub use self::error::Error;
-use crate::iptables;
-use crate::netlink::nftables::{self, Gate};
-pub use crate::netlink::nftables::{Banned, Banning, Grant, LoadedDoor, Unbanned, View};
 
 /// By which means the kernel guards ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

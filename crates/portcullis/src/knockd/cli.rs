@@ -6,14 +6,16 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
+use portcullis_config::knockd::DEFAULT_PATH;
+use portcullis_linux::sys::shell;
+use portcullis_watcher::knockd::Knockd;
+use portcullis_watcher::watch;
 
 use super::keeper;
-use super::watcher::Knockd;
-use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR, config};
-use crate::daemon::watcher;
+use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR, WATCHER};
+use crate::daemon::parts::watcher_failed;
 use crate::exit::Failure;
 use crate::runner::{AtExit, close_all};
-use crate::sys::shell;
 
 /// The definition of the command line, for the manual.
 pub fn command() -> clap::Command {
@@ -22,9 +24,6 @@ pub fn command() -> clap::Command {
 
 /// The version of knockd that this stands in for, and ours.
 const VERSION: &str = concat!("0.8 (Portcullis ", env!("CARGO_PKG_VERSION"), ")");
-
-/// The argument that makes this program its own watcher.
-pub const WATCHER: &str = "--run-watcher";
 
 /// Every failure, as theirs.
 const FAILED: u8 = 1;
@@ -41,7 +40,7 @@ struct Arguments {
     daemon: bool,
     /// Configuration
     // The alias keeps `--c`, which `--close-all` would make ambiguous.
-    #[arg(short, long, alias = "c", value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    #[arg(short, long, alias = "c", value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
     /// Print what is configured, and the packets that are looked at
     #[arg(short = 'D', long)]
@@ -89,7 +88,7 @@ enum Stops {
 /// Runs the program `knockd` with the arguments of this process.
 pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == WATCHER) {
-        return ended(watcher::run::<Knockd>().map(|_| 0));
+        return ended(watch::run::<Knockd>().map(|()| 0).map_err(watcher_failed));
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use portcullis_config::knockd::{CommandLine, Configuration, Door, Knocks};
 use portcullis_core::knockd as core;
 use portcullis_core::policy::Port;
 
-use super::config::{Configuration, Door, Knocks};
 use super::one_time::{self, OneTime};
 use crate::exit::Failure;
 
@@ -72,7 +72,7 @@ impl Doors {
 
     /// Whether some door has a stop command, so that there will be pending ones.
     pub fn have_stops(&self) -> bool {
-        let some = |command: &Option<super::config::CommandLine>| {
+        let some = |command: &Option<CommandLine>| {
             command.as_ref().is_some_and(|command| !command.as_bytes().is_empty())
         };
         self.0

@@ -18,21 +18,22 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
+use portcullis_config::knockd::CommandLine;
 use portcullis_core::knockd::Door as Recognised;
-use portcullis_core::policy::DoorId;
+use portcullis_core::policy::{DoorId, may_have_grants};
 use portcullis_core::time::Instant;
+use portcullis_linux::capture::Interfaces;
+use portcullis_linux::clock;
+use portcullis_watcher::knockd::wanted::Wanted;
+use portcullis_watcher::message::{Epoch, Message, Order};
 
 use self::link::{Link, Word};
 use super::doors::{Doors, Use};
 use super::reporter::Reporter;
-use super::wanted::Wanted;
-use crate::daemon::capture::Interfaces;
-use crate::daemon::message::{Epoch, Message, Order};
+use crate::daemon::notify;
 use crate::daemon::parts::{self, system};
-use crate::daemon::{clock, may_have_grants, notify};
 use crate::exit::Failure;
 use crate::runner::{Commands, Job, Opening};
-
 pub use begin::run;
 pub use settings::Settings;
 
@@ -233,7 +234,7 @@ impl Keeper {
         if admitted {
             self.tell_of(id, address, "OPEN SESAME");
         }
-        let expand = |command: &super::config::CommandLine| command.expand(address).into();
+        let expand = |command: &CommandLine| command.expand(address).into();
         let job = Job {
             door: name.to_vec(),
             address,

@@ -11,9 +11,10 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::syslog::Syslog;
+use portcullis_linux::sys::time::local;
+
 use crate::files;
-use crate::sys::time::local;
+use crate::syslog::Syslog;
 
 /// Longest message, in bytes; more than this is cut off. The longest that there is, a command, has
 /// 4,095 (theirs cuts all at 1,023).

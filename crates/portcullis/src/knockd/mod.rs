@@ -15,33 +15,23 @@
 //! |---|---|
 //! | [`cli`] | the command line |
 //! | [`keeper`] | the process that logs and runs commands, and never reads a packet |
-//! | [`mod@watcher`] | the process that reads packets, and can do nothing else |
-//! | [`wanted`] | what the keeper tells the watcher |
-//! | [`filter`] | which packets the kernel shows to it |
-//! | [`config`] | `knockd.conf`: every directive, with located errors |
 //! | [`doors`] | the doors, and which of their one-time sequences come next |
 //! | [`one_time`] | files of sequences that open once each |
 //! | [`reporter`] | what is told of what happens |
 //! | [`log`] | where lines go: a file, syslog, stdout |
-//! | [`syslog`] | the system log, which nothing waits for |
 //! | [`journal`] | the order of the lines while host names are being looked up |
 //! | [`lookup`] | reverse DNS, which nothing waits for |
-//! | [`debug`] | what `-D` prints |
+//!
+//! The watcher is [`portcullis_watcher::knockd`], the configuration [`portcullis_config::knockd`].
 
 pub mod cli;
-pub mod config;
-pub mod debug;
 pub mod doors;
-pub mod filter;
 pub mod journal;
 pub mod keeper;
 pub mod log;
 pub mod lookup;
 pub mod one_time;
 pub mod reporter;
-pub mod syslog;
-pub mod wanted;
-pub mod watcher;
 
 /// The interface, if neither the command line nor the configuration names one (knockd's).
 pub const DEFAULT_INTERFACE: &str = "eth0";
@@ -51,3 +41,6 @@ pub const DEFAULT_PID_FILE: &str = "/var/run/knockd.pid";
 
 /// Where pending stop commands are kept.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/portcullis/knockd";
+
+/// The argument that makes this program its own watcher.
+pub const WATCHER: &str = "--run-watcher";

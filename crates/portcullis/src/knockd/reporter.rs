@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::limits::{INTERFACE_LINES, LINES_PER_SECOND, STAGE_LINES};
 use portcullis_core::time::Instant;
+use portcullis_linux::clock;
+use portcullis_watcher::pace::Pace;
 
 use super::journal::{Entry, Journal, Line};
 use super::log::Log;
 use super::lookup::{Answer, Lookup};
-use crate::daemon::clock;
-use crate::daemon::pace::Pace;
 use crate::runner::{Command, Line as OfCommands};
 
 /// Lines about openings and commands: so many at once, and in the long run so many in a second. Only

@@ -3,10 +3,10 @@
 use std::io;
 
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+use portcullis_config::DEFAULT_PATH;
+use portcullis_config::keys::KEYS;
 
 use super::Page;
-use crate::config::DEFAULT_PATH;
-use crate::config::keys::KEYS;
 
 const EXAMPLE: &str = include_str!("../../../../docs/examples/shortest.toml");
 

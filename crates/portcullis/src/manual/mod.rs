@@ -5,10 +5,8 @@ mod file;
 
 use std::io;
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_mangen::Man;
-
-use crate::cli::Cli;
 
 /// A page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,26 +17,26 @@ pub struct Page {
     pub text: String,
 }
 
-/// All pages, in the order of their names.
+/// All pages, in the order of their names; `portcullis` is the command line of that program.
 ///
 /// # Errors
 ///
 /// None that can happen: text is written to memory.
-pub fn pages() -> io::Result<Vec<Page>> {
+pub fn pages(portcullis: &Command) -> io::Result<Vec<Page>> {
     let mut pages = vec![file::page()?];
     for command in [portcullis_client::cli::command(), crate::knockd::cli::command()] {
         pages.push(page(command)?);
     }
-    let mut portcullis = Cli::command();
+    let mut built = portcullis.clone();
     // So that subcommands know their whole names.
-    portcullis.build();
-    for command in portcullis.get_subcommands().filter(|it| !it.is_hide_set()) {
+    built.build();
+    for command in built.get_subcommands().filter(|it| !it.is_hide_set()) {
         // clap's own, which says what the pages say.
         if command.get_name() != "help" {
             pages.push(page(command.clone())?);
         }
     }
-    pages.push(page(Cli::command())?);
+    pages.push(page(portcullis.clone())?);
     pages.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(pages)
 }

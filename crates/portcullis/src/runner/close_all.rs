@@ -8,11 +8,11 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use portcullis_linux::clock;
 
 use super::Commands;
 use super::job::{AtExit, Ended, JobId, Line, Options};
 use super::records::{Alive, Store};
-use crate::daemon::clock;
 use crate::exit::{Exit, Failure, Outcome};
 
 /// How often to look at what no descriptor tells of, in milliseconds.

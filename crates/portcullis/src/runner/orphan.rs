@@ -7,9 +7,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-use crate::proc::{began, stat};
-use crate::sys::shell;
+use portcullis_linux::proc::{began, stat};
+use portcullis_linux::sys::shell;
 
 /// The shell of such a command.
 #[derive(Debug)]

@@ -27,7 +27,10 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 use portcullis_core::time::Instant;
 
-use self::folder::{Folder, check, is_of_a_daemon, lock_all, make, names, ours, sync, write_new};
+use self::folder::{
+    FOLDER, Folder, LOCK, NEW, SIGN, check, is_of_a_daemon, lock_all, make, names, ours, sync,
+    write_new,
+};
 use super::job::{JobId, Record};
 use super::orphan::Orphan;
 use crate::exit::Failure;
@@ -35,13 +38,9 @@ use crate::exit::Failure;
 mod folder;
 mod format;
 
-const FOLDER: &str = "daemon-";
-const LOCK: &str = "lock";
 const RECORD: &str = "record";
-const NEW: &str = "new";
-const SIGN: &str = "sign";
 
-/// Length of a sign, see [`crate::sys::shell::spawn`].
+/// Length of a sign, see [`portcullis_linux::sys::shell::spawn`].
 const BLANK: [u8; 32] = [b' '; 32];
 
 /// Which life of which machine this is.
@@ -57,7 +56,7 @@ impl Here {
     /// Asks the kernel.
     pub fn now() -> Self {
         let pids = fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino());
-        Self { boot: crate::proc::boot(), pids }
+        Self { boot: portcullis_linux::proc::boot(), pids }
     }
 
     fn same_boot(&self, other: &Self) -> bool {

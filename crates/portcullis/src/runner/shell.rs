@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use portcullis_linux::sys::shell;
 
 use super::job::{Command, Ended, JobId};
 use super::orphan::Orphan;
-use crate::sys::shell;
 
 /// Everything that runs: commands of ours, and those of earlier daemons. Dropping it ends none.
 #[derive(Debug)]

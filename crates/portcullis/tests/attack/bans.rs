@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use portcullis::lab::Family;
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::Packet;
 use portcullis_core::policy::Port;
+use portcullis_lab::Family;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::Packet;
 
 use crate::stage::{PUBLIC, Setup, Stage};
 use crate::world::knock_packet;

@@ -8,9 +8,9 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use portcullis::lab::Family;
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::{
+use portcullis_lab::Family;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::{
     DESTINATION_OPTIONS, Extension, HOP_BY_HOP, Packet, Payload, ROUTING, TCP,
 };
 

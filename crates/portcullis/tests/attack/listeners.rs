@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
-use portcullis::lab::Family;
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::service::Echo;
+use portcullis_lab::Family;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::service::Echo;
 
 use crate::stage::{GUARDED, GUARDED_UDP, Setup, Stage, WAIT};
 

@@ -10,6 +10,7 @@
 mod bans;
 mod headers;
 mod listeners;
+mod poison;
 mod ports;
 mod refusals;
 mod rules;
@@ -21,17 +22,14 @@ mod timing;
 #[path = "../iptables/tools.rs"]
 mod tools;
 mod topologies;
-#[path = "../world/mod.rs"]
-mod world;
-
 use std::fmt::Display;
 use std::process::ExitCode;
 
 use libtest_mimic::Trial;
-use portcullis::lab::Family;
+use portcullis_lab::{Family, world};
+use world::{FAMILIES, RECOGNISERS};
 
 use stage::{NFTABLES, Setup};
-use world::{FAMILIES, RECOGNISERS};
 
 fn main() -> ExitCode {
     world::main(|| {
@@ -48,6 +46,15 @@ fn main() -> ExitCode {
         each(&mut all, name, &NFTABLES, stale::half_open);
         let name = "revoked_grant_admits_no_connection_from_an_old_port";
         each(&mut all, name, &NFTABLES, stale::revoked);
+
+        let name = "forged_segment_poisons_no_source_port";
+        each(&mut all, name, &like_closed, poison::source_ports);
+        let name = "forged_segment_and_a_reload_poison_no_source_port";
+        each(&mut all, name, &like_closed, poison::reloaded);
+        let name = "second_segment_is_answered_from_the_port_it_asked";
+        each(&mut all, name, &like_closed, poison::second_segment);
+        let name = "forged_segment_ends_no_older_connection";
+        each(&mut all, name, &like_closed, poison::older_connection);
 
         let name = "source_cannot_finish_the_knock_of_another";
         each(&mut all, name, &RECOGNISERS, sources::attempts_are_ones_own);

@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 
-use portcullis::lab::Family;
-use portcullis::lab::answer::{Meaning, Seen};
-use portcullis::lab::packet::{Extension, Packet};
+use portcullis_lab::Family;
+use portcullis_lab::answer::{Meaning, Seen};
+use portcullis_lab::packet::{Extension, Packet};
 
 use crate::stage::{
     CLOSED, CLOSED_UDP, GUARDED, GUARDED_EMPTY, GUARDED_UDP, KNOCK, KNOCK_UDP, Make, Setup, Stage,

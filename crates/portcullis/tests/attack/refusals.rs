@@ -3,8 +3,8 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use portcullis::lab::Family;
-use portcullis::lab::packet::{Extension, Packet};
+use portcullis_lab::Family;
+use portcullis_lab::packet::{Extension, Packet};
 
 use crate::stage::{CLOSED_UDP, GUARDED_UDP, KNOCK_UDP, Make, Setup, Stage, comparable, say};
 

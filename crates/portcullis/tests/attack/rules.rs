@@ -3,8 +3,8 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use portcullis::lab::Family;
-use portcullis::lab::packet::Packet;
+use portcullis_lab::Family;
+use portcullis_lab::packet::Packet;
 
 use crate::stage::{CLOSED_UDP, GUARDED_UDP, KNOCKS, Setup, Stage};
 use crate::tools::NFT;

@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::service::Echo;
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Family, wait_until};
-use portcullis::netlink::route::Route;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::service::Echo;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, wait_until};
+use portcullis_linux::netlink::route::Route;
 
 use crate::stage::{KNOCKS, WAIT};
 use crate::world::{By, PATIENCE, World, knock_packet, made_up};

@@ -5,11 +5,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use portcullis::lab::answer::{Meaning, Seen};
-use portcullis::lab::packet::{ACK, PSH, Packet, Payload, RST, SYN};
-use portcullis::lab::service::Echo;
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{self, Family, Lab, Peer, wait_until};
+use portcullis_lab::answer::{Meaning, Seen};
+use portcullis_lab::packet::{ACK, PSH, Packet, Payload, RST, SYN};
+use portcullis_lab::service::Echo;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer, wait_until};
 
 use crate::tools::{self, Tools, Variant};
 use crate::world::{FAMILIES, PATIENCE, knock_packet, made_up};
@@ -419,11 +419,11 @@ fn number(seen: &Seen, at: usize) -> u32 {
 
 /// Otherwise the kernel answers only now and then, whatever the port.
 fn unlimited_icmp() {
-    lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
-    lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
+    portcullis_lab::set_sysctl("ipv4/icmp_ratelimit", "0").unwrap();
+    portcullis_lab::set_sysctl("ipv6/icmp/ratelimit", "0").unwrap();
     // These are the machine's on older kernels, and not ours to change.
-    let _ = lab::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
-    let _ = lab::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
+    let _ = portcullis_lab::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
+    let _ = portcullis_lab::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
 }
 
 /// The bytes in which answers about two ports must agree: in IPv4 an error's identification counts up

@@ -3,13 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use portcullis::lab::Family;
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::{ACK, FIN, Packet, RST, SYN};
-use portcullis::lab::set_sysctl;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::{ACK, FIN, Packet, RST, SYN};
+use portcullis_lab::{Family, set_sysctl};
 
 use crate::stage::{Connection, GUARDED, KNOCKS, NFTABLES, Setup, Stage, WAIT};
-use crate::world::{PATIENCE, PROGRAM, nft};
+use crate::world::{PATIENCE, nft, program};
 
 const URG: u8 = 0x20;
 
@@ -134,7 +133,7 @@ pub fn revoked(setup: Setup, family: Family) {
     let revoke = |more: &[&str]| {
         let address = from.to_string();
         let arguments = [&["revoke", "ssh", &address], more].concat();
-        let output = stage.tools.run(PROGRAM, &arguments, "");
+        let output = stage.tools.run(program(), &arguments, "");
         assert!(output.status.success(), "{output:?}");
     };
     revoke(&[]);

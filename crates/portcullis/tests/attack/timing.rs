@@ -4,11 +4,11 @@
 use std::net::IpAddr;
 
 use portcullis::config;
-use portcullis::lab::Family;
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::ruleset::{Rule, Statement};
 use portcullis_firewall::simulator::{Packet, Payload, Simulator};
+use portcullis_lab::Family;
 
 use crate::stage::{CLOSED, CLOSED_UDP, GUARDED_UDP, KNOCK_UDP, Setup};
 

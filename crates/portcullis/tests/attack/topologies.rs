@@ -8,14 +8,14 @@ use std::process::Command;
 
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
-use portcullis::lab::program::Program;
-use portcullis::lab::service::Echo;
-use portcullis::lab::{Lab, Peer};
-use portcullis::netlink::nftables::Gate;
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::program::Program;
+use portcullis_lab::service::Echo;
+use portcullis_lab::{Lab, Peer};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::world::{FAMILIES, PATIENCE, PROGRAM, have, portcullis, trial, write_config};
+use crate::world::{FAMILIES, PATIENCE, have, portcullis, program, trial, write_config};
 
 const DOOR: &str = r#"
 [door.ssh]
@@ -200,7 +200,7 @@ impl House {
     /// Starts `portcullis run`, and waits for a line that begins so.
     fn run(&self, names: &[&str], begin: &str) -> Program {
         let state = self.folder.path().join("run");
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.arg("run").arg(self.config(names)).arg("--state-dir").arg(state);
         let daemon = Program::start(&mut command).unwrap();
         wait_for(&daemon, begin);
@@ -290,11 +290,11 @@ fn topology(change: &Change) {
     if change.name == "vrf" {
         for protocol in ["tcp", "udp"] {
             let name = format!("ipv4/{protocol}_l3mdev_accept");
-            portcullis::lab::set_sysctl(&name, "1").unwrap();
+            portcullis_lab::set_sysctl(&name, "1").unwrap();
         }
     }
     // Hosts answer for their addresses on any interface, and clients remember who answered.
-    portcullis::lab::set_sysctl("ipv4/conf/all/arp_ignore", "1").unwrap();
+    portcullis_lab::set_sysctl("ipv4/conf/all/arp_ignore", "1").unwrap();
     house.client.run(|| ip(change.client)).unwrap().unwrap();
     house.address(change.device);
     house.client.run(|| ip(&["neigh flush all"])).unwrap().unwrap();

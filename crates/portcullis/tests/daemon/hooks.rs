@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use portcullis::lab::Family;
-use portcullis::lab::program::Program;
+use portcullis_lab::Family;
+use portcullis_lab::program::Program;
 
 use super::support::{
     BOTH, DOOR, House, SEQUENCE, WAIT, children, grants, portcullis, runner, start_daemon,
@@ -303,7 +303,7 @@ fn what_begins_to_run_commands_begins_anew() {
 
 fn a_folder_of_others_is_not_trusted() {
     use std::os::unix::fs::PermissionsExt;
-    let _lab = portcullis::lab::Lab::new().unwrap();
+    let _lab = portcullis_lab::Lab::new().unwrap();
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("portcullis.toml");
     fs::write(&path, door("2s")).unwrap();

@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use nix::poll::{PollFd, PollFlags, poll};
 use portcullis::config::parse_str;
-use portcullis::daemon::capture::{Capture, Interfaces};
-use portcullis::daemon::filter;
-use portcullis::lab::packet::{ACK, Extension, Packet, SYN};
-use portcullis::lab::{Family, Lab};
-use portcullis::netlink::route::Route;
 use portcullis_core::engine::Direction;
+use portcullis_lab::packet::{ACK, Extension, Packet, SYN};
+use portcullis_lab::{Family, Lab};
+use portcullis_linux::capture::{Capture, Interfaces};
+use portcullis_linux::netlink::route::Route;
+use portcullis_watcher::filter;
 
 use super::support::{BOTH, DOOR, House, SEQUENCE, WAIT, knock};
 

@@ -11,9 +11,9 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
-use portcullis::lab::program::Program;
-use portcullis::lab::{self, Family, Lab, Peer};
-use portcullis::netlink::nftables::Gate;
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::program::Program;
+use portcullis_lab::{Family, Lab, Peer};
 use tempfile::TempDir;
 
 use super::support::{
@@ -22,6 +22,7 @@ use super::support::{
 
 pub const TESTS: &[(&str, fn())] = &[
     ("each_process_has_only_what_it_needs", each_process_has_only_what_it_needs),
+    ("run_starts_on_linux_5_4", run_starts_on_linux_5_4),
     ("the_watcher_dies_with_its_keeper", the_watcher_dies_with_its_keeper),
     ("the_keeper_ends_with_its_watcher", the_keeper_ends_with_its_watcher),
     ("a_restart_keeps_living_grants", a_restart_keeps_living_grants),
@@ -59,6 +60,8 @@ fn each_process_has_only_what_it_needs() {
         assert_eq!(status(id, "CapBnd"), only);
         assert_eq!(status(id, "NoNewPrivs"), "1");
     }
+    // SECCOMP_MODE_FILTER
+    assert_eq!(status(watcher, "Seccomp"), "2");
     // User 65534 exists in the first user namespace, but not in one of a test as an ordinary user.
     let all = fs::read_to_string("/proc/self/uid_map").unwrap().contains("4294967295");
     if all {
@@ -71,6 +74,17 @@ fn each_process_has_only_what_it_needs() {
     assert_eq!(fs::read(format!("/proc/{watcher}/environ")).unwrap(), b"");
 }
 
+/// `close_range` came with 5.9.
+fn run_starts_on_linux_5_4() {
+    portcullis_lab::world::old_kernel::run(|| {
+        let house = House::new(DOOR);
+        house.send(&house.knock(Family::V4, 0, &SEQUENCE));
+        house.wait_for_open(Family::V4, 0);
+        let watcher = child(house.daemon.id());
+        assert_eq!(fs::read_dir(format!("/proc/{watcher}/fd")).unwrap().count(), 7);
+    });
+}
+
 fn the_watcher_dies_with_its_keeper() {
     let house = House::new(&DOOR.replace("30s", "2s"));
     let watcher = child(house.daemon.id());
@@ -81,7 +95,7 @@ fn the_watcher_dies_with_its_keeper() {
     // Nobody is there, and the door is closed in time all the same.
     assert_eq!(grants().len(), 1);
     assert!(house.gets_in(Family::V4, 0));
-    assert!(lab::wait_until(Instant::now() + WAIT, || grants().is_empty()));
+    assert!(portcullis_lab::wait_until(Instant::now() + WAIT, || grants().is_empty()));
     assert!(!house.gets_in(Family::V4, 0));
 }
 
@@ -179,7 +193,7 @@ fn a_reload_in_the_middle_of_a_knock() {
     let [first, second, third] = SEQUENCE;
     house.send(&house.knock(Family::V6, 1, &[first, second]));
     let reached = || Gate::open().unwrap().attempts().unwrap().iter().any(|one| one.state == 2);
-    assert!(lab::wait_until(Instant::now() + WAIT, reached));
+    assert!(portcullis_lab::wait_until(Instant::now() + WAIT, reached));
 
     let text = format!("gate.public = [\"tcp/80\"]\n{door}step_timeout = \"1m\"\n");
     fs::write(&house.path, text).unwrap();
@@ -188,7 +202,7 @@ fn a_reload_in_the_middle_of_a_knock() {
     house.wait_for_line(begin);
     assert!(!house.gets_in(Family::V6, 1));
     house.send(&house.knock(Family::V6, 1, &[third]));
-    assert!(lab::wait_until(Instant::now() + WAIT, || grants().len() == 1));
+    assert!(portcullis_lab::wait_until(Instant::now() + WAIT, || grants().len() == 1));
     assert!(house.gets_in(Family::V6, 1));
 }
 
@@ -230,7 +244,8 @@ fn run(configuration: &str, user: Option<u32>) -> Output {
     }
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(configuration.as_bytes()).unwrap();
-    let ended = lab::wait_until(Instant::now() + WAIT, || child.try_wait().unwrap().is_some());
+    let ended =
+        portcullis_lab::wait_until(Instant::now() + WAIT, || child.try_wait().unwrap().is_some());
     if !ended {
         child.kill().unwrap();
     }
@@ -269,7 +284,7 @@ fn without_permission_nothing_begins() {
 fn doors_of_the_kernel_alone_need_no_eyes() {
     let house = House::new_with(&DOOR.replace("daemon", "kernel"), "ready: nothing to watch");
     house.send(&house.knock(Family::V4, 0, &SEQUENCE));
-    assert!(lab::wait_until(Instant::now() + WAIT, || grants().len() == 1));
+    assert!(portcullis_lab::wait_until(Instant::now() + WAIT, || grants().len() == 1));
     assert!(house.gets_in(Family::V4, 0));
 }
 

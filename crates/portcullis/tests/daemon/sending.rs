@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::answer::Seen;
-use portcullis::lab::packet::{TCP, UDP};
-use portcullis::lab::{Family, Lab, Peer};
+use portcullis_lab::answer::Seen;
+use portcullis_lab::packet::{TCP, UDP};
+use portcullis_lab::{Family, Lab, Peer};
 
 use super::support::{BOTH, DOOR, House, WAIT, portcullis};
 
@@ -39,7 +39,7 @@ fn the_client_opens_the_door() {
 }
 
 /// What arrives at the host within this time, that is no answer of it.
-fn arriving(wire: &portcullis::lab::wire::Wire, wait: Duration) -> Vec<Seen> {
+fn arriving(wire: &portcullis_lab::wire::Wire, wait: Duration) -> Vec<Seen> {
     let deadline = Instant::now() + wait;
     std::iter::from_fn(|| wire.receive(deadline).unwrap()).collect()
 }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::packet::Packet;
-use portcullis::lab::program::Program;
-use portcullis::lab::service::{Echo, talk};
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{self, Family, Lab, Peer};
-use portcullis::netlink::nftables::{Gate, Grant};
+use portcullis_gate::nftables::{Gate, Grant};
+use portcullis_lab::packet::Packet;
+use portcullis_lab::program::Program;
+use portcullis_lab::service::{Echo, talk};
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer};
 use tempfile::TempDir;
 
 pub const BOTH: [Family; 2] = [Family::V4, Family::V6];
@@ -177,5 +177,5 @@ pub fn wait_for_end(id: u32) -> bool {
         Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")),
         Err(_) => true,
     };
-    lab::wait_until(Instant::now() + WAIT, is_gone)
+    portcullis_lab::wait_until(Instant::now() + WAIT, is_gone)
 }

@@ -6,9 +6,9 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use portcullis::lab::Family as Side;
-use portcullis::lab::packet::{ACK, Packet};
 use portcullis_firewall::iptables::Family;
+use portcullis_lab::Family as Side;
+use portcullis_lab::packet::{ACK, Packet};
 
 use crate::loading::Place;
 use crate::tools::{Tools, Variant};
@@ -200,8 +200,8 @@ fn printed(tools: &Tools) {
     let file = file.to_str().unwrap();
     assert!(tools.portcullis("remove", None).status.success());
     let text =
-        |target| tools.must(crate::world::PROGRAM, &["compile", file, "--target", target], "");
-    let sets = tools.run(crate::world::PROGRAM, &["compile", file, "--target", "ipset"], "");
+        |target| tools.must(crate::world::program(), &["compile", file, "--target", target], "");
+    let sets = tools.run(crate::world::program(), &["compile", file, "--target", "ipset"], "");
     if sets.status.success() {
         tools.must("ipset", &["restore"], &String::from_utf8(sets.stdout).unwrap());
     }

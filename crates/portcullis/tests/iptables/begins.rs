@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use portcullis::lab::answer::{Meaning, Seen};
-use portcullis::lab::packet::{ACK, Packet, Payload, RST, SYN};
-use portcullis::lab::service::Echo;
 use portcullis_firewall::iptables::{Family, Matcher};
+use portcullis_lab::answer::{Meaning, Seen};
+use portcullis_lab::packet::{ACK, Packet, Payload, RST, SYN};
+use portcullis_lab::service::Echo;
 
 use crate::loading::Place;
 use crate::tools::{Variant, word};

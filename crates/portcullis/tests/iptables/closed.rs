@@ -5,20 +5,20 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use portcullis::config;
-use portcullis::lab::Family as Side;
-use portcullis::lab::packet::{self, Packet};
-use portcullis::lab::service::{Echo, talk};
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::compile as compile_nftables;
 use portcullis_firewall::iptables::compile::{Generation, compile};
 use portcullis_firewall::iptables::simulator::Simulator;
 use portcullis_firewall::iptables::{Family, Matcher};
 use portcullis_firewall::simulator::{Fate, Packet as Seen, Simulator as Nftables, Socket};
+use portcullis_lab::Family as Side;
+use portcullis_lab::packet::{self, Packet};
+use portcullis_lab::service::{Echo, talk};
 
 use crate::loading::Place;
 use crate::random::as_iptables;
 use crate::tools::{Variant, Witness, word};
-use crate::world::{FAMILIES, PATIENCE, PROGRAM, all_kinds, made_up, simulated, write_config};
+use crate::world::{FAMILIES, PATIENCE, all_kinds, made_up, program, simulated, write_config};
 
 const CONFIG: &str = r#"
 [gate]
@@ -192,7 +192,7 @@ pub fn lockout(variant: Variant) {
             write_config(&file, text);
             let state = tools.path().join("state");
             let (file, state) = (file.to_str().unwrap(), state.to_str().unwrap());
-            let arguments = [session.as_str(), PROGRAM, "apply", "--state-dir", state, file];
+            let arguments = [session.as_str(), program(), "apply", "--state-dir", state, file];
             tools.run("/usr/bin/env", &arguments, "")
         };
         let refused = apply(&config_of(Matcher::Recent, "drop", &[]));
@@ -213,7 +213,7 @@ pub fn lockout(variant: Variant) {
                 continue;
             }
             let from = from.to_string();
-            let granted = tools.run(PROGRAM, &["grant", "ssh", &from], "");
+            let granted = tools.run(program(), &["grant", "ssh", &from], "");
             assert!(granted.status.success(), "{granted:?}");
             let again = apply(&text);
             assert!(again.status.success(), "{again:?}");

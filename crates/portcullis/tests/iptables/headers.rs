@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::{Packet, SYN};
 use portcullis_firewall::iptables::{Family, Matcher};
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::{Packet, SYN};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -4,14 +4,14 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use portcullis::lab::service::talk;
-use portcullis::lab::wait_until;
 use portcullis_firewall::iptables::Matcher;
+use portcullis_lab::service::talk;
+use portcullis_lab::wait_until;
 use serde_json::{Value, json};
 
 use crate::loading::{Place, config};
 use crate::tools::{Variant, word};
-use crate::world::{PATIENCE, PROGRAM, write_config};
+use crate::world::{PATIENCE, program, write_config};
 
 const RIGHT: [&str; 3] = ["tcp/1009", "udp/4001", "tcp/2003"];
 
@@ -95,7 +95,7 @@ impl Host {
     fn run(&self, words: &str) -> Said {
         let words: Vec<_> =
             words.split(' ').map(|word| if word == "FILE" { &self.file } else { word }).collect();
-        let output = self.place.tools.run(PROGRAM, &words, "");
+        let output = self.place.tools.run(program(), &words, "");
         Said {
             code: output.status.code().unwrap(),
             out: String::from_utf8(output.stdout).unwrap(),
@@ -118,7 +118,7 @@ impl Host {
     fn completions(&self, words: &[&str]) -> String {
         let index = format!("_CLAP_COMPLETE_INDEX={}", words.len() - 1);
         let mut arguments = vec!["PORTCULLIS_COMPLETE=bash", &index, "_CLAP_COMPLETE_COMP_TYPE=9"];
-        arguments.extend(["_CLAP_COMPLETE_SPACE=false", "_CLAP_IFS=\n", PROGRAM, "--"]);
+        arguments.extend(["_CLAP_COMPLETE_SPACE=false", "_CLAP_IFS=\n", program(), "--"]);
         arguments.extend(words);
         let output = self.place.tools.run("/usr/bin/env", &arguments, "");
         assert!(output.status.success(), "{output:?}");
@@ -489,7 +489,7 @@ pub fn read_only() {
     assert_eq!(host.grants(), [from]);
     for words in ["grant ssh 203.0.113.7".to_owned(), format!("revoke ssh {from}")] {
         // Without what lets root of the machine write everywhere.
-        let arguments = ["--bounding-set", "-dac_override", PROGRAM];
+        let arguments = ["--bounding-set", "-dac_override", program()];
         let arguments: Vec<_> = arguments.into_iter().chain(words.split(' ')).collect();
         let output = host.place.tools.run("/usr/bin/setpriv", &arguments, "");
         let said = String::from_utf8(output.stderr).unwrap();

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::service::Echo;
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Lab, Peer, wait_until};
-use portcullis::netlink::nftables::Gate;
 use portcullis_firewall::iptables::{Family, Matcher};
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::service::Echo;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Lab, Peer, wait_until};
 
 use crate::tools::{Tools, Variant, word};
 use crate::world::{FAMILIES, PATIENCE, knock_packet};
@@ -116,7 +116,7 @@ pub fn door(variant: Variant, matcher: Matcher) {
     for (from, mut made) in kept {
         assert!(wait_until(Instant::now() + PATIENCE, || !place.is_open(from)));
         // What was made lives on.
-        assert!(portcullis::lab::service::talk(&mut made, b"still here", PATIENCE).unwrap());
+        assert!(portcullis_lab::service::talk(&mut made, b"still here", PATIENCE).unwrap());
     }
     thread::sleep(LATE.saturating_sub(begun.elapsed()));
     for from in late {
@@ -248,14 +248,14 @@ pub fn other_commands(variant: Variant) {
         let file = tools.path().join("portcullis.toml");
         crate::world::write_config(&file, &text);
         let file = file.to_str().unwrap();
-        let output = tools.run(crate::world::PROGRAM, &["run", file], "");
+        let output = tools.run(crate::world::program(), &["run", file], "");
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("[backend-not-here]") && said.contains(":2:11"), "{said}");
         let packets =
             ["tcp/1009", "tcp/9", "tcp/1009", "tcp/1009", "udp/4001", "tcp/2003", "tcp/22"];
         let said = tools.must(
-            crate::world::PROGRAM,
+            crate::world::program(),
             &[&["explain", file][..], &packets, &["+30s", "+1s", "tcp/22"]].concat(),
             "",
         );
@@ -286,7 +286,7 @@ pub fn other_commands(variant: Variant) {
         );
         let closed = |packets: &[&str], from: &str| {
             let arguments = [&["explain", "--from", from, file][..], packets].concat();
-            let said = tools.must(crate::world::PROGRAM, &arguments, "");
+            let said = tools.must(crate::world::program(), &arguments, "");
             let said = said.lines().filter_map(|line| line.trim().strip_prefix("=> "));
             said.map(str::to_owned).collect::<Vec<_>>()
         };

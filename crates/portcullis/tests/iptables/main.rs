@@ -16,10 +16,9 @@ mod loading;
 mod random;
 mod tools;
 mod trials;
-#[path = "../world/mod.rs"]
-mod world;
-
 use std::process::ExitCode;
+
+use portcullis_lab::world;
 
 use random::Way;
 use tools::{VARIANTS, Variant, ways};

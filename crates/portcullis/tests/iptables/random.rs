@@ -8,12 +8,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use portcullis::gate::chains::Chains;
-use portcullis::iptables::state::State;
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::{ACK, FIN, Packet, RST, SYN};
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Family as Side, Lab, Peer};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::{Policy, Protocol, Recogniser, Refuse, Severity, Stance};
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::compile as compile_nftables;
@@ -25,6 +19,12 @@ use portcullis_firewall::ruleset::{Reject, Tracking};
 use portcullis_firewall::simulator::{
     Fate, Packet as Seen, Payload, Simulator as Nftables, Socket,
 };
+use portcullis_gate::iptables::state::State;
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::{ACK, FIN, Packet, RST, SYN};
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family as Side, Lab, Peer};
 use portcullis_testkit::script::{Event, SOURCES, What};
 use portcullis_testkit::{frames, policies, script};
 use proptest::collection::vec;

@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use portcullis_firewall::iptables::{Family, Filter, Matcher};
 use tempfile::TempDir;
 
-use crate::world::{PROGRAM, have, write_config};
+use crate::world::{have, program, write_config};
 
 /// Which program is behind the name `iptables`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Tools {
             write_config(&file, text);
             arguments.push(file.to_str().unwrap());
         }
-        self.run(PROGRAM, &arguments, "")
+        self.run(program(), &arguments, "")
     }
 
     /// The rules and the sets that are loaded, of one family, without what always changes.

@@ -6,9 +6,9 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portcullis::apply::state::{State, peek};
-use portcullis::lab::{Lab, wait_until};
-use portcullis::netlink::nftables::Gate;
 use portcullis_firewall::iptables::{Family, Matcher};
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::{Lab, wait_until};
 
 use crate::loading::config;
 use crate::tools::{Tools, Variant, word};
@@ -113,7 +113,7 @@ pub fn nobody_confirms(variant: Variant, matcher: Matcher) {
         house.done(&["apply", "--confirm-within", "1s"], Some(&new(matcher)));
         house.kill_timers();
         let deadline = house.state().pending.unwrap().deadline;
-        let over = || portcullis::daemon::clock().as_nanos() > deadline;
+        let over = || portcullis_linux::clock().as_nanos() > deadline;
         assert!(wait_until(Instant::now() + PATIENCE, over));
         let late = house.tools.portcullis_with(&["confirm", "--yes"], None);
         assert_eq!(late.status.code(), Some(1), "{late:?}");

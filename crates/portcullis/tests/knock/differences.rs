@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use portcullis::lab::Lab;
+use portcullis_lab::Lab;
 
 use crate::names::turning_dns;
 use crate::support::{Knock, Test, World, at, command};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis::lab::service::Echo;
-use portcullis::lab::{Family, set_sysctl};
+use portcullis_lab::service::Echo;
+use portcullis_lab::{Family, set_sysctl};
 
 use crate::support::{Knock, Run, Test, World, at, command, unprivileged};
 use crate::world::FAMILIES;

@@ -5,10 +5,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use portcullis::lab::answer::Seen;
-use portcullis::lab::packet::{ACK, SYN, TCP, UDP};
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Family, Lab, Peer};
+use portcullis_lab::answer::Seen;
+use portcullis_lab::packet::{ACK, SYN, TCP, UDP};
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer};
 
 use crate::world::PATIENCE;
 

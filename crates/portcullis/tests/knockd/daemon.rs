@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use portcullis::lab::program::Program;
-use portcullis::lab::wait_until;
+use portcullis_lab::program::Program;
+use portcullis_lab::wait_until;
 use tempfile::TempDir;
 
 use super::story::{Story, lines};

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis::lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Family, Lab, Peer, wait_until};
+use portcullis_lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer, wait_until};
 
 use super::daemon::{Daemon, Setup};
 use super::{PATIENCE, SIDES, Which};

@@ -33,7 +33,6 @@ use std::thread;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
-use portcullis::lab;
 
 use crate::world;
 
@@ -84,7 +83,7 @@ pub fn theirs_on_both_sides() -> bool {
 }
 
 fn sibling(name: &str) -> PathBuf {
-    Path::new(world::PROGRAM).with_file_name(name)
+    Path::new(world::program()).with_file_name(name)
 }
 
 /// A trial that needs these programs beside ours; without one of them it counts as ignored.
@@ -113,7 +112,7 @@ pub fn main_in_order(trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
 fn run(at_once: usize, trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(at_once);
-    if let Err(failure) = lab::enter() {
+    if let Err(failure) = portcullis_lab::enter() {
         eprintln!("{failure}");
         return ExitCode::FAILURE;
     }

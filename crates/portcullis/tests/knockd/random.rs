@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use portcullis::lab::Family;
+use portcullis_lab::Family;
 
 /// The generator splitmix64.
 #[derive(Debug, Clone)]

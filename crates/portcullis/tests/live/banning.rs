@@ -6,13 +6,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::Trial;
 use portcullis::config;
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::service::{Echo, talk};
-use portcullis::lab::{Family, wait_until};
-use portcullis::netlink::nftables::Gate;
 use portcullis_core::policy::HostName;
 use portcullis_firewall::compile::{Hosts, admit, compile};
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::service::{Echo, talk};
+use portcullis_lab::{Family, wait_until};
 use serde_json::{Value, json};
 
 use crate::world::{self, By, FAMILIES, PATIENCE, World, made_up, write_config};

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 
 use libtest_mimic::Trial;
-use portcullis::lab::Family;
-use portcullis::lab::service::{Echo, talk};
-use portcullis::netlink::conntrack::Conntrack;
+use portcullis_lab::Family;
+use portcullis_lab::service::{Echo, talk};
+use portcullis_linux::netlink::conntrack::Conntrack;
 
 use crate::world::{self, By, FAMILIES, PATIENCE, World};
 use crate::{CONFIG, WAYS, done, passes, run, services};
@@ -138,7 +138,7 @@ fn a_socket_for_both_families() {
 fn what_is_forwarded_is_not_cut() {
     let mut world = World::new(By::Kernel, CONFIG);
     let other = world.lab.peer("other", 1).unwrap();
-    portcullis::lab::set_sysctl("ipv4/ip_forward", "1").unwrap();
+    portcullis_lab::set_sysctl("ipv4/ip_forward", "1").unwrap();
     let [me, it] = [&world.client, &other].map(|peer| peer.address(Family::V4, 0));
     let _services = services(&world, me);
     let behind = SocketAddr::new(it, 22);

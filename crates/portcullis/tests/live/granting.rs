@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use portcullis::lab::{Family, wait_until};
+use portcullis_lab::{Family, wait_until};
 
-use crate::world::{self, By, FAMILIES, PATIENCE, PROGRAM, World, write_config};
+use crate::world::{self, By, FAMILIES, PATIENCE, World, program, write_config};
 use crate::{
     CONFIG, Said, WAYS, config, done, granted, grants, make_small, passes, run, services,
     ssh_session,
@@ -192,7 +192,7 @@ fn me_through_sudo() {
             let mut command = std::process::Command::new("/bin/sh");
             // The shell has to stay: it is the one that knows.
             command.args(["-c", "env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \"$@\"; exit $?", "sh"]);
-            command.arg(PROGRAM).args(words).env("SSH_CONNECTION", &connection);
+            command.arg(program()).args(words).env("SSH_CONNECTION", &connection);
             command.output().unwrap().into()
         };
         let said = sudo(&["apply", path, "--state-dir", state]);

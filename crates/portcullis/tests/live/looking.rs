@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use libtest_mimic::Trial;
-use portcullis::lab::{Family, wait_until};
+use portcullis_lab::{Family, wait_until};
 use serde_json::{Value, json};
 
 use crate::shell::completions;

@@ -10,7 +10,7 @@ use portcullis_core::policy::{
 use portcullis_firewall::compile::{admit, compile};
 use portcullis_firewall::ruleset::{
     Chain, Data, Element, Field, Hook, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset,
-    Set, Statement, Tracking, Type, Unit, Value, Verdict,
+    Set, Statement, Timeout, Tracking, Type, Unit, Value, Verdict,
 };
 
 /// All of them, with names.
@@ -19,6 +19,7 @@ pub fn all() -> Vec<(String, Ruleset)> {
         ("empty".to_owned(), ruleset(vec![], vec![])),
         ("statements".to_owned(), statements()),
         ("sets".to_owned(), sets()),
+        ("timeouts".to_owned(), timeouts()),
         ("hooks".to_owned(), hooks()),
         ("networks".to_owned(), networks()),
         ("allowed".to_owned(), allowed()),
@@ -30,7 +31,8 @@ pub fn all() -> Vec<(String, Ruleset)> {
 }
 
 pub fn ruleset(sets: Vec<Set>, chains: Vec<Chain>) -> Ruleset {
-    Ruleset { comment: "a test, of nothing in particular".to_owned(), sets, chains }
+    let comment = "a test, of nothing in particular".to_owned();
+    Ruleset { comment, timeouts: vec![], sets, chains }
 }
 
 pub fn fixed(name: &str, key: &[Type], data: Option<Type>, elements: Vec<Element>) -> Set {
@@ -105,6 +107,9 @@ fn statements() -> Ruleset {
         vec![Statement::HopLimit255, Statement::FromLinkLocal, ACCEPT],
         vec![Statement::ThDportZero, ACCEPT],
         vec![Statement::NotForHost, ACCEPT],
+        vec![Statement::TcpOption(19), ACCEPT],
+        vec![tcp_flags(true, 0x12, 0x02), Statement::TcpOption(29), ACCEPT],
+        vec![Statement::TcpOption(5), protocol(true, Protocol::Tcp), ACCEPT],
         vec![Statement::FragmentHeader, ACCEPT],
         vec![Statement::Interface("lo".to_owned()), ACCEPT],
         vec![Statement::IcmpType(3), ACCEPT],
@@ -295,6 +300,20 @@ fn translations() -> Chain {
     }
     let hook = Some(Hook { point: HookPoint::PreroutingNat, priority: -101 });
     Chain { hook, ..chain("translated", rules) }
+}
+
+/// Objects with short and long times, used and not, also where nothing else is translated.
+pub fn timeouts() -> Ruleset {
+    let is = |kind| protocol(true, kind);
+    let rules = vec![
+        vec![is(Protocol::Tcp), Statement::SetTimeout("short"), DNAT],
+        vec![is(Protocol::Tcp), Statement::SetTimeout("long"), ACCEPT],
+        vec![Statement::SetTimeout("short")],
+    ];
+    let hook = Some(Hook { point: HookPoint::PreroutingNat, priority: -101 });
+    let times = [("short", 1), ("long", 86_400 * 5), ("unused", 77)];
+    let timeouts = times.map(|(name, seconds)| Timeout { name, seconds }).into();
+    Ruleset { timeouts, ..ruleset(vec![], vec![Chain { hook, ..chain("timed", rules) }]) }
 }
 
 /// The same for the other direction.

@@ -1,7 +1,7 @@
 //! The same ruleset by `nft` and by us: nobody can tell which it was.
 
-use portcullis::netlink::nftables::Gate;
 use portcullis_firewall::ruleset::Ruleset;
+use portcullis_gate::nftables::Gate;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
 use crate::{Test, corpus, nft, random};

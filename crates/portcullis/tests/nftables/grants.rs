@@ -5,10 +5,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use portcullis::lab::wait_until;
-use portcullis::netlink::nftables::{Error, Gate};
 use portcullis_core::policy::{Policy, Recogniser};
 use portcullis_firewall::compile::compile;
+use portcullis_gate::nftables::{Error, Gate};
+use portcullis_lab::wait_until;
 
 use crate::Test;
 use crate::{corpus, nft};

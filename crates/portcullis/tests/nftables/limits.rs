@@ -1,9 +1,9 @@
 //! What root of the machine may do, and root of a user namespace may not.
 
-use portcullis::netlink::nftables::Gate;
-use portcullis::netlink::socket::{Error, Family, Socket};
 use portcullis_core::policy::Recogniser;
 use portcullis_firewall::compile::compile;
+use portcullis_gate::nftables::Gate;
+use portcullis_linux::netlink::socket::{Error, Family, Socket};
 
 use crate::{Test, corpus};
 

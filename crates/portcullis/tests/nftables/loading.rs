@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use nix::errno::Errno;
-use portcullis::netlink::nftables::{Error, Gate};
-use portcullis::netlink::socket::{self, Family, Socket};
 use portcullis_core::policy::Recogniser;
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::ruleset::{Statement, Type, Value, Verdict};
+use portcullis_gate::nftables::{Error, Gate};
+use portcullis_linux::netlink::socket::{self, Family, Socket};
 
 use crate::Test;
 use crate::corpus::{self, chain, element, fixed, ruleset};
@@ -133,7 +133,7 @@ fn what_is_removed_is_gone() {
 fn a_table_of_another_process_is_left_alone() {
     let mut other = Socket::open(Family::Netfilter).unwrap();
     let bytes = {
-        let mut w = portcullis::netlink::message::Writer::new();
+        let mut w = portcullis_linux::netlink::message::Writer::new();
         w.message(0x10, 1, 1, |w| w.raw(&[0, 0, 0, 10]));
         w.message(NEWTABLE, 0x405, 2, |w| {
             w.raw(&[1, 0, 0, 0]);

@@ -27,14 +27,13 @@ use std::{fs, io};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
-use portcullis::lab;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     // Before any thread starts. For root too, since a user namespace has limits that the machine does
     // not have; where root may have none, as in some containers, without.
     let limited = enter_user_namespace().is_ok();
-    if let Err(failure) = lab::enter() {
+    if let Err(failure) = portcullis_lab::enter() {
         eprintln!("{failure}");
         return ExitCode::FAILURE;
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use portcullis::netlink::route::{AddressMonitor, Interface, Route};
+use portcullis_linux::netlink::route::{AddressMonitor, Interface, Route};
 
 use crate::Test;
 

@@ -1,16 +1,17 @@
 //! A table that somebody has changed is not ours any more.
 
-use portcullis::netlink::nftables::{Error, Gate};
 use portcullis_core::policy::{InterfaceName, Recogniser};
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::ruleset::{Ruleset, Statement, Tracking};
+use portcullis_gate::nftables::{Error, Gate};
 
 use crate::{Test, corpus, nft};
 
-pub const TESTS: [Test; 3] = [
+pub const TESTS: [Test; 4] = [
     ("every_change_is_seen", every_change_is_seen),
     ("living_elements_are_no_change", living_elements_are_no_change),
     ("every_other_rule_is_seen", every_other_rule_is_seen),
+    ("every_other_timeout_is_seen", every_other_timeout_is_seen),
 ];
 
 fn example() -> Ruleset {
@@ -25,6 +26,7 @@ fn every_change_is_seen() {
         ("insert rule inet portcullis knock accept", "chain knock: has"),
         ("flush chain inet portcullis door", "chain door: has 0 rules"),
         ("add chain inet portcullis another", "chain another: should not be there"),
+        ("add counter inet portcullis another", "object another: should not be there"),
         ("add set inet portcullis another { type ipv4_addr; }", "set another: should not be there"),
         ("add chain inet portcullis input { policy drop; }", "chain input: has another policy"),
         (
@@ -93,6 +95,32 @@ fn every_other_rule_is_seen() {
     assert!(seen > 30);
 }
 
+fn every_other_timeout_is_seen() {
+    let original = corpus::timeouts();
+    let mut gate = Gate::open().unwrap();
+    let changes: [fn(&mut Ruleset); 3] = [
+        |it| it.timeouts[0].seconds = 2,
+        |it| it.timeouts[2].name = "other",
+        |it| {
+            it.chains[0].rules[0].statements[1] = Statement::SetTimeout("long");
+        },
+    ];
+    let seen = [
+        "object short: has another set of times",
+        "object unused: is not there",
+        "rule 1 of chain timed: is different (expression objref)",
+    ];
+    for (change, seen) in changes.into_iter().zip(seen) {
+        let mut changed = original.clone();
+        change(&mut changed);
+        gate.load(&changed).unwrap();
+        match gate.verify(&original) {
+            Err(Error::Mismatch(mismatch)) => assert_eq!(mismatch.to_string(), seen),
+            other => panic!("{seen}: {other:?}"),
+        }
+    }
+}
+
 /// The statement with one thing changed.
 fn altered(statement: &Statement) -> Option<Statement> {
     use portcullis_firewall::ruleset::{Operation, Reject, Verdict};
@@ -115,6 +143,7 @@ fn altered(statement: &Statement) -> Option<Statement> {
         Statement::HopByHopNextHeader(_) => Statement::HopByHopNextHeader(44),
         Statement::Ip6NextHeader { is, kind } => Statement::Ip6NextHeader { is, kind: kind ^ 1 },
         Statement::FromLinkLocal => Statement::HopLimit255,
+        Statement::TcpOption(kind) => Statement::TcpOption(kind ^ 1),
         Statement::ThDportZero => Statement::IcmpType(0),
         Statement::SetDportZero => Statement::SetDportFrom { map: "ports" },
         Statement::SetDportFrom { .. } => Statement::SetDportZero,

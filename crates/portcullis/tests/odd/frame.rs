@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use portcullis::lab::Family;
-use portcullis::lab::packet::{Ends, Extension, Packet, Payload, SYN};
+use portcullis_lab::Family;
+use portcullis_lab::packet::{Ends, Extension, Packet, Payload, SYN};
 
 /// Chance that is the same for the same seed: splitmix64.
 pub struct Chance(pub u64);
@@ -319,7 +319,7 @@ impl Odd {
         self.packet.extensions.push(Extension { kind, body });
     }
 
-    fn tcp(&mut self, change: impl FnOnce(&mut portcullis::lab::packet::Tcp)) {
+    fn tcp(&mut self, change: impl FnOnce(&mut portcullis_lab::packet::Tcp)) {
         if let Payload::Tcp(tcp) = &mut self.packet.payload {
             change(tcp);
         }

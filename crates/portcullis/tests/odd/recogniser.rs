@@ -7,16 +7,16 @@ use std::thread;
 use std::time::Instant;
 
 use portcullis::config::parse_str;
-use portcullis::lab::answer::Meaning;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Family, Lab, Peer, set_sysctl};
-use portcullis::replay::file::Record;
-use portcullis::replay::file::link::{Kind, Place};
-use portcullis::replay::{Replay, Settings};
 use portcullis_core::engine::Options;
 use portcullis_core::policy::Policy;
 use portcullis_core::wire::Link;
+use portcullis_insight::replay::file::Record;
+use portcullis_insight::replay::file::link::{Kind, Place};
+use portcullis_insight::replay::{Replay, Settings};
+use portcullis_lab::answer::Meaning;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Lab, Peer, set_sysctl};
 
 use super::frame::Probe;
 use crate::world::{By, PATIENCE, World, knock_packet, made_up};

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use portcullis::lab::answer::Seen;
-use portcullis::lab::packet::{ICMP, ICMPV6, TCP, UDP};
+use portcullis_lab::answer::Seen;
+use portcullis_lab::packet::{ICMP, ICMPV6, TCP, UDP};
 
 use crate::bytes::{Ends, Frames, folded, pseudo_header, total, with_pseudo_header};
 

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
-use portcullis::lab::Family;
-use portcullis::lab::answer::Seen;
-use portcullis::lab::wire::Wire;
+use portcullis_lab::Family;
+use portcullis_lab::answer::Seen;
+use portcullis_lab::wire::Wire;
 
 use crate::answer::describe;
 use crate::bytes::{Ends, Frames};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use portcullis::lab::packet::{FRAGMENT, TCP, UDP};
+use portcullis_lab::packet::{FRAGMENT, TCP, UDP};
 
 /// The hardware address of both ends of the client's cable.
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0];

@@ -15,21 +15,18 @@ mod bytes;
 mod probes;
 mod scan;
 mod sequences;
-#[path = "../world/mod.rs"]
-mod world;
-
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::process::ExitCode;
 use std::thread;
 
 use libtest_mimic::Trial;
-use portcullis::lab::Family;
-use portcullis::lab::service::Echo;
+use portcullis_lab::service::Echo;
+use portcullis_lab::{Family, world};
+use world::{By, FAMILIES, World};
 
 use ask::{Outcome, Senders, Target, compare};
 use probes::Kind;
-use world::{By, FAMILIES, World};
 
 const DOORS: &str = r#"
 [door.ssh]

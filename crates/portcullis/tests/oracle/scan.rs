@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::Family;
-use portcullis::lab::answer::Seen;
-use portcullis::lab::packet::{ICMP, ICMPV6, TCP, UDP};
-use portcullis::lab::wire::shuffled;
+use portcullis_lab::Family;
+use portcullis_lab::answer::Seen;
+use portcullis_lab::packet::{ICMP, ICMPV6, TCP, UDP};
+use portcullis_lab::wire::shuffled;
 
 use crate::ask::on_cpu;
 use crate::bytes::{Ends, Tcp, Udp};

@@ -1,7 +1,7 @@
 //! Packets that follow one another: what the first one leaves behind must not show in the answer to
 //! the second.
 
-use portcullis::lab::Family;
+use portcullis_lab::Family;
 
 use crate::answer::flag_names;
 use crate::bytes::{Ends, Frames, Tcp, Udp};

@@ -14,14 +14,14 @@ use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 use portcullis::apply::DEFAULT_FOLDER;
 use portcullis::apply::state::Store;
-use portcullis::daemon::clock;
-use portcullis::lab::program::Program;
-use portcullis::lab::{Family, wait_until};
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::compile;
+use portcullis_lab::program::Program;
+use portcullis_lab::{Family, wait_until};
+use portcullis_linux::clock;
 
 use super::support::{House, Test, before, done, refused};
-use crate::world::{PATIENCE, PROGRAM, knock_packet, write_config};
+use crate::world::{PATIENCE, knock_packet, program, write_config};
 
 pub const TESTS: &[Test] = &[
     ("nobody_confirms", &[], || each(nobody_confirms)),
@@ -309,7 +309,7 @@ fn daemon() {
         }
     };
     write_config(&path, &format!("{}{}", door("ssh", 22, 7431), door("web", 443, 7432)));
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     let program = Program::start(command.arg("run").arg(&path).stdin(Stdio::null())).unwrap();
     program.wait_for_line(PATIENCE, |line| line.starts_with("ready")).unwrap();
     done(&house.run(&["apply", path.to_str().unwrap()]));

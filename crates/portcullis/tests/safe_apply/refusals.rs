@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
-use portcullis::lab::Lab;
 use portcullis_firewall::compile::compile;
+use portcullis_lab::Lab;
 
 use super::support::{House, Test, before, done, refused};
 use crate::world::portcullis;

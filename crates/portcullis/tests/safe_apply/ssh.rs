@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::process::{Child, Output, Stdio};
 
-use portcullis::lab::Family;
+use portcullis_lab::Family;
 
 use super::support::{House, Test, before, done, refused, said};
 use crate::real::sshd::Sshd;
@@ -73,7 +73,7 @@ impl Server {
         }
         let house = &mut self.house;
         let open = || house.gate.grants().unwrap().iter().any(|grant| grant.address == self.from);
-        assert!(portcullis::lab::wait_until(std::time::Instant::now() + PATIENCE, open));
+        assert!(portcullis_lab::wait_until(std::time::Instant::now() + PATIENCE, open));
     }
 }
 

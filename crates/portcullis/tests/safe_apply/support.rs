@@ -8,12 +8,12 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portcullis::apply::state::{State, peek};
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Lab, Peer, wait_until};
-use portcullis::netlink::nftables::Gate;
+use portcullis_gate::nftables::Gate;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Lab, Peer, wait_until};
 use tempfile::TempDir;
 
-use crate::world::{PATIENCE, PROGRAM, write_config};
+use crate::world::{PATIENCE, program, write_config};
 
 /// A name, the programs that it needs, and the test.
 pub type Test = (&'static str, &'static [&'static str], fn());
@@ -65,7 +65,7 @@ impl House {
     /// The words of a command line, with this house's state.
     pub fn words(&self, arguments: &[&str]) -> Vec<String> {
         let state_dir = self.state_dir();
-        let all = [&[PROGRAM], arguments, &["--state-dir", state_dir.to_str().unwrap()]].concat();
+        let all = [&[program()], arguments, &["--state-dir", state_dir.to_str().unwrap()]].concat();
         all.into_iter().map(str::to_owned).collect()
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::support::{House, Test, done, refused};
-use crate::world::PROGRAM;
+use crate::world::program;
 
 pub const TESTS: &[Test] = &[
     ("systemd_owns_the_timer", &["unshare", "systemd-run"], owns),
@@ -71,12 +71,12 @@ fn units() {
         let text = fs::read_to_string(folder.join(unit)).unwrap();
         // systemd-analyze wants the program to be there.
         let copy = here.path().join(unit);
-        fs::write(&copy, text.replace("/usr/bin/portcullis", PROGRAM)).unwrap();
+        fs::write(&copy, text.replace("/usr/bin/portcullis", program())).unwrap();
         copies.push(copy);
         for line in text.lines().filter(|line| line.starts_with("Exec")) {
             let words: Vec<&str> = line.split_once('=').unwrap().1.split(' ').collect();
             if words[0] == "/usr/bin/portcullis" {
-                let output = Command::new(PROGRAM).arg(words[1]).arg("--help").output().unwrap();
+                let output = Command::new(program()).arg(words[1]).arg("--help").output().unwrap();
                 done(&output);
             }
         }

@@ -5,6 +5,7 @@ use alloc::vec;
 use core::time::Duration;
 
 use super::*;
+use crate::policy::Severity;
 use crate::policy::{Ban, Gate, Hook, Hooks, InterfaceName};
 
 /// `name: guards = sequence` of ports, each separated by a space.

@@ -1,12 +1,12 @@
 //! Doors and findings as one JSON object.
 
+use portcullis_config::{Diagnostic, Report};
 use portcullis_core::policy::{Door, Hook, Policy, Port, Severity};
 use portcullis_core::strength::Strength;
 use serde_json::{Map, Value, json};
 
 use super::text::recogniser;
 use super::{RATES, with_strength};
-use crate::config::{Diagnostic, Report};
 
 /// The object, and a newline.
 pub fn render(policy: &Policy, report: &Report, unseen: &[String], show_knocks: bool) -> String {

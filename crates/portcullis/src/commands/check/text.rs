@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use portcullis_config::{Report, duration};
 use portcullis_core::policy::{Door, Hook, Hooks, Policy, Port, Recogniser};
 use portcullis_core::strength::Strength;
+use portcullis_core::text::plain;
 
 use super::{RATES, with_strength};
-use crate::config::report::plain;
-use crate::config::{Report, duration};
 
 /// All doors, each with a line per property.
 pub fn doors(policy: &Policy, show_knocks: bool) -> String {

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use portcullis_config::duration;
 use portcullis_core::strength::{Natural, Orders, Strength};
 
 use super::{Answer, SOURCES, Subject, seconds_if_deaf};
 use crate::commands::check::text::{grouped, time};
-use crate::config::duration;
 
 /// All of it.
 pub fn render(answer: &Answer) -> String {

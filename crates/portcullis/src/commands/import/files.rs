@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use portcullis_config::import::Kind;
+use portcullis_config::knockd::MAX_BYTES;
+
 use crate::config::read::read_bytes;
 use crate::exit::Failure;
-use crate::import::Kind;
-use crate::knockd::config::MAX_BYTES;
 
 /// Files that are read in all, and folders within folders.
 const MAX_FILES: usize = 4_096;

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use portcullis_core::policy::{Policy, Port};
+use portcullis_insight::replay::host::Source;
+use portcullis_insight::replay::report::{Report, Why};
 use serde_json::{Value, json};
 
 use super::super::live::millis;
 use super::text::{moment, name};
-use crate::replay::host::Source;
-use crate::replay::report::{Report, Why};
 
 /// The object. Times are texts in UTC.
 pub fn object(policy: &Policy, report: &Report, notes: &[String]) -> Value {

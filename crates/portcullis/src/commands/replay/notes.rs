@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use portcullis_config::duration;
 use portcullis_core::policy::Policy;
+use portcullis_insight::replay::file::link::Named;
+use portcullis_insight::replay::host::Source;
+use portcullis_insight::replay::report::{MAX_OPENINGS, MAX_STRIKES, Report};
 
-use crate::config::duration;
-use crate::replay::file::link::Named;
-use crate::replay::host::Source;
-use crate::replay::progress::thousands;
-use crate::replay::report::{MAX_OPENINGS, MAX_STRIKES, Report};
+use crate::progress::thousands;
 
 /// The notes on a report.
 pub fn notes(policy: &Policy, report: &Report) -> Vec<String> {

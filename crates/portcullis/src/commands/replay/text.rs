@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use portcullis_config::duration;
 use portcullis_core::policy::{DoorId, Policy};
+use portcullis_insight::replay::host::Source;
+use portcullis_insight::replay::report::{Report, Strike, Why};
+use portcullis_insight::replay::sources::Deeds;
 
 use super::super::live::table;
-use crate::config::duration;
-use crate::replay::host::Source;
-use crate::replay::progress::thousands;
-use crate::replay::report::{Report, Strike, Why};
-use crate::replay::sources::Deeds;
+use crate::progress::thousands;
 
 /// Rows of a list that may be long, unless all are asked for.
 const FEW: usize = 20;

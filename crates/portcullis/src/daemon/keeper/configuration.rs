@@ -3,10 +3,11 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use portcullis_config::host::{Host, Refuse};
+use portcullis_config::topology::Interface;
 use portcullis_core::policy::Policy;
 
 use crate::config;
-use crate::config::host::{Host, Interface, Refuse};
 use crate::exit::Failure;
 use crate::files;
 
@@ -59,11 +60,11 @@ impl Configuration {
             .and_then(|loaded| loaded.only_nftables("run", hint).map_err(|report| *report));
         match loaded {
             Ok(loaded) => {
-                loaded.warnings.show();
+                config::show(&loaded.warnings);
                 Ok(Self { policy: loaded.policy, text })
             }
             Err(report) => {
-                report.show();
+                config::show(&report);
                 Err(Failure::no())
             }
         }
@@ -77,8 +78,8 @@ fn text(settings: &Settings) -> io::Result<String> {
         Box::new(files::open_to_read(&settings.path)?)
     };
     let mut text = String::new();
-    file.take(config::MAX_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > config::MAX_BYTES {
+    file.take(portcullis_config::MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > portcullis_config::MAX_BYTES {
         return Err(io::Error::other("it is too large"));
     }
     Ok(text)

@@ -6,8 +6,7 @@
 use portcullis_core::limits::{INTERFACE_LINES, LINES_PER_SECOND, MAX_WATCHED};
 use portcullis_core::policy::InterfaceName;
 use portcullis_core::time::Instant;
-
-use crate::daemon::pace::Pace;
+use portcullis_watcher::pace::Pace;
 
 /// What is kept of it.
 #[derive(Debug)]

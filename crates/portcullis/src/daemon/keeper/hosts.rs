@@ -7,11 +7,11 @@ use std::process::Child;
 use nix::errno::Errno;
 use portcullis_core::policy::{HostName, Policy};
 use portcullis_firewall::compile::Hosts;
+use portcullis_linux::clock;
+use portcullis_watcher::message::Epoch;
 
 use super::{AT_ONCE, Configuration, Keeper, say, warn};
-use crate::daemon::clock;
 use crate::daemon::hosts::{Answer, Question};
-use crate::daemon::message::Epoch;
 use crate::daemon::parts::{self, system};
 use crate::exit::Failure;
 

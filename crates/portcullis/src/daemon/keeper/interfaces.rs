@@ -4,16 +4,15 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use portcullis_config::topology::{Blind, Interface, Topology, Why};
 use portcullis_core::policy::Gate;
+use portcullis_linux::clock;
+use portcullis_linux::netlink::route::{AddressMonitor, Route};
+use portcullis_watcher::pace::Pace;
 
-use super::{say, warn};
-use crate::config::host::Interface;
-use crate::config::topology::{Blind, Topology, Why};
-use crate::daemon::clock;
-use crate::daemon::pace::Pace;
+use crate::daemon::lines::{say, warn};
 use crate::exit::Failure;
 use crate::look;
-use crate::netlink::route::{AddressMonitor, Route};
 
 /// Lines at once, and in each second: whoever sends router advertisements can make addresses come and
 /// go. What is not said now is said later, if it is still true.

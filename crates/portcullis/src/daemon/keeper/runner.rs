@@ -10,16 +10,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use portcullis_core::limits::MAX_WAITING_OPENINGS;
+use portcullis_linux::sys::shell;
+use portcullis_watcher::message::{Message, Order};
 
-use super::LAST_MOMENTS;
 use crate::daemon::lines::warn;
-use crate::daemon::message::{Message, Order};
 use crate::daemon::notify;
 use crate::daemon::outbox::Outbox;
+use crate::daemon::parts::LAST_MOMENTS;
 use crate::daemon::parts::{self, system};
 use crate::exit::Failure;
 use crate::runner::records;
-use crate::sys::shell;
 
 /// The process, and the socket to it.
 pub(super) struct Runner {

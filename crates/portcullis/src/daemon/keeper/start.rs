@@ -4,9 +4,9 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use nix::errno::Errno;
+use portcullis_linux::sys::process;
 
 use crate::exit::Failure;
-use crate::sys::process;
 
 /// The name of the lock. Abstract names belong to a network namespace, just as the rules do.
 const LOCK: &[u8] = b"portcullis-run";

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::netlink::message::{Attributes, Message, Writer};
+use portcullis_linux::netlink::message::{Attributes, Message, Writer};
 
 /// `NFNL_SUBSYS_IPSET` in the upper byte, `IPSET_CMD_LIST` in the lower.
 pub(super) const LIST: u16 = 0x0607;
@@ -107,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::netlink::message::Messages;
+    use portcullis_linux::netlink::message::Messages;
 
     /// A list as the kernel sends it.
     fn listed(all: &[Member]) -> Vec<u8> {

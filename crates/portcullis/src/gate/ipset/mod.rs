@@ -6,13 +6,13 @@ mod message;
 use std::net::IpAddr;
 
 use nix::errno::Errno;
+use portcullis_linux::netlink::socket::{self, Family, Socket};
 
 pub use self::message::Member;
 use self::message::{
     ADD, DEL, ERR_EXIST, ERR_HASH_FULL, EXCLUSIVE, LIST, members, of_member, of_set,
 };
 use super::Error;
-use crate::netlink::socket::{self, Family, Socket};
 
 /// The sets of the network namespace of the thread that opens this.
 #[derive(Debug)]

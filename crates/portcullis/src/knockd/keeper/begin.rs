@@ -9,25 +9,26 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
+use portcullis_config::knockd::Options;
 use portcullis_core::knockd::Door as Recognised;
+use portcullis_linux::capture::Interfaces;
+use portcullis_linux::clock;
+use portcullis_linux::sys::background::{self, Side};
+use portcullis_linux::sys::process;
+use portcullis_watcher::message::{Epoch, Message};
 
 use super::link::{Link, Word};
 use super::settings::{Loaded, Settings, interfaces, missing};
 use super::{Keeper, order};
-use crate::config::LoadError;
-use crate::daemon::capture::Interfaces;
-use crate::daemon::message::{Epoch, Message};
+use crate::config::{self, LoadError};
+use crate::daemon::notify;
 use crate::daemon::parts::{self, system};
-use crate::daemon::{clock, notify};
 use crate::exit::Failure;
 use crate::files;
-use crate::knockd::config::Options;
 use crate::knockd::doors::Doors;
 use crate::knockd::log::Log;
 use crate::knockd::reporter::Reporter;
 use crate::runner::{self, Commands};
-use crate::sys::background::{self, Side};
-use crate::sys::process;
 
 /// The first order.
 const FIRST: Epoch = 1;
@@ -125,7 +126,7 @@ fn show(error: LoadError) -> Failure {
     match error {
         LoadError::Unreadable(failure) => failure,
         LoadError::Invalid(report) => {
-            report.show();
+            config::show(&report);
             Failure::no()
         }
     }

@@ -1,9 +1,10 @@
 //! The end: pending stops are run or handed over, and nothing else is opened.
 
 use nix::sys::signal::Signal;
+use portcullis_linux::clock;
 
 use super::Keeper;
-use crate::daemon::{clock, parts};
+use crate::daemon::parts;
 use crate::exit::Failure;
 use crate::runner::AtExit;
 

@@ -5,12 +5,12 @@ use std::process::Child;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
+use portcullis_watcher::message::{Message, Order};
 
-use crate::daemon::message::{Message, Order};
 use crate::daemon::outbox::Outbox;
 use crate::daemon::parts::{self, system};
 use crate::exit::Failure;
-use crate::knockd::cli::WATCHER;
+use crate::knockd::WATCHER;
 
 /// A watcher that runs. Dropped, it is killed.
 #[derive(Debug)]

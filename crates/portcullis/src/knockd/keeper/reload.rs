@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::{Keeper, begin, one_line};
-use crate::config::LoadError;
-use crate::daemon::notify;
-use crate::knockd::config::Options;
+use portcullis_config::knockd::Options;
 
 use super::settings::Loaded;
+use super::{Keeper, begin, one_line};
+use crate::config::{self, LoadError};
+use crate::daemon::notify;
 
 /// Findings that are logged, one line each; all of them are on standard error.
 const SHOWN: usize = 5;
@@ -68,7 +68,7 @@ impl Keeper {
                 self.reporter.tell(format!("the old configuration stays in force: {reason}"));
             }
             LoadError::Invalid(report) => {
-                report.show();
+                config::show(report);
                 let all = report.findings().len();
                 for found in report.findings().iter().take(SHOWN) {
                     let place = found.span.as_ref().map_or_else(

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use portcullis_config::knockd::{Configuration, Options, dump};
 use portcullis_core::policy::InterfaceName;
+use portcullis_linux::capture::Interfaces;
 
-use crate::config::LoadError;
-use crate::daemon::capture::Interfaces;
+use crate::config::{self, LoadError};
 use crate::exit::Failure;
 use crate::knockd::DEFAULT_INTERFACE;
-use crate::knockd::config::{self, Configuration};
 use crate::knockd::doors::Doors;
 use crate::runner::AtExit;
 
@@ -49,7 +49,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Loaded {
     /// What it says of the daemon itself.
-    pub options: config::Options,
+    pub options: Options,
     /// Its doors.
     pub doors: Doors,
     /// What `-D` prints of it.
@@ -63,29 +63,29 @@ impl Settings {
     ///
     /// It cannot be followed. What is wrong with the file is in the second kind, with its places.
     pub fn load(&self, path: &Path) -> Result<Loaded, LoadError> {
-        let configuration = config::load(path)?;
-        let dump = if self.debug { config::dump(&configuration) } else { Vec::new() };
+        let configuration = config::load_knockd(path)?;
+        let dump = if self.debug { dump(&configuration) } else { Vec::new() };
         let Configuration { options, .. } = configuration.clone();
         let doors = Doors::open(configuration, &self.folder, |one_time| {
-            one_time.warnings().show();
+            config::show(one_time.warnings());
         });
         Ok(Loaded { options, doors: doors.map_err(LoadError::Unreadable)?, dump })
     }
 
     /// The log file: theirs believes the configuration first.
-    pub fn log_file(&self, options: &config::Options) -> Option<PathBuf> {
+    pub fn log_file(&self, options: &Options) -> Option<PathBuf> {
         let configured = options.log_file.as_ref().map(|path| self.folder.join(path));
         configured.or_else(|| self.log_file.clone())
     }
 
     /// Where the process number is written: theirs believes the configuration first.
-    pub fn pid_file(&self, options: &config::Options) -> PathBuf {
+    pub fn pid_file(&self, options: &Options) -> PathBuf {
         let configured = options.pid_file.as_ref().map(|path| self.folder.join(path));
         configured.unwrap_or_else(|| self.pid_file.clone())
     }
 
     /// The interfaces, as they were named: theirs believes the command line first.
-    pub fn interface<'a>(&'a self, options: &'a config::Options) -> &'a str {
+    pub fn interface<'a>(&'a self, options: &'a Options) -> &'a str {
         let named = self.interface.as_deref().or(options.interface.as_deref());
         named.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_INTERFACE)
     }

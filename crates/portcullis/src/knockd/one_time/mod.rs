@@ -21,11 +21,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
+use portcullis_config::Report;
+use portcullis_config::knockd::sequence::parse_sequence;
+use portcullis_config::report::Diagnostic;
 use portcullis_core::policy::{Port, Severity};
+use portcullis_core::text::plain;
 
-use super::config::sequence::parse_sequence;
-use crate::config::Report;
-use crate::config::report::{Diagnostic, plain};
 use crate::exit::Failure;
 
 /// Largest file that is read. More is a failure: this holds tens of thousands of sequences.

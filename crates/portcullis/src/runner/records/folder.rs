@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{FOLDER, LOCK, NEW, SIGN};
 use crate::exit::Failure;
 use crate::files::{make_folder, must_be_ours};
 pub(super) use crate::files::{ours, sync, write_new};
+
+pub const FOLDER: &str = "daemon-";
+pub const LOCK: &str = "lock";
+pub const NEW: &str = "new";
+pub const SIGN: &str = "sign";
 
 /// The folder of one daemon, locked by us.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! What becomes of doors that are open.
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::wait_until;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use portcullis_lab::wait_until;
 
 use super::Test;
 use crate::knockd::daemon::{Daemon, Setup};

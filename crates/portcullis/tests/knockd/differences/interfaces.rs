@@ -7,9 +7,9 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use portcullis::lab::packet::Packet;
-use portcullis::lab::{Family, Lab};
-use portcullis::netlink::route::Route;
+use portcullis_lab::packet::Packet;
+use portcullis_lab::{Family, Lab};
+use portcullis_linux::netlink::route::Route;
 
 use super::Test;
 use crate::knockd::Which;
@@ -70,7 +70,7 @@ fn back(which: Which) {
     // Until it has noticed, what arrives is nobody's.
     daemon.wait_until("aware of the interface", || {
         let source = house.knock("7000 8000");
-        portcullis::lab::wait_until(
+        portcullis_lab::wait_until(
             std::time::Instant::now() + crate::knockd::PATIENCE / 100,
             || opened(&daemon, source),
         )

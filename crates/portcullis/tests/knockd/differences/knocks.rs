@@ -1,7 +1,7 @@
 //! Knocks that theirs loses.
 
-use portcullis::lab::Family;
-use portcullis::lab::packet::{Extension, Packet};
+use portcullis_lab::Family;
+use portcullis_lab::packet::{Extension, Packet};
 
 use super::Test;
 use crate::knockd::Which;

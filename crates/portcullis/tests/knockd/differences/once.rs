@@ -1,8 +1,9 @@
 //! One-time sequences, which theirs does not survive.
 
-use nix::sys::signal::Signal;
-use portcullis::lab::Family;
 use std::os::unix::process::ExitStatusExt;
+
+use nix::sys::signal::Signal;
+use portcullis_lab::Family;
 
 use super::Test;
 use crate::knockd::Which;

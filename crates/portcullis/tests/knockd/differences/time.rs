@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::{Family, wait_until};
+use portcullis_lab::{Family, wait_until};
 
 use super::Test;
 use crate::knockd::daemon::{Daemon, Setup, dev_with_log};

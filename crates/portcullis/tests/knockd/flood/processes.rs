@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use portcullis::lab::wait_until;
+use portcullis_lab::wait_until;
 
 use crate::knockd::daemon::Setup;
 use crate::knockd::house::House;

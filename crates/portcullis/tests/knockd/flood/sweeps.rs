@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::packet::Packet;
-use portcullis::lab::wire::{Wire, shuffled};
-use portcullis::lab::{Family, Lab, Peer};
+use portcullis_lab::packet::Packet;
+use portcullis_lab::wire::{Wire, shuffled};
+use portcullis_lab::{Family, Lab, Peer};
 
 use crate::knockd::daemon::{Daemon, Setup};
 use crate::knockd::random::Random;

@@ -16,5 +16,6 @@ pub const TESTS: &[Test] = &[
     ("doors_open_across_a_reload_are_closed", &[], reloaded::open_doors),
     ("a_killed_watcher_is_replaced", &[], watcher::replaced),
     ("the_capabilities_of_debians_unit_are_enough", &["setpriv"], watcher::few_capabilities),
+    ("knockd_starts_on_linux_5_4", &[], watcher::old_kernel),
     ("without_a_capability_it_says_so", &["setpriv"], watcher::no_capability),
 ];

@@ -12,7 +12,7 @@ const A: &str = "[A]\nsequence = 7000,8000\nstart_command = echo A start >> ran\
 fn opens(house: &House, daemon: &Daemon) -> bool {
     let source = house.knock("7000 8000");
     let opened = || daemon.about(source).contains(&"A: OPEN SESAME".to_owned());
-    portcullis::lab::wait_until(std::time::Instant::now() + crate::knockd::PATIENCE / 50, opened)
+    portcullis_lab::wait_until(std::time::Instant::now() + crate::knockd::PATIENCE / 50, opened)
 }
 
 fn watcher(daemon: &Daemon) -> Option<i32> {
@@ -34,6 +34,16 @@ pub fn replaced() {
     daemon.wait_until("another one", || watcher(&daemon).is_some_and(|id| id != first));
     daemon.wait_until("open again", || opens(&house, &daemon));
     daemon.wait_until("closed", || daemon.ran().contains(&"A stop".to_owned()));
+}
+
+/// `close_range` came with 5.9.
+pub fn old_kernel() {
+    portcullis_lab::world::old_kernel::run(|| {
+        let house = House::new();
+        let daemon = house.start(Which::Ours, &Setup::new(A));
+        assert!(opens(&house, &daemon));
+        daemon.wait_until("open", || daemon.ran() == ["A start"]);
+    });
 }
 
 /// With what Debian's unit leaves it: neither may it become nobody, nor cut its bounding set.

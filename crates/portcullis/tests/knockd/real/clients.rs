@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use portcullis::lab::Family;
+use portcullis_lab::Family;
 
 use super::{drop_everything, on};
 use crate::knockd::Which;

@@ -5,9 +5,9 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use portcullis::lab::Family;
-use portcullis::lab::service::Echo;
-use portcullis::netlink::route::Route;
+use portcullis_lab::Family;
+use portcullis_lab::service::Echo;
+use portcullis_linux::netlink::route::Route;
 
 use super::sshd::Sshd;
 use super::{answers, drop_everything, found, on, run};

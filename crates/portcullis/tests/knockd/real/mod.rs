@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use portcullis::lab::packet::Packet;
-use portcullis::lab::wire::Wire;
-use portcullis::lab::{Family, Peer};
+use portcullis_lab::packet::Packet;
+use portcullis_lab::wire::Wire;
+use portcullis_lab::{Family, Peer};
 
 use crate::knockd::Which;
 

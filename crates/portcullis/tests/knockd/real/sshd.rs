@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use portcullis::lab::Peer;
-use portcullis::lab::program::Program;
+use portcullis_lab::Peer;
+use portcullis_lab::program::Program;
 use tempfile::TempDir;
 
 use super::output;

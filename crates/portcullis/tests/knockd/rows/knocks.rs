@@ -1,6 +1,6 @@
 //! What opens a door (section 1.6 of the reference), each row in one family or both.
 
-use portcullis::netlink::route::Route;
+use portcullis_linux::netlink::route::Route;
 
 use super::{Row, Script, play_at, v4, v6};
 use crate::knockd::daemon::Setup;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use portcullis::lab::{Family, wait_until};
+use portcullis_lab::{Family, wait_until};
 
 use super::{Row, v4, v6};
 use crate::knockd::daemon::{Daemon, Setup, dev_with_log};

@@ -8,7 +8,7 @@ pub mod signals;
 
 use std::net::IpAddr;
 
-use portcullis::lab::Family;
+use portcullis_lab::Family;
 
 use crate::knockd::SIDES;
 use crate::knockd::daemon::{Daemon, Setup};

@@ -1,6 +1,6 @@
 //! Packets in fragments: in and out of order, too small, overlapping, never whole.
 
-use portcullis::lab::packet::{FRAGMENT, TCP, UDP};
+use portcullis_lab::packet::{FRAGMENT, TCP, UDP};
 
 use super::{FIN, Kinds, SYN};
 use crate::answer::flag_names;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use portcullis::lab::packet::FRAGMENT;
+use portcullis_lab::packet::FRAGMENT;
 
 use super::{INNER, Kinds, readdressed};
 use crate::bytes::{Ends, Ip};

@@ -9,7 +9,7 @@ mod udp;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portcullis::lab::Family;
+use portcullis_lab::Family;
 
 use crate::bytes::{Ends, Frames, Ip, Tcp, Udp};
 

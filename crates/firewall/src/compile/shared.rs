@@ -1,0 +1,46 @@
+//! What several chains have in common.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use portcullis_core::limits;
+use portcullis_core::policy::Protocol;
+
+use super::{NOT_BARE_SYN, not, rule};
+use crate::ruleset::{Limit, Rule, Statement, Tracking, Unit};
+
+/// Refused packets that are logged.
+pub(crate) const LOGGED: Limit = Limit {
+    rate: limits::LOGGED_PER_SECOND,
+    per: Unit::Second,
+    burst: limits::LOG_BURST,
+    over: false,
+};
+/// What a line of the log begins with.
+pub(crate) const LOG_PREFIX: &str = "portcullis refused: ";
+
+/// Sends all that is neither a knock nor a wrong one elsewhere, by public facts alone: what the network
+/// stack would drop, and what begins no connection.
+pub(super) fn not_counted(elsewhere: &Statement) -> Vec<Rule> {
+    let go = |what| rule([what, elsewhere.clone()]);
+    let not_first = |kind| Statement::Ip6NextHeader { is: false, kind };
+    let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(Protocol::number);
+    vec![
+        go(Statement::NotForHost),
+        go(NOT_BARE_SYN).because("only a bare SYN is a knock"),
+        rule([not(Protocol::Tcp), not(Protocol::Udp), elsewhere.clone()]),
+        go(Statement::Tracked(&[Tracking::Invalid])).because("a wrong checksum or length"),
+        // What the network stack makes of options and of further headers comes behind this hook.
+        go(Statement::IpOptions),
+        rule([not_first(tcp), not_first(udp), elsewhere.clone()]),
+        rule([
+            Statement::Ip6NextHeader { is: true, kind: udp },
+            Statement::UdpChecksumZero,
+            elsewhere.clone(),
+        ])
+        .because("the network stack drops it"),
+        go(Statement::ToLocalAddress(false)),
+        // Who has such an address on one link is another one on the next.
+        go(Statement::FromLinkLocal),
+    ]
+}

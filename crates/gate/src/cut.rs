@@ -1,0 +1,169 @@
+//! Ends what one source has with some ports of this host, or with all of it.
+//!
+//! To make the firewall forget a connection is not enough. Its next segment would be the first of a
+//! new one to connection tracking, which takes up a connection in the middle, and the gate lets pass
+//! a segment that starts none (docs/threat-model.md); and whatever the host itself still sends makes
+//! the connection known again. So the host's own end of it is ended first: then there is nothing
+//! that could go on, and the other side is told by a reset. What the firewall knows is forgotten
+//! after that, so that the next packet meets the gate as a stranger's.
+//!
+//! UDP has no connections that could be ended, but for sockets that chose one far end. There it is
+//! the firewall's forgetting that shuts out what comes in; a service that sends to the source of its
+//! own accord lets it in again, as whoever is spoken to may answer.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use nix::errno::Errno;
+use portcullis_core::policy::{Network, Port, Protocol};
+use portcullis_linux::netlink::conntrack::{Connection, Conntrack};
+use portcullis_linux::netlink::route::Route;
+use portcullis_linux::netlink::socket;
+use portcullis_linux::netlink::sockets::Sockets;
+
+use crate::Error;
+
+/// A connection may come to be while others are ended, if its first packet had passed the gate just
+/// before that was shut. Each further round finds those.
+const ROUNDS: usize = 10;
+
+/// What has been ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cut {
+    /// TCP connections of this host.
+    pub tcp: usize,
+    /// UDP conversations.
+    pub udp: usize,
+}
+
+/// Whose connections are meant, and which of them.
+#[derive(Debug, Clone, Copy)]
+struct Which<'a> {
+    source: Network,
+    /// With these ports of the host; `None` for all, whoever spoke first.
+    ports: Option<&'a [Port]>,
+}
+
+impl Which<'_> {
+    fn is_port(self, protocol: u8, number: u16) -> bool {
+        match self.ports {
+            Some(ports) => ports
+                .iter()
+                .any(|port| port.protocol.number() == protocol && port.number.get() == number),
+            None => PROTOCOLS.iter().any(|known| known.number() == protocol),
+        }
+    }
+}
+
+const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
+
+/// Ends what `source` has with these ports of the host. The gate must be shut for it already.
+///
+/// # Errors
+///
+/// The kernel cannot: `CONFIG_INET_DIAG_DESTROY` or `CONFIG_NF_CT_NETLINK` is missing.
+pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Error> {
+    let source = Network::from_str(&source.to_string())
+        .map_err(|error| Error::new(format!("{source}: {error}")))?;
+    cut_which(Which { source, ports: Some(ports) }, "the door is shut")
+}
+
+/// Ends all that a network has with this host, whoever spoke first. It must be banned already.
+///
+/// # Errors
+///
+/// As [`cut`].
+pub fn cut_all(source: Network) -> Result<Cut, Error> {
+    cut_which(Which { source, ports: None }, "the ban is in force")
+}
+
+/// `done` is what has been done already, if this cannot be.
+fn cut_which(which: Which<'_>, done: &str) -> Result<Cut, Error> {
+    let mut cut = Cut::default();
+    for _ in 0..ROUNDS {
+        let ended = end_sockets(which).map_err(|error| cannot_end(done, error))?;
+        cut.tcp += ended.tcp;
+        cut.udp += ended.udp;
+        if ended == Cut::default() {
+            break;
+        }
+    }
+    // The conversation of a connected socket is one that the firewall knows.
+    cut.udp = cut.udp.max(forget(which).map_err(|error| cannot_forget(done, error))?);
+    forget(which).map_err(|error| cannot_forget(done, error))?;
+    Ok(cut)
+}
+
+fn end_sockets(which: Which<'_>) -> Result<Cut, socket::Error> {
+    let mut sockets = Sockets::open()?;
+    let mut cut = Cut::default();
+    let asked: Vec<_> = match which.ports {
+        Some(ports) => ports.iter().map(|port| (port.protocol, Some(port.number))).collect(),
+        None => PROTOCOLS.map(|protocol| (protocol, None)).into(),
+    };
+    for (protocol, port) in asked {
+        for socket in sockets.connected(protocol, port)? {
+            if which.source.contains(socket.remote.ip()) && sockets.end(&socket)? {
+                match protocol {
+                    Protocol::Tcp => cut.tcp += 1,
+                    Protocol::Udp => cut.udp += 1,
+                }
+            }
+        }
+    }
+    Ok(cut)
+}
+
+/// How many conversations of UDP were among what was forgotten. Those of TCP say nothing: they are
+/// remembered for a while after their end.
+fn forget(which: Which<'_>) -> Result<usize, socket::Error> {
+    let mut conntrack = Conntrack::open()?;
+    let mut route = Route::open()?;
+    let found = conntrack
+        .connections(which.source.first(), |connection| own_end(connection, which).is_some())?;
+    let mut udp = 0;
+    for connection in found {
+        let Some(end) = own_end(&connection, which) else { continue };
+        // What this host only forwards never meets the gate.
+        if route.is_local(end)? && conntrack.forget(&connection)? {
+            udp += usize::from(connection.original.protocol == Protocol::Udp.number());
+        }
+    }
+    Ok(udp)
+}
+
+/// The address of this host, or of whoever it forwards to, at which such a port is, if the connection is
+/// one of the source with it. Which of the two spoke first does not matter: a connection that was taken
+/// up in the middle may stand the wrong way round.
+fn own_end(connection: &Connection, which: Which<'_>) -> Option<IpAddr> {
+    let (original, reply) = (connection.original, connection.reply);
+    let is_source = |address| which.source.contains(address);
+    if is_source(original.source) && which.is_port(reply.protocol, reply.source_port) {
+        return Some(reply.source);
+    }
+    let spoken_to = is_source(original.destination) || is_source(reply.source);
+    (spoken_to && which.is_port(original.protocol, original.source_port)).then_some(original.source)
+}
+
+fn cannot_end(done: &str, error: socket::Error) -> Error {
+    let failure = Error::new(format!("{done}, but connections live on: {error}"));
+    match error.errno() {
+        Some(Errno::EOPNOTSUPP | Errno::ENOENT | Errno::EPROTONOSUPPORT) => failure.hint(
+            "this kernel cannot end connections (CONFIG_INET_DIAG and CONFIG_INET_DIAG_DESTROY); \
+             end the program that serves them",
+        ),
+        _ => failure,
+    }
+}
+
+fn cannot_forget(done: &str, error: socket::Error) -> Error {
+    let failure = Error::new(format!(
+        "{done} and connections are ended, but the firewall still knows them: {error}"
+    ));
+    match error.errno() {
+        Some(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOENT) => {
+            failure.hint("the kernel has no CONFIG_NF_CT_NETLINK; what it knows ends with time")
+        }
+        _ => failure,
+    }
+}

@@ -1,0 +1,294 @@
+//! Why a door did not open, from what has been seen: plain sentences.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use portcullis_config::duration;
+use portcullis_core::policy::{Door, DoorId, Policy, Port};
+
+use super::words::seconds;
+use super::{Evidence, Hit, Watched, related};
+use crate::replay::judge::Meaning;
+
+/// Sources that are spoken of at one door, where nobody has said which one is meant: those that made
+/// the most of its knocks.
+const MOST_SOURCES: usize = 3;
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// In one word, for programs.
+    pub kind: &'static str,
+    /// About which door.
+    pub door: Option<DoorId>,
+    /// About which source.
+    pub source: Option<IpAddr>,
+    /// A sentence without period.
+    pub text: String,
+}
+
+/// The findings, door by door.
+pub fn findings(policy: &Policy, watched: Watched, evidence: &Evidence) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (id, door) in policy.doors() {
+        if watched.door.is_none_or(|wanted| wanted == id) {
+            let at = At { policy, id, door, evidence };
+            match watched.from {
+                Some(from) => at.about(from, true, &mut found),
+                None => {
+                    for source in at.sources() {
+                        at.about(source, false, &mut found);
+                    }
+                }
+            }
+        }
+    }
+    // What is said of two addresses is said once.
+    let mut said: Vec<Finding> = Vec::new();
+    for finding in found {
+        if !said.iter().any(|before| before.text == finding.text) {
+            said.push(finding);
+        }
+    }
+    if said.is_empty() {
+        let text = match evidence.arrived {
+            0 => "no packet that starts anything arrived: look whether this is the right interface",
+            _ => "no knock at a watched door arrived, though other packets did",
+        };
+        said.push(Finding { kind: "nothing", door: None, source: None, text: text.into() });
+    }
+    if evidence.overflow {
+        let text = "more came than could be remembered: watch one source with --from".into();
+        said.push(Finding { kind: "overflow", door: None, source: None, text });
+    }
+    said
+}
+
+/// One door, and all that was seen.
+struct At<'a> {
+    policy: &'a Policy,
+    id: DoorId,
+    door: &'a Door,
+    evidence: &'a Evidence,
+}
+
+impl At<'_> {
+    /// Those who made most of its knocks; of equals the first to come.
+    fn sources(&self) -> Vec<IpAddr> {
+        let mut sources: Vec<(IpAddr, usize)> = Vec::new();
+        for hit in self.evidence.hits.iter().filter(|hit| self.place(hit.port).is_some()) {
+            if !sources.iter().any(|(source, _)| *source == hit.source) {
+                let missing = self.missing(hit.source).len();
+                sources.push((hit.source, missing));
+            }
+            // A flood of first knocks must not make this take for ever.
+            if sources.len() == 1_000 {
+                break;
+            }
+        }
+        sources.sort_by_key(|(_, missing)| *missing);
+        sources.into_iter().map(|(source, _)| source).take(MOST_SOURCES).collect()
+    }
+
+    fn about(&self, source: IpAddr, chosen: bool, found: &mut Vec<Finding>) {
+        let name = &self.door.name;
+        let mut say = |kind, text| {
+            found.push(Finding { kind, door: Some(self.id), source: Some(source), text });
+        };
+        let opened = |hit: &&Hit| hit.meaning == Meaning::Opened { door: self.id };
+        if let Some(opening) = self.of(source).find(opened) {
+            say("opened", format!("knocks of {source} arrived rightly and door {name} opened"));
+            let later = self.of(source).filter(|hit| hit.at >= opening.at);
+            if let Some(hit) = later.clone().find(|hit| self.door.guards.contains(&hit.port)) {
+                let (port, pass) = (hit.port, if hit.passes { "lets it pass" } else { "does not" });
+                say("connected", format!("{source} then came to {port}: door {name} {pass}"));
+            }
+            return;
+        }
+        let missing = self.missing(source);
+        if missing.len() == self.door.sequence.len()
+            && self.of(source).all(|hit| !self.is_near(hit))
+        {
+            if chosen {
+                let (kind, text) = self.nothing_from(source);
+                say(kind, text);
+            }
+            return;
+        }
+        if let Some(other) = self.other(source, &missing) {
+            let (first, second) = (source.min(other), source.max(other));
+            return say(
+                "two-addresses",
+                format!(
+                    "knocks at door {name} came from two addresses, {first} and {second}: the NAT \
+                     on the way changes the source"
+                ),
+            );
+        }
+        for (number, port) in &missing {
+            let near = self.of(source).find(|hit| hit.port.number == port.number);
+            match near {
+                Some(hit) => say(
+                    "protocol",
+                    format!(
+                        "{} came from {source} in place of {port}, which is knock {number} of door {name}",
+                        hit.port
+                    ),
+                ),
+                None => say(
+                    "missing",
+                    format!(
+                        "{port} never arrived from {source}: a provider or firewall on the way may \
+                         block it"
+                    ),
+                ),
+            }
+        }
+        let order = if missing.is_empty() { self.disorder(source) } else { None };
+        if let Some((early, late)) = order {
+            say(
+                "reordered",
+                format!(
+                    "knock {early} came before knock {late} from {source}: reordered on the way; \
+                     try a longer delay between knocks"
+                ),
+            );
+        }
+        let mut said = (false, false);
+        for hit in self.of(source) {
+            match hit.meaning {
+                Meaning::Late { door, knock, by } if self.is(door) && !said.0 => {
+                    said.0 = true;
+                    say("late", self.late(source, knock, by));
+                }
+                Meaning::Lost { door, expected } if self.is(door) && !said.1 => {
+                    said.1 = true;
+                    say(
+                        "wrong-port",
+                        format!(
+                            "{} came from {source} before knock {expected} of door {name}: a wrong port \
+                         ends the attempt; if it is a service of this host, list it in `public`",
+                            hit.port
+                        ),
+                    );
+                }
+                _ => {}
+            }
+        }
+        if missing.is_empty() && order.is_none() && said == (false, false) {
+            let step = duration::format(self.door.step_timeout);
+            say(
+                "apart",
+                format!(
+                    "all knocks at door {name} arrived from {source}, but not in one attempt: each must \
+                 come within {step} of the one before"
+                ),
+            );
+        }
+    }
+
+    fn late(&self, source: IpAddr, knock: u8, by: Duration) -> String {
+        let step = duration::format(self.door.step_timeout);
+        let (by, name) = (seconds(by), &self.door.name);
+        format!(
+            "knock {knock} came from {source} too late by {by}: door {name} waits {step} for each; \
+             knock faster, or give it a longer `step_timeout`"
+        )
+    }
+
+    /// Nothing came from the source that is watched.
+    fn nothing_from(&self, source: IpAddr) -> (&'static str, String) {
+        let name = &self.door.name;
+        let all: Vec<(usize, Port)> = (1..).zip(self.door.sequence.iter().copied()).collect();
+        // A scanner meets a knock now and then; who makes several means it.
+        let others = self.sources().into_iter().filter(|other| {
+            *other != source && self.missing(*other).len().saturating_add(1) < all.len()
+        });
+        let same_family = |other: &IpAddr| other.is_ipv4() == source.is_ipv4();
+        let others: Vec<IpAddr> = others.collect();
+        let other = others.iter().find(|other| same_family(other)).or(others.first());
+        match (other, self.evidence.arrived) {
+            (Some(other), _) => (
+                "other-address",
+                format!(
+                    "knocks at door {name} came from {other}, none from {source}: a NAT on the way \
+                     changes the source, or it is another address that knocks"
+                ),
+            ),
+            (None, 0) => (
+                "nothing",
+                format!(
+                    "nothing arrived from {source}: it has another address here (NAT), or all of it \
+                     is blocked on the way"
+                ),
+            ),
+            (None, _) => (
+                "missing",
+                format!(
+                    "no knock at door {name} arrived from {source}, though other packets did: a \
+                     provider or firewall on the way may block these ports"
+                ),
+            ),
+        }
+    }
+
+    /// Another source of the same family that made what is missing of the knocks, near in time.
+    fn other(&self, source: IpAddr, missing: &[(usize, Port)]) -> Option<IpAddr> {
+        let knocks = u32::try_from(self.door.sequence.len()).unwrap_or(u32::MAX);
+        let near = self.door.step_timeout.saturating_mul(knocks);
+        let mut own = self.of(source).filter(|hit| self.place(hit.port).is_some());
+        let (first, last) = (own.next()?.at, self.of(source).last()?.at);
+        let made = |hit: &&Hit| {
+            let in_time = hit.at.after(near) >= first && last.after(near) >= hit.at;
+            let family = hit.source.is_ipv4() == source.is_ipv4();
+            hit.source != source && family && in_time
+        };
+        let others = || self.evidence.hits.iter().filter(made);
+        let candidates = others().filter(|hit| missing.iter().any(|(_, port)| *port == hit.port));
+        // All that is missing, and it must not have opened the door by itself.
+        candidates.map(|hit| hit.source).find(|other| {
+            let made = |port: &Port| others().any(|hit| hit.source == *other && hit.port == *port);
+            missing.iter().all(|(_, port)| made(port)) && !self.missing(*other).is_empty()
+        })
+    }
+
+    /// The first knock that came before one that should have come before it.
+    fn disorder(&self, source: IpAddr) -> Option<(usize, usize)> {
+        let mut expected = 1usize;
+        for hit in self.of(source) {
+            let Some(place) = self.place(hit.port) else { continue };
+            if place > expected {
+                return Some((place, expected));
+            }
+            if place == expected {
+                expected = expected.saturating_add(1);
+            }
+        }
+        None
+    }
+
+    /// The knocks that this source did not make, with their numbers from 1.
+    fn missing(&self, source: IpAddr) -> Vec<(usize, Port)> {
+        let all = (1..).zip(self.door.sequence.iter().copied());
+        all.filter(|(_, port)| !self.of(source).any(|hit| hit.port == *port)).collect()
+    }
+
+    fn of(&self, source: IpAddr) -> impl Iterator<Item = &Hit> + Clone {
+        self.evidence.hits.iter().filter(move |hit| hit.source == source)
+    }
+
+    /// Which knock this port is, from 1.
+    fn place(&self, port: Port) -> Option<usize> {
+        (1..)
+            .zip(&self.door.sequence)
+            .find_map(|(number, &knock)| (knock == port).then_some(number))
+    }
+
+    fn is_near(&self, hit: &Hit) -> bool {
+        self.door.sequence.iter().any(|knock| knock.number == hit.port.number)
+    }
+
+    fn is(&self, door: DoorId) -> bool {
+        related(self.policy, self.id, door)
+    }
+}

@@ -1,0 +1,218 @@
+//! Packets as they might arrive, and what is found.
+
+use portcullis_config::parse_str;
+use portcullis_core::policy::Protocol;
+use portcullis_core::wire::{Segment, TcpFlags};
+
+use super::findings::findings;
+use super::words::sentence;
+use super::*;
+
+const DOORS: &str = r#"
+[gate]
+public = ["tcp/80"]
+[door.ssh]
+guards       = ["tcp/22"]
+sequence     = ["tcp/7431", "udp/29117", "tcp/1123"]
+step_timeout = "5s"
+open_for     = "30s"
+"#;
+
+const ME: &str = "192.0.2.7";
+
+/// The lines and the findings of packets: tenths of a second, from whom, to which port.
+fn trace(from: Option<&str>, packets: &[(u64, &str, &str)]) -> (Vec<String>, Vec<String>) {
+    let policy = parse_str("test", DOORS).unwrap().policy;
+    let watched = Watched { from: from.map(|from| from.parse().unwrap()), door: None };
+    let mut tracer = Tracer::new(&policy, watched, Options::default()).unwrap();
+    let mut lines = Vec::new();
+    for (tenths, source, port) in packets {
+        let port: Port = port.parse().unwrap();
+        let (source_port, destination_port) = (40_000, port.number.get());
+        let segment = match port.protocol {
+            Protocol::Tcp => {
+                Segment::Tcp { source_port, destination_port, sequence: 1, flags: TcpFlags::SYN }
+            }
+            Protocol::Udp => Segment::Udp { source_port, destination_port },
+        };
+        let source = source.parse().unwrap();
+        let packet = Packet { source, destination: "198.51.100.1".parse().unwrap(), segment };
+        let now = Instant::from_millis(tenths * 100);
+        let hit = tracer.packet(&packet, Direction::ToHost, now);
+        lines.extend(hit.map(|hit| format!("{} {}", hit.port, sentence(&policy, &hit))));
+    }
+    let found = findings(&policy, watched, tracer.evidence());
+    (lines, found.into_iter().map(|finding| finding.text).collect())
+}
+
+#[test]
+fn every_packet_is_told() {
+    let (lines, found) = trace(
+        Some(ME),
+        &[
+            (0, ME, "tcp/7431"),
+            (1, ME, "tcp/7431"),
+            (2, ME, "tcp/80"),
+            (3, ME, "tcp/22"),
+            (4, "192.0.2.8", "tcp/22"),
+            (5, ME, "tcp/1123"),
+            (6, ME, "udp/29117"),
+            (7, ME, "tcp/7431"),
+            (8, ME, "tcp/99"),
+            (9, ME, "tcp/98"),
+            (10, ME, "tcp/7431"),
+            (63, ME, "udp/29117"),
+            (70, ME, "tcp/7431"),
+            (71, ME, "udp/29117"),
+            (72, ME, "tcp/7431"),
+            (73, ME, "udp/29117"),
+            (74, ME, "tcp/1123"),
+            (75, ME, "tcp/22"),
+        ],
+    );
+    let expected = [
+        "tcp/7431 knock 1 of 3 of door ssh",
+        "tcp/7431 knock 1 of door ssh again, which changes nothing",
+        "tcp/80 a public port, which never counts",
+        "tcp/22 refused: door ssh is not open for it",
+        "tcp/1123 knock 3 of door ssh before knock 2: the attempt is lost",
+        "udp/29117 knock 2 of door ssh, but none went before it",
+        "tcp/7431 knock 1 of 3 of door ssh",
+        "tcp/99 a wrong port in place of knock 2 of door ssh: the attempt is lost",
+        "tcp/98 no knock of any door",
+        "tcp/7431 knock 1 of 3 of door ssh",
+        "udp/29117 knock 2 of door ssh, too late by 0.3 s: it must come within 5s",
+        "tcp/7431 knock 1 of 3 of door ssh",
+        "udp/29117 knock 2 of 3 of door ssh",
+        "tcp/7431 knock 1 of 3 of door ssh; the attempt before it is over",
+        "udp/29117 knock 2 of 3 of door ssh",
+        "tcp/1123 the last knock: door ssh opens for 30s",
+        "tcp/22 door ssh lets it pass",
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(
+        found,
+        [
+            "knocks of 192.0.2.7 arrived rightly and door ssh opened",
+            "192.0.2.7 then came to tcp/22: door ssh lets it pass",
+        ]
+    );
+}
+
+/// Who is watched, what comes, what is found.
+type Case<'a> = (Option<&'a str>, &'a [(u64, &'a str, &'a str)], &'a [&'a str]);
+
+#[test]
+fn each_fault_has_its_finding() {
+    const OTHER: &str = "192.0.2.8";
+    let scan = |from| [(0, from, "tcp/7431"), (1, from, "tcp/7432")];
+    let cases: [Case<'_>; 13] = [
+        (
+            Some(ME),
+            &[(0, ME, "udp/29117"), (1, ME, "tcp/1123")],
+            &[
+                "tcp/7431 never arrived from 192.0.2.7: a provider or firewall on the way may block it",
+            ],
+        ),
+        (
+            None,
+            &[(0, ME, "tcp/7431"), (1, ME, "tcp/1123")],
+            &[
+                "udp/29117 never arrived from 192.0.2.7: a provider or firewall on the way may block it",
+            ],
+        ),
+        (
+            Some(ME),
+            &[(0, ME, "tcp/7431"), (1, OTHER, "udp/29117"), (2, ME, "tcp/1123")],
+            &[
+                "knocks at door ssh came from two addresses, 192.0.2.7 and 192.0.2.8: the NAT on the way changes the source",
+            ],
+        ),
+        (
+            None,
+            &[(0, ME, "tcp/7431"), (1, OTHER, "udp/29117"), (2, ME, "tcp/1123")],
+            &[
+                "knocks at door ssh came from two addresses, 192.0.2.7 and 192.0.2.8: the NAT on the way changes the source",
+            ],
+        ),
+        (
+            Some(ME),
+            &[(0, OTHER, "tcp/7431"), (1, OTHER, "udp/29117"), (2, OTHER, "tcp/1123")],
+            &[
+                "knocks at door ssh came from 192.0.2.8, none from 192.0.2.7: a NAT on the way changes the source, or it is another address that knocks",
+            ],
+        ),
+        (
+            Some(ME),
+            &[(0, ME, "tcp/7431"), (1, ME, "tcp/1123"), (2, ME, "udp/29117")],
+            &[
+                "knock 3 came before knock 2 from 192.0.2.7: reordered on the way; try a longer delay between knocks",
+            ],
+        ),
+        (
+            Some(ME),
+            &[(0, ME, "tcp/7431"), (53, ME, "udp/29117"), (54, ME, "tcp/1123")],
+            &[
+                "knock 2 came from 192.0.2.7 too late by 0.3 s: door ssh waits 5s for each; knock faster, or give it a longer `step_timeout`",
+            ],
+        ),
+        (
+            Some(ME),
+            &[(0, ME, "tcp/7431"), (1, ME, "tcp/99"), (2, ME, "udp/29117"), (3, ME, "tcp/1123")],
+            &[
+                "tcp/99 came from 192.0.2.7 before knock 2 of door ssh: a wrong port ends the attempt; if it is a service of this host, list it in `public`",
+            ],
+        ),
+        (
+            Some(ME),
+            &[(0, ME, "tcp/7431"), (1, ME, "tcp/29117"), (2, ME, "tcp/1123")],
+            &[
+                "tcp/29117 came from 192.0.2.7 in place of udp/29117, which is knock 2 of door ssh",
+                "tcp/29117 came from 192.0.2.7 before knock 2 of door ssh: a wrong port ends the attempt; if it is a service of this host, list it in `public`",
+            ],
+        ),
+        (
+            Some(ME),
+            &scan(OTHER),
+            &[
+                "nothing arrived from 192.0.2.7: it has another address here (NAT), or all of it is blocked on the way",
+            ],
+        ),
+        (
+            Some(ME),
+            &[(0, ME, "tcp/80")],
+            &[
+                "no knock at door ssh arrived from 192.0.2.7, though other packets did: a provider or firewall on the way may block these ports",
+            ],
+        ),
+        (
+            None,
+            &[],
+            &["no packet that starts anything arrived: look whether this is the right interface"],
+        ),
+        (
+            None,
+            &[(0, ME, "tcp/81")],
+            &["no knock at a watched door arrived, though other packets did"],
+        ),
+    ];
+    for (from, packets, expected) in cases {
+        assert_eq!(trace(from, packets).1, expected, "{from:?} {packets:?}");
+    }
+}
+
+#[test]
+fn a_flood_is_bounded_and_does_not_hide_who_is_watched() {
+    let forged: Vec<String> =
+        (0..MAX_HITS + 10).map(|n| format!("10.{}.{}.1", n / 250, n % 250)).collect();
+    let mut packets: Vec<(u64, &str, &str)> =
+        forged.iter().map(|from| (0, from.as_str(), "tcp/7431")).collect();
+    packets.extend([(1, ME, "tcp/7431"), (2, ME, "udp/29117")]);
+    let (lines, found) = trace(Some(ME), &packets);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(found.len(), 2);
+    assert!(found[0].starts_with("tcp/1123 never arrived from 192.0.2.7"), "{found:?}");
+    assert!(found[1].starts_with("more came than could be remembered"), "{found:?}");
+    // Watching everybody still ends, and soon.
+    assert!(trace(None, &packets).1.len() > 1);
+}

@@ -1,0 +1,85 @@
+//! A meaning as a sentence, and as a word for programs.
+
+use std::time::Duration;
+
+use portcullis_config::duration;
+use portcullis_core::engine::Verdict;
+use portcullis_core::policy::{Door, DoorId, Policy};
+
+use super::Hit;
+use crate::replay::judge::Meaning;
+
+/// What a packet means, without period.
+pub fn sentence(policy: &Policy, hit: &Hit) -> String {
+    let name = |id| door(policy, id).map(|door| door.name.to_string()).unwrap_or_default();
+    let of = |id| door(policy, id).map_or(0, |door| door.sequence.len());
+    match hit.meaning {
+        Meaning::Knock { door, stage, anew } => {
+            let knock = format!("knock {stage} of {} of door {}", of(door), name(door));
+            if anew { knock + "; the attempt before it is over" } else { knock }
+        }
+        Meaning::Opened { door: id } => {
+            let open_for = door(policy, id).map(|door| door.open_for).unwrap_or_default();
+            let (name, open_for) = (name(id), duration::format(open_for));
+            format!("the last knock: door {name} opens for {open_for}")
+        }
+        Meaning::Repeated { door, stage } => {
+            format!("knock {stage} of door {} again, which changes nothing", name(door))
+        }
+        Meaning::Forgiven { door } => format!("a wrong port, which door {} forgives", name(door)),
+        Meaning::Late { door: id, knock, by } => {
+            let step = door(policy, id).map(|door| door.step_timeout).unwrap_or_default();
+            let (name, by, step) = (name(id), seconds(by), duration::format(step));
+            format!("knock {knock} of door {name}, too late by {by}: it must come within {step}")
+        }
+        Meaning::Disordered { door, knock, expected } => format!(
+            "knock {knock} of door {} before knock {expected}: the attempt is lost",
+            name(door)
+        ),
+        Meaning::Lost { door, expected } => format!(
+            "a wrong port in place of knock {expected} of door {}: the attempt is lost",
+            name(door)
+        ),
+        Meaning::Wrong => match policy.doors().find_map(|(id, d)| place(d, hit).map(|n| (id, n))) {
+            Some((id, number)) => {
+                format!("knock {number} of door {}, but none went before it", name(id))
+            }
+            None => "no knock of any door".into(),
+        },
+        Meaning::Guarded(door) if hit.passes => format!("door {} lets it pass", name(door)),
+        Meaning::Guarded(door) => format!("refused: door {} is not open for it", name(door)),
+        Meaning::Nothing(Verdict::Public) => "a public port, which never counts".into(),
+        Meaning::Nothing(_) => "nothing that counts".into(),
+    }
+}
+
+/// The word for a meaning, and its door.
+pub const fn word(meaning: &Meaning) -> (&'static str, Option<DoorId>) {
+    match meaning {
+        Meaning::Knock { door, .. } => ("knock", Some(*door)),
+        Meaning::Opened { door } => ("opened", Some(*door)),
+        Meaning::Repeated { door, .. } => ("repeated", Some(*door)),
+        Meaning::Forgiven { door } => ("forgiven", Some(*door)),
+        Meaning::Late { door, .. } => ("late", Some(*door)),
+        Meaning::Disordered { door, .. } => ("out-of-order", Some(*door)),
+        Meaning::Lost { door, .. } => ("lost", Some(*door)),
+        Meaning::Guarded(door) => ("guarded", Some(*door)),
+        Meaning::Wrong => ("wrong", None),
+        Meaning::Nothing(_) => ("nothing", None),
+    }
+}
+
+/// A time to a tenth of a second; what is less is one.
+pub fn seconds(time: Duration) -> String {
+    let tenths = time.as_millis().div_ceil(100).max(1);
+    format!("{}.{} s", tenths / 10, tenths % 10)
+}
+
+fn door(policy: &Policy, id: DoorId) -> Option<&Door> {
+    policy.door(id)
+}
+
+/// Which knock of this door a packet is, from 1.
+fn place(door: &Door, hit: &Hit) -> Option<usize> {
+    door.sequence.iter().zip(1..).find_map(|(&port, number)| (port == hit.port).then_some(number))
+}

@@ -1,0 +1,20 @@
+//! Linux, spoken to directly. Knows no policy's meaning, no configuration and no firewall.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`sys`] | all the `unsafe` there is: system calls that no safe wrapper offers |
+//! | [`netlink`] | the framing of netlink; links, addresses, sockets and connections |
+//! | [`privileges`] | what each process may do, and how it gives up all else |
+//! | [`capture`] | the packets of all watched interfaces, in order |
+//! | [`proc`] | what `/proc` says about processes |
+//! | [`clock`](fn@clock) | the time, on a clock that nobody sets |
+#![deny(unsafe_code)]
+
+pub mod capture;
+mod clock;
+pub mod netlink;
+pub mod privileges;
+pub mod proc;
+pub mod sys;
+
+pub use clock::clock;

@@ -1,0 +1,149 @@
+//! What `knockd` does with packets: the process that reads them, and knows nothing of commands.
+
+pub mod debug;
+pub mod filter;
+pub mod wanted;
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use nix::errno::Errno;
+use portcullis_core::engine::{Direction, Frame};
+use portcullis_core::knockd::{Event, Matcher, Options, Seen};
+use portcullis_core::limits::STAGE_LINES;
+use portcullis_core::policy::DoorId;
+use portcullis_core::time::Instant;
+use portcullis_core::wire::{Captured, Checksum, Packet};
+use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
+use portcullis_linux::netlink::route::Route;
+
+use self::filter::Scope;
+use self::wanted::Wanted;
+use crate::message::{Epoch, Message, Order};
+use crate::watch::{Recogniser, Teller, Watch};
+
+/// The matcher, and how much of what it does is printed.
+pub struct Knockd {
+    epoch: Epoch,
+    scope: Scope,
+    /// `-D`.
+    debug: bool,
+    matcher: Matcher,
+}
+
+impl Recogniser for Knockd {
+    const PACE: (u32, u32) = STAGE_LINES;
+
+    fn obey(
+        order: &Order,
+        route: &mut Route,
+        watch: &mut Option<Watch<Self>>,
+    ) -> Result<(), Unwatchable> {
+        // The keeper has written this text: it has no errors.
+        let wanted = Wanted::from_text(&order.text).ok_or(Unwatchable::System(Errno::EINVAL))?;
+        match watch {
+            Some(watch) => watch.change(order, wanted).map_err(Unwatchable::System),
+            None => {
+                *watch = Some(begin(order, wanted, route)?);
+                Ok(())
+            }
+        }
+    }
+
+    fn set_local_addresses(&mut self, addresses: &[IpAddr]) {
+        self.matcher.set_local_addresses(addresses);
+    }
+
+    fn take(&mut self, frame: Frame<'_>, now: Instant, teller: &mut Teller<'_>) {
+        if frame.direction == Direction::FromHost {
+            return;
+        }
+        // knockd looks at no checksum, and steps over options.
+        let captured = Captured { checksum: Checksum::Trust, ..frame.captured };
+        let Ok(packet) = captured.parse_through_extensions() else { return };
+        self.handle_timeout(now, teller);
+        let seen = self.matcher.handle_packet(&packet, now);
+        if self.debug {
+            show(&packet, captured.bytes.len(), seen);
+        }
+        self.tell(now, teller);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.matcher.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Instant, teller: &mut Teller<'_>) {
+        self.matcher.handle_timeout(now);
+        self.tell(now, teller);
+    }
+}
+
+/// The first order: opens everything.
+fn begin(order: &Order, wanted: Wanted, route: &mut Route) -> Result<Watch<Knockd>, Unwatchable> {
+    let seed = getrandom::u64().map_err(|_| Unwatchable::System(Errno::EIO))?;
+    let several = match &wanted.interfaces {
+        Interfaces::Named(names) => names.len() > 1,
+        Interfaces::All | Interfaces::AllButLoopback => true,
+    };
+    let scope = Scope { only_v4: wanted.only_v4, several };
+    let addresses = capture::addresses(route).map_err(Unwatchable::System)?;
+    let options = Options { seed, allow_loopback: watches_loopback(&wanted), ..Options::default() };
+    let open = if wanted.may_come_later { Capture::open_what_is_there } else { Capture::open };
+    let capture = open(wanted.interfaces, filter::program(&wanted.doors, scope), route)?;
+    let mut matcher = Matcher::new(wanted.doors, options);
+    matcher.set_local_addresses(&addresses);
+    let Order { epoch, verbose: debug, .. } = *order;
+    Ok(Watch { epoch, capture, recogniser: Knockd { epoch, scope, debug, matcher } })
+}
+
+/// Whether the host's own packets to itself are knocks: where somebody asks to listen there.
+fn watches_loopback(wanted: &Wanted) -> bool {
+    match &wanted.interfaces {
+        Interfaces::Named(names) => names.iter().any(|name| name.as_str() == "lo"),
+        Interfaces::All => true,
+        Interfaces::AllButLoopback => false,
+    }
+}
+
+impl Watch<Knockd> {
+    /// A later order: other doors, at which those attempts go on that still can. No packet is missed
+    /// meanwhile.
+    fn change(&mut self, order: &Order, wanted: Wanted) -> Result<(), Errno> {
+        self.capture.set_filter(filter::program(&wanted.doors, self.recogniser.scope))?;
+        self.recogniser.matcher.replace_doors(wanted.doors);
+        self.recogniser.epoch = order.epoch;
+        self.epoch = order.epoch;
+        Ok(())
+    }
+}
+
+impl Knockd {
+    fn tell(&mut self, now: Instant, teller: &mut Teller<'_>) {
+        let epoch = self.epoch;
+        while let Some(event) = self.matcher.next_event() {
+            // Doors are bounded by the size of their file.
+            let door = DoorId(u32::try_from(event.door()).unwrap_or(u32::MAX));
+            match event {
+                Event::Stage { source: address, stage, .. } => {
+                    teller.should(&Message::Stage { epoch, door, address, stage }, now);
+                }
+                Event::TimedOut { source: address, stage, .. } => {
+                    teller.should(&Message::TimedOut { epoch, door, address, stage }, now);
+                }
+                Event::Opened { source: address, .. } => {
+                    let open_for = Duration::ZERO;
+                    teller.must(&Message::Open { epoch, door, address, open_for });
+                }
+            }
+        }
+    }
+}
+
+/// As `knockd -D` does.
+fn show(packet: &Packet, length: usize, seen: Seen) {
+    debug::print(&debug::packet(packet, length, SystemTime::now()));
+    if seen == Seen::Wrong {
+        debug::print(&format!("removing failed knock attempt ({})", packet.source));
+    }
+}

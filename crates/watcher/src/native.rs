@@ -1,0 +1,77 @@
+//! What `portcullis run` does with packets: the engine looks at them.
+
+use std::net::IpAddr;
+
+use nix::errno::Errno;
+use portcullis_core::engine::{Action, Engine, Frame, Grant, Options, Verdict};
+use portcullis_core::limits::LINES_PER_SECOND;
+use portcullis_core::policy::Recogniser as Who;
+use portcullis_core::policy::may_have_grants;
+use portcullis_core::time::Instant;
+use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
+use portcullis_linux::netlink::route::Route;
+
+use super::filter;
+use super::message::{Epoch, Message, Order};
+use super::watch::{Recogniser, Teller, Watch};
+
+/// The engine, and how much of what it does is told.
+pub struct Native {
+    epoch: Epoch,
+    verbose: bool,
+    engine: Engine,
+}
+
+impl Recogniser for Native {
+    const PACE: (u32, u32) = (LINES_PER_SECOND, LINES_PER_SECOND);
+
+    fn obey(
+        order: &Order,
+        route: &mut Route,
+        watch: &mut Option<Watch<Self>>,
+    ) -> Result<(), Unwatchable> {
+        // The keeper has read the same text: neither of these two fails.
+        let invalid = |_| Unwatchable::System(Errno::EINVAL);
+        let policy = portcullis_config::parse_str("configuration", &order.text)
+            .map_err(|_| invalid(()))?
+            .policy;
+        let seed = getrandom::u64().map_err(|_| Unwatchable::System(Errno::EIO))?;
+        let options = Options { seed, ..Options::default() };
+        let mut engine = Engine::new(&policy, options).map_err(|_| invalid(()))?;
+        let addresses = capture::addresses(route).map_err(Unwatchable::System)?;
+        engine.set_local_addresses(&addresses);
+        let capture = if policy.doors_seen_by(Who::Daemon).next().is_some() {
+            let interfaces = match policy.gate.interfaces.clone() {
+                names if names.is_empty() => Interfaces::AllButLoopback,
+                names => Interfaces::Named(names),
+            };
+            Capture::open(interfaces, filter::program(&policy), route)?
+        } else {
+            Capture::nothing()
+        };
+        let Order { epoch, verbose, .. } = *order;
+        *watch = Some(Watch { epoch, capture, recogniser: Self { epoch, verbose, engine } });
+        Ok(())
+    }
+
+    fn set_local_addresses(&mut self, addresses: &[IpAddr]) {
+        self.engine.set_local_addresses(addresses);
+    }
+
+    fn take(&mut self, frame: Frame<'_>, now: Instant, teller: &mut Teller<'_>) {
+        let epoch = self.epoch;
+        let verdict = self.engine.handle_packet(frame, now);
+        if self.verbose
+            && let Verdict::Stage { door, stage } | Verdict::Opened { door, stage } = verdict
+            && let Ok(packet) = frame.captured.parse()
+        {
+            teller.may(&Message::Stage { epoch, door, address: packet.source, stage }, now);
+        }
+        while let Some(Action::Open(grant)) = self.engine.next_action() {
+            let Grant { door, address, open_for } = grant;
+            if may_have_grants(address) {
+                teller.must(&Message::Open { epoch, door, address, open_for });
+            }
+        }
+    }
+}
