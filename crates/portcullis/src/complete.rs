@@ -9,10 +9,10 @@ use std::path::Path;
 
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use portcullis_config::DEFAULT_PATH;
+use portcullis_gate::Backend;
 use portcullis_gate::nftables::Banned;
 
 use crate::config;
-use crate::gate::Backend;
 
 /// The variable by which a shell asks. One of our own: `COMPLETE` may be set for something else.
 pub const VARIABLE: &str = "PORTCULLIS_COMPLETE";

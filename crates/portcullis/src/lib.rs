@@ -8,7 +8,6 @@
 //! | [`config`] | the native configuration: opened, and held against its back end |
 //! | [`daemon`] | `run`: one process reads packets, another keeps the firewall |
 //! | [`demo`] | the story that `portcullis demo` tells |
-//! | [`gate`] | the gate in the kernel, by whichever back end it is loaded: what every command goes through |
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`look`] | what there is on this host, for what a configuration means to it |
 //! | [`runner`] | start and stop commands: one scheduler, and the pending stops on disk |
@@ -24,7 +23,6 @@ pub mod daemon;
 pub mod demo;
 pub mod exit;
 mod files;
-pub mod gate;
 pub mod knockd;
 pub mod look;
 pub mod manual;

@@ -149,7 +149,9 @@ fn commands_go_through_the_gate() {
         nowhere(below, &past_it, &[]);
     }
     nowhere("crates/portcullis/src/daemon", &["nftables::Gate::"], &[]);
-    nowhere("crates/portcullis/src/gate", &["crate::commands", "crate::config", "clap"], &[]);
+    // The gate itself opens the lists of one match, which the kernel has as files.
+    let except = ["crates/gate/src/iptables/recent.rs"];
+    nowhere("crates/gate/src", &["std::fs", "File::", "OpenOptions"], &except);
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use portcullis_core::policy::Policy;
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::ruleset::Ruleset;
+use portcullis_gate::Rules;
 
 use crate::config;
 use crate::exit::Failure;
-use crate::gate::Rules;
 
 /// A configuration and the rules that it means.
 #[derive(Debug)]

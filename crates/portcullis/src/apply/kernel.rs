@@ -5,13 +5,13 @@
 //! certain, whatever version of the programs prints it; otherwise the gate compares rule by rule.
 
 use portcullis_firewall::ruleset::Ruleset;
+pub use portcullis_gate::Loaded;
 use portcullis_gate::nftables::Gate;
+use portcullis_gate::{Backend, Look, Removed};
 
 use super::chains::Chains;
 use super::configured::Configured;
 use crate::exit::Failure;
-pub use crate::gate::Loaded;
-use crate::gate::{Backend, Look, Removed};
 use crate::out::say;
 
 /// The kernel, by way of whichever back end.

@@ -12,11 +12,12 @@ use portcullis_core::time::Instant;
 use portcullis_firewall::compile::{GRANTS, class_of};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Socket};
+use portcullis_gate::nftables::{Grant, View};
+use portcullis_gate::{Backend, Kind};
 use portcullis_linux::netlink::route::Route;
 
 use super::session::Session;
 use crate::exit::Failure;
-use crate::gate::{Backend, Grant, Kind, View};
 
 /// TCP flag SYN (RFC 9293, section 3.1).
 const SYN: u8 = 2;

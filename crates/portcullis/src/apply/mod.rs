@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use portcullis_config::duration::to_the_second as shown;
 use portcullis_core::policy::Policy;
+use portcullis_gate::Removed;
 use portcullis_gate::nftables::Error;
 use portcullis_linux::clock;
 use portcullis_linux::sys::process;
@@ -41,7 +42,6 @@ use self::session::Session;
 use self::state::{Here, Pending, Standing, State, Store};
 use crate::config;
 use crate::exit::Failure;
-use crate::gate::Removed;
 use crate::out::say;
 
 /// Where the state is when nobody says otherwise.

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use portcullis_gate::Rules;
+
 use super::chains::Chains;
 use super::configured::Configured;
 use super::kernel::Kernel;
 use super::state::State;
 use crate::exit::Failure;
-use crate::gate::Rules;
 
 /// What the kernel held before, ready to be loaded.
 #[derive(Debug)]

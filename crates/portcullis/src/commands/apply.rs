@@ -11,6 +11,7 @@ use portcullis_core::limits;
 use portcullis_core::policy::{Allowed, Policy};
 use portcullis_firewall::compile::{Hosts, admit};
 use portcullis_firewall::iptables::Matcher;
+use portcullis_gate::{Backend, Look, Rules};
 use portcullis_linux::netlink::route::Route;
 
 use super::live::count;
@@ -20,7 +21,6 @@ use crate::config;
 use crate::daemon::hosts::look_up;
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::gate::{Backend, Look, Rules};
 use crate::look;
 
 /// Arguments of `apply`.

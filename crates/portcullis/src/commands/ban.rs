@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use portcullis_core::limits;
 use portcullis_core::policy::Network;
+use portcullis_gate::Backend;
 use portcullis_gate::cut::cut_all;
-use portcullis_gate::nftables::{MOST_AT_ONCE, bans_of};
+use portcullis_gate::nftables::{Banning, MOST_AT_ONCE, bans_of};
 use portcullis_linux::netlink::route::Route;
 use serde_json::json;
 
 use super::live::{ME, count, millis, name, said_cut, shown, sources, tell, within};
 use crate::apply::session::Session;
 use crate::exit::{Failure, Outcome};
-use crate::gate::{Backend, Banning};
 use crate::out::say;
 
 /// Arguments of `ban`.

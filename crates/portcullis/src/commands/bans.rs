@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use portcullis_gate::nftables;
+use portcullis_gate::nftables::{self, Banned};
+use portcullis_gate::{Backend, Error};
 use serde_json::{Value, json};
 
 use super::live::{millis, shown, table};
 use crate::exit::{Exit, Outcome};
-use crate::gate::{Backend, Banned, Error};
 use crate::out::{print, say};
 
 /// Arguments of `bans`.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use portcullis_config::duration;
 use portcullis_core::policy::{Door, Port};
 use portcullis_core::strength::Strength;
+use portcullis_gate::Backend;
+use portcullis_gate::nftables::View;
 use serde_json::{Value, json};
 
 use super::check::text::recogniser;
@@ -13,7 +15,6 @@ use super::check::with_strength;
 use super::live::{millis, table};
 use crate::config;
 use crate::exit::{Exit, Outcome};
-use crate::gate::{Backend, View};
 use crate::out::print;
 
 /// Arguments of `doors`.

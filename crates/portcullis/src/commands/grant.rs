@@ -6,13 +6,13 @@ use std::time::Duration;
 use portcullis_config::DEFAULT_PATH;
 use portcullis_core::text::plain;
 use portcullis_core::wire::is_of_one_link;
+use portcullis_gate::{Backend, Granted};
 use serde_json::json;
 
 use super::live::{address, length, millis, shown, tell};
 use crate::complete;
 use crate::config;
 use crate::exit::{Failure, Outcome};
-use crate::gate::{Backend, Granted};
 
 /// Arguments of `grant`.
 #[derive(Debug, clap::Args)]

@@ -1,11 +1,12 @@
 //! `portcullis grants`: who may pass, and for how long still. The names of the doors are in the
 //! kernel too, so no configuration is needed.
 
+use portcullis_gate::Backend;
+use portcullis_gate::nftables::{Grant, View};
 use serde_json::{Value, json};
 
 use super::live::{millis, name, shown, table};
 use crate::exit::{Exit, Outcome};
-use crate::gate::{Backend, Grant, View};
 use crate::out::{print, say};
 
 /// Arguments of `grants`.

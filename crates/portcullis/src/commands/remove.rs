@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use portcullis_firewall::ruleset::TABLE;
+use portcullis_gate::Removed;
 
 use super::state_dir::StateDir;
 use crate::apply;
 use crate::exit::{Exit, Outcome};
-use crate::gate::Removed;
 
 /// Arguments of `remove`.
 #[derive(Debug, clap::Args)]

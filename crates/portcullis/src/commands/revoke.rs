@@ -4,13 +4,14 @@ use std::net::IpAddr;
 
 use portcullis_core::text::plain;
 use portcullis_gate::cut::{Cut, cut};
+use portcullis_gate::nftables::View;
+use portcullis_gate::{Backend, Error};
 use serde_json::{Value, json};
 
 use super::grants::object;
 use super::live::{address, name, said_cut};
 use crate::complete;
 use crate::exit::{Exit, Outcome};
-use crate::gate::{Backend, Error, View};
 use crate::out::{print, say};
 
 /// Arguments of `revoke`.

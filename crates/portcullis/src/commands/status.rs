@@ -7,6 +7,8 @@ use portcullis_config::topology::{Blind, Topology};
 use portcullis_config::{DEFAULT_PATH, Diagnostic, conntrack};
 use portcullis_core::policy::{Policy, Recogniser};
 use portcullis_core::text::plain;
+use portcullis_gate::nftables::View;
+use portcullis_gate::{Backend, Kind};
 use portcullis_linux::netlink::route::Route;
 use serde_json::{Value, json};
 
@@ -16,7 +18,6 @@ use crate::apply::Configured;
 use crate::config::{self, LoadError};
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::gate::{Backend, Kind, View};
 use crate::look;
 use crate::out::{print, say};
 

@@ -2,13 +2,13 @@
 
 use std::time::SystemTime;
 
+use portcullis_gate::Backend;
 use serde_json::{Value, json};
 
 use super::bans::object;
 use super::live::{count, sources, within};
 use crate::complete;
 use crate::exit::{Exit, Outcome};
-use crate::gate::Backend;
 use crate::out::{print, say};
 
 /// Arguments of `unban`.

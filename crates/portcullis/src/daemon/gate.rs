@@ -7,9 +7,9 @@ use std::time::Duration;
 use portcullis_core::policy::{DoorName, Policy};
 use portcullis_firewall::compile::{Hosts, admit, compile};
 use portcullis_gate::nftables::{self, Numbers};
+use portcullis_gate::{Backend, Loaded, Look, Rules};
 
 use crate::exit::Failure;
-use crate::gate::{Backend, Loaded, Look, Rules};
 
 /// The gate of this network namespace. `run` is for nftables alone, so no program is ever run for it.
 #[derive(Debug)]

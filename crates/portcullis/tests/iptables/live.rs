@@ -458,8 +458,11 @@ pub fn full_list() {
         return;
     }
     for number in 1..=100 {
-        portcullis::gate::recent::add("portcullis4_open_ssh", IpAddr::from([192, 0, 2, number]))
-            .unwrap();
+        portcullis_gate::iptables::recent::add(
+            "portcullis4_open_ssh",
+            IpAddr::from([192, 0, 2, number]),
+        )
+        .unwrap();
     }
     let said = host.run("grant ssh 203.0.113.7");
     assert_eq!(said.code, 3, "{said:?}");

@@ -7,7 +7,6 @@ use std::iter::repeat;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use portcullis::gate::chains::Chains;
 use portcullis_core::policy::{Policy, Protocol, Recogniser, Refuse, Severity, Stance};
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::compile as compile_nftables;
@@ -19,6 +18,7 @@ use portcullis_firewall::ruleset::{Reject, Tracking};
 use portcullis_firewall::simulator::{
     Fate, Packet as Seen, Payload, Simulator as Nftables, Socket,
 };
+use portcullis_gate::iptables::chains::Chains;
 use portcullis_gate::iptables::state::State;
 use portcullis_gate::nftables::Gate;
 use portcullis_lab::answer::Meaning;

@@ -2,22 +2,8 @@
 //! iptables with lists of `recent` or with sets of ipset. All that asks or changes the firewall side comes
 //! through [`Backend`], and none of it has to know which of the three it is.
 //!
-//! | module | what it holds |
-//! |---|---|
-//! | [`chains`] | chains of iptables: what is loaded, grants in their lists, whether they are as they should be |
-//! | `words` | rules of iptables as words, whoever has written them |
-//! | [`recent`] | the lists of `recent`: read and written in `/proc/net/xt_recent` |
-//! | [`ipset`] | the sets of ipset, over netlink |
-//! | `error` | what can go wrong |
-//!
 //! What a back end cannot do is an [`Error`] with one sentence. It is not to be had: bans, and names in
 //! the allow-list, with iptables and ipset; a time of its own for each grant, with `recent`.
-
-pub mod chains;
-mod error;
-pub mod ipset;
-pub mod recent;
-mod words;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -26,43 +12,11 @@ use portcullis_core::policy::{Network, Policy};
 use portcullis_firewall::compile::{HOSTS, Hosts, admit};
 use portcullis_firewall::iptables::Matcher;
 use portcullis_firewall::ruleset::Ruleset;
-use portcullis_gate::iptables;
-use portcullis_gate::nftables::{self, Gate};
-pub use portcullis_gate::nftables::{Banned, Banning, Grant, LoadedDoor, Unbanned, View};
 
-use self::chains::Chains;
-pub use self::error::Error;
-
-/// By which means the kernel guards ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// One table of nftables.
-    Nftables,
-    /// Chains of iptables and ip6tables, with the match `recent`.
-    Iptables,
-    /// Chains of iptables and ip6tables, with sets of ipset.
-    Ipset,
-}
-
-impl Kind {
-    /// The word of the configuration.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Nftables => "nftables",
-            Self::Iptables => "iptables",
-            Self::Ipset => "ipset",
-        }
-    }
-}
-
-impl From<Matcher> for Kind {
-    fn from(matcher: Matcher) -> Self {
-        match matcher {
-            Matcher::Recent => Self::Iptables,
-            Matcher::Ipset => Self::Ipset,
-        }
-    }
-}
+use crate::iptables;
+use crate::iptables::chains::Chains;
+use crate::nftables::{self, Banned, Banning, Gate, Grant, Unbanned, View};
+use crate::{Error, Failed, Kind};
 
 /// What a policy means, for one back end.
 #[derive(Debug)]
@@ -389,9 +343,9 @@ impl Backend {
         let (table, chains) = match (table, chains.map_err(Error::from)) {
             // A host that lives on iptables may have a kernel without nftables.
             (Err(_), Ok(true)) => (false, true),
-            (Ok(true), Err(Error::Programs { message, hint })) => {
+            (Ok(true), Err(Error::Failed(Failed { message, hint }))) => {
                 let message = format!("{message} (table inet portcullis is removed)");
-                return Err(Error::Programs { message, hint });
+                return Err(Failed { message, hint }.into());
             }
             (table, chains) => (table?, chains?),
         };

@@ -12,7 +12,7 @@ pub use self::message::Member;
 use self::message::{
     ADD, DEL, ERR_EXIST, ERR_HASH_FULL, EXCLUSIVE, LIST, members, of_member, of_set,
 };
-use super::Error;
+use crate::Error;
 
 /// The sets of the network namespace of the thread that opens this.
 #[derive(Debug)]

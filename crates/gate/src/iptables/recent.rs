@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_getres, clock_gettime};
 
-use super::Error;
+use crate::Error;
 
 /// Of this thread's network namespace.
 const FOLDER: &str = "/proc/thread-self/net/xt_recent";

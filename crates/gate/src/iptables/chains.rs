@@ -12,11 +12,13 @@ use portcullis_core::policy::{DoorName, Network, Policy, Port, Protocol};
 use portcullis_firewall::iptables::compile::compile;
 use portcullis_firewall::iptables::text::{Jump, is_ours};
 use portcullis_firewall::iptables::{Family, Filter, Matcher, SetKind};
-use portcullis_gate::iptables::state::State;
 
 use super::ipset::Sets;
+use super::recent;
+use super::state::State;
 use super::words::{after, usual, words};
-use super::{Error, Grant, LoadedDoor, View, recent};
+use crate::Error;
+use crate::nftables::{Grant, LoadedDoor, View};
 
 /// What the chain of a door begins with; its number follows.
 const DOOR: &str = "portcullis-door-";
