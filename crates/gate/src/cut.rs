@@ -21,7 +21,7 @@ use portcullis_linux::netlink::route::Route;
 use portcullis_linux::netlink::socket;
 use portcullis_linux::netlink::sockets::Sockets;
 
-use crate::Error;
+use crate::Failed;
 
 /// A connection may come to be while others are ended, if its first packet had passed the gate just
 /// before that was shut. Each further round finds those.
@@ -62,9 +62,9 @@ const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 /// # Errors
 ///
 /// The kernel cannot: `CONFIG_INET_DIAG_DESTROY` or `CONFIG_NF_CT_NETLINK` is missing.
-pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Error> {
+pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Failed> {
     let source = Network::from_str(&source.to_string())
-        .map_err(|error| Error::new(format!("{source}: {error}")))?;
+        .map_err(|error| Failed::new(format!("{source}: {error}")))?;
     cut_which(Which { source, ports: Some(ports) }, "the door is shut")
 }
 
@@ -73,12 +73,12 @@ pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Error> {
 /// # Errors
 ///
 /// As [`cut`].
-pub fn cut_all(source: Network) -> Result<Cut, Error> {
+pub fn cut_all(source: Network) -> Result<Cut, Failed> {
     cut_which(Which { source, ports: None }, "the ban is in force")
 }
 
 /// `done` is what has been done already, if this cannot be.
-fn cut_which(which: Which<'_>, done: &str) -> Result<Cut, Error> {
+fn cut_which(which: Which<'_>, done: &str) -> Result<Cut, Failed> {
     let mut cut = Cut::default();
     for _ in 0..ROUNDS {
         let ended = end_sockets(which).map_err(|error| cannot_end(done, error))?;
@@ -145,8 +145,8 @@ fn own_end(connection: &Connection, which: Which<'_>) -> Option<IpAddr> {
     (spoken_to && which.is_port(original.protocol, original.source_port)).then_some(original.source)
 }
 
-fn cannot_end(done: &str, error: socket::Error) -> Error {
-    let failure = Error::new(format!("{done}, but connections live on: {error}"));
+fn cannot_end(done: &str, error: socket::Error) -> Failed {
+    let failure = Failed::new(format!("{done}, but connections live on: {error}"));
     match error.errno() {
         Some(Errno::EOPNOTSUPP | Errno::ENOENT | Errno::EPROTONOSUPPORT) => failure.hint(
             "this kernel cannot end connections (CONFIG_INET_DIAG and CONFIG_INET_DIAG_DESTROY); \
@@ -156,8 +156,8 @@ fn cannot_end(done: &str, error: socket::Error) -> Error {
     }
 }
 
-fn cannot_forget(done: &str, error: socket::Error) -> Error {
-    let failure = Error::new(format!(
+fn cannot_forget(done: &str, error: socket::Error) -> Failed {
+    let failure = Failed::new(format!(
         "{done} and connections are ended, but the firewall still knows them: {error}"
     ));
     match error.errno() {

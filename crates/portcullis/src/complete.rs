@@ -9,7 +9,8 @@ use std::path::Path;
 
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use portcullis_config::DEFAULT_PATH;
-use portcullis_gate::nftables::{Banned, Gate};
+use portcullis_gate::Backend;
+use portcullis_gate::nftables::Banned;
 
 use crate::config;
 
@@ -23,8 +24,8 @@ pub fn doors() -> ArgValueCandidates {
         if let Ok(loaded) = config::load(Path::new(DEFAULT_PATH)) {
             names.extend(loaded.policy.doors.iter().map(|door| door.name.as_str().to_owned()));
         }
-        if let Ok(doors) = Gate::open().and_then(|mut gate| gate.door_names()) {
-            names.extend(doors.into_iter().map(|(_, name)| name));
+        if let Ok(Some(view)) = Backend::open().and_then(|mut gate| gate.view()) {
+            names.extend(view.doors.into_iter().map(|door| door.name));
         }
         names.into_iter().map(CompletionCandidate::new).collect()
     })
@@ -33,7 +34,8 @@ pub fn doors() -> ArgValueCandidates {
 /// For an argument that names somebody who may pass.
 pub fn grantees() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let grants = Gate::open().and_then(|mut gate| gate.grants()).unwrap_or_default();
+        let view = Backend::open().and_then(|mut gate| gate.view()).ok().flatten();
+        let grants = view.map(|view| view.grants).unwrap_or_default();
         let addresses: BTreeSet<_> = grants.into_iter().map(|grant| grant.address).collect();
         addresses.into_iter().map(|it| CompletionCandidate::new(it.to_string())).collect()
     })
@@ -42,7 +44,7 @@ pub fn grantees() -> ArgValueCandidates {
 /// For an argument that names somebody who is banned.
 pub fn banned() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let bans = Gate::open().and_then(|mut gate| gate.bans()).unwrap_or_default();
+        let bans = Backend::open().and_then(|mut gate| gate.bans()).unwrap_or_default();
         let sources: BTreeSet<_> = bans.iter().map(Banned::source).collect();
         sources.into_iter().map(CompletionCandidate::new).collect()
     })

@@ -80,9 +80,18 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+impl From<portcullis_gate::Failed> for Failure {
+    fn from(failed: portcullis_gate::Failed) -> Self {
+        Self { exit: Exit::CouldNot, message: failed.message, hint: failed.hint }
+    }
+}
+
 impl From<portcullis_gate::Error> for Failure {
     fn from(error: portcullis_gate::Error) -> Self {
-        Self { exit: Exit::CouldNot, message: error.message, hint: error.hint }
+        match error {
+            portcullis_gate::Error::Nftables(error) => error.into(),
+            error => Self { exit: Exit::CouldNot, message: error.to_string(), hint: error.hint() },
+        }
     }
 }
 

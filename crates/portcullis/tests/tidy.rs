@@ -141,6 +141,19 @@ fn no_program_is_executed_but_our_own() {
     assert!(text.contains("const SYSTEMD_RUN: &str = \"/usr/bin/systemd-run\";"));
 }
 
+/// What a person is told does not depend on the back end: commands ask the gate, and not nf_tables.
+#[test]
+fn commands_go_through_the_gate() {
+    for below in ["crates/portcullis/src/commands", "crates/portcullis/src/apply"] {
+        let past_it = ["Gate::open", "nftables::Gate::", "iptables::load", "iptables::remove"];
+        nowhere(below, &past_it, &[]);
+    }
+    nowhere("crates/portcullis/src/daemon", &["nftables::Gate::"], &[]);
+    // The gate itself opens the lists of one match, which the kernel has as files.
+    let except = ["crates/gate/src/iptables/recent.rs"];
+    nowhere("crates/gate/src", &["std::fs", "File::", "OpenOptions"], &except);
+}
+
 #[test]
 fn rooms_are_small() {
     for below in ["crates", "testkit", "xtask"] {

@@ -1,9 +1,13 @@
-//! Loads the gate with `ip6tables-restore` and `iptables-restore`, and takes it away.
+//! Loads the gate with `ip6tables-restore` and `iptables-restore`, and takes it away; grants in its lists.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`mod@run`] | the programs, run without a shell |
 //! | [`state`] | what of ours is in the kernel now |
+//! | [`chains`] | what that means: doors, their lists, whether the rules are as they should be |
+//! | `words` | rules of iptables as words, whoever has written them |
+//! | [`recent`] | the lists of `recent`: read and written in `/proc/net/xt_recent` |
+//! | [`ipset`] | the sets of ipset, over netlink |
 //!
 //! The two families are two transactions, so there is an order: the sets, both texts on trial, IPv6,
 //! IPv4, both read back. What fails is undone, so that a host is never guarded in one family alone.
@@ -16,12 +20,16 @@ use portcullis_firewall::iptables::compile::{Generation, compile};
 use portcullis_firewall::iptables::text::{Jump, is_ours, removal, sets};
 use portcullis_firewall::iptables::{Family, Filter, Matcher};
 
-use crate::Error;
+use crate::Failed;
 use run::{Program, run, run_if_there};
 use state::State;
 
+pub mod chains;
+pub mod ipset;
+pub mod recent;
 pub mod run;
 pub mod state;
+mod words;
 
 /// IPv6 first: it is the one that a host may have no rules for yet, and is forgotten.
 const FAMILIES: [Family; 2] = [Family::V6, Family::V4];
@@ -46,7 +54,7 @@ struct Plan {
 ///
 /// # Errors
 /// What could not be done; nothing has changed then, unless the message says so.
-pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Error> {
+pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Failed> {
     let _undisturbed = Undisturbed::new()?;
     let before = FAMILIES.map(State::read).into_iter().collect::<Result<Vec<_>, _>>()?;
     let old_sets = match matcher {
@@ -63,7 +71,7 @@ pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Error> {
     for before in before {
         // A configuration that was read without errors has none of these conflicts.
         let filter = compile(policy, matcher, before.family, generation)
-            .map_err(|_| Error::new("doors contradict each other"))?;
+            .map_err(|_| Failed::new("doors contradict each other"))?;
         let text = filter.text(before.jump(), &before.chains);
         plans.push(Plan { before, filter, text });
     }
@@ -89,7 +97,7 @@ pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Error> {
 ///
 /// # Errors
 /// What could not be removed.
-pub fn remove() -> Result<bool, Error> {
+pub fn remove() -> Result<bool, Failed> {
     let _undisturbed = Undisturbed::new()?;
     let mut found = false;
     for family in FAMILIES {
@@ -111,14 +119,14 @@ struct Undisturbed {
 }
 
 impl Undisturbed {
-    fn new() -> Result<Self, Error> {
+    fn new() -> Result<Self, Failed> {
         let mut set = SigSet::empty();
         for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
             set.add(signal);
         }
         let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK);
         let before =
-            before.map_err(|errno| Error::new(format!("cannot block signals: {errno}")))?;
+            before.map_err(|errno| Failed::new(format!("cannot block signals: {errno}")))?;
         Ok(Self { before })
     }
 }
@@ -130,7 +138,7 @@ impl Drop for Undisturbed {
     }
 }
 
-fn load_all(plans: &[Plan]) -> Result<(), Error> {
+fn load_all(plans: &[Plan]) -> Result<(), Failed> {
     for plan in plans {
         let program = Program::Restore(plan.before.family);
         run(program, &["--noflush", "--wait", "--test"], &plan.text)?;
@@ -149,7 +157,7 @@ fn load_all(plans: &[Plan]) -> Result<(), Error> {
                         "{}; and it cannot be undone: {}",
                         failure.message, undoing.message
                     );
-                    Error::new(message).hint("look with `iptables-save`; `portcullis remove`")
+                    Failed::new(message).hint("look with `iptables-save`; `portcullis remove`")
                 }
             });
         }
@@ -158,7 +166,7 @@ fn load_all(plans: &[Plan]) -> Result<(), Error> {
 }
 
 /// Reads back what was loaded.
-fn verify(plan: &Plan) -> Result<(), Error> {
+fn verify(plan: &Plan) -> Result<(), Failed> {
     let now = State::read(plan.before.family)?;
     let wanted: BTreeSet<&str> =
         plan.filter.chains.iter().map(|chain| chain.name.as_str()).collect();
@@ -168,11 +176,11 @@ fn verify(plan: &Plan) -> Result<(), Error> {
         return Ok(());
     }
     let program = Program::Restore(plan.before.family).name();
-    Err(Error::new(format!("{program} says that it is done, but the rules are not there"))
+    Err(Failed::new(format!("{program} says that it is done, but the rules are not there"))
         .hint("another program may be changing the firewall at the same time; try again"))
 }
 
-fn undo(plan: &Plan) -> Result<(), Error> {
+fn undo(plan: &Plan) -> Result<(), Failed> {
     let now = State::read(plan.before.family)?;
     if now != plan.before {
         let text = plan.before.restoring(&now);
@@ -181,7 +189,7 @@ fn undo(plan: &Plan) -> Result<(), Error> {
     Ok(())
 }
 
-fn make_sets(plans: &[Plan]) -> Result<(), Error> {
+fn make_sets(plans: &[Plan]) -> Result<(), Failed> {
     let text: String =
         plans.iter().map(|plan| sets(plan.filter.family, plan.filter.sets.iter())).collect();
     if !text.is_empty() {
@@ -195,7 +203,7 @@ fn set_names(list: &str) -> BTreeSet<String> {
 }
 
 /// Destroys sets that no rule speaks of any more; whether there were any.
-fn remove_all_sets() -> Result<bool, Error> {
+fn remove_all_sets() -> Result<bool, Failed> {
     let Some(list) = run_if_there(Program::Ipset, &["list", "-name"], "")? else {
         return Ok(false);
     };
@@ -203,7 +211,7 @@ fn remove_all_sets() -> Result<bool, Error> {
     destroy(ours.iter()).map(|()| !ours.is_empty())
 }
 
-fn destroy<'a>(sets: impl Iterator<Item = &'a String>) -> Result<(), Error> {
+fn destroy<'a>(sets: impl Iterator<Item = &'a String>) -> Result<(), Failed> {
     let text: String = sets.map(|name| format!("destroy {name}\n")).collect();
     if !text.is_empty() {
         run(Program::Ipset, &["restore"], &text)?;

@@ -9,7 +9,7 @@ use std::thread;
 
 use portcullis_firewall::iptables::Family;
 
-use crate::Error;
+use crate::Failed;
 
 /// A program that this back end needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn run_if_there(
     program: Program,
     arguments: &[&'static str],
     input: &str,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<String>, Failed> {
     let name = program.name();
     let output = match talk(name, arguments, input) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -72,7 +72,7 @@ pub fn run_if_there(
     let output = match output {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::new(format!("cannot run {name}: {error}"))),
+        Err(error) => return Err(Failed::new(format!("cannot run {name}: {error}"))),
     };
     if output.status.success() {
         return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
@@ -82,7 +82,7 @@ pub fn run_if_there(
     let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let said = said.iter().find(|line| !line.starts_with('#')).copied().unwrap_or("nothing");
     let said: String = said.chars().filter(|c| !c.is_control()).take(300).collect();
-    let failure = Error::new(format!("{name} failed ({}): {said}", output.status));
+    let failure = Failed::new(format!("{name} failed ({}): {said}", output.status));
     Err(if said.contains("Permission denied") || said.contains("must be root") {
         failure.hint("run it as root, with CAP_NET_ADMIN")
     } else {
@@ -94,10 +94,10 @@ pub fn run_if_there(
 ///
 /// # Errors
 /// It is not there, too: the hint names the package.
-pub fn run(program: Program, arguments: &[&'static str], input: &str) -> Result<String, Error> {
+pub fn run(program: Program, arguments: &[&'static str], input: &str) -> Result<String, Failed> {
     run_if_there(program, arguments, input)?.ok_or_else(|| {
         let package = program.package();
-        Error::new(format!("there is no program {}", program.name()))
+        Failed::new(format!("there is no program {}", program.name()))
             .hint(format!("install the package `{package}`, or write `backend = \"nftables\"`"))
     })
 }

@@ -5,7 +5,7 @@ use portcullis_firewall::iptables::text::{Jump, is_ours, removal};
 use portcullis_firewall::iptables::{Family, INPUT};
 
 use super::run::{Program, run, run_if_there};
-use crate::Error;
+use crate::Failed;
 
 /// Our part of the table `filter` of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl State {
     ///
     /// # Errors
     /// The program is not there, or fails.
-    pub fn read(family: Family) -> Result<Self, Error> {
+    pub fn read(family: Family) -> Result<Self, Failed> {
         let saved = run(Program::Save(family), &["-t", "filter"], "")?;
         Ok(Self::parse(family, &saved))
     }
@@ -34,12 +34,13 @@ impl State {
     ///
     /// # Errors
     /// The program fails.
-    pub fn read_if_there(family: Family) -> Result<Option<Self>, Error> {
+    pub fn read_if_there(family: Family) -> Result<Option<Self>, Failed> {
         let saved = run_if_there(Program::Save(family), &["-t", "filter"], "")?;
         Ok(saved.map(|saved| Self::parse(family, &saved)))
     }
 
-    fn parse(family: Family, saved: &str) -> Self {
+    /// From what the program printed.
+    pub fn parse(family: Family, saved: &str) -> Self {
         let mut state = Self { family, chains: Vec::new(), rules: Vec::new(), jumps: Vec::new() };
         let mut number = 0_usize;
         let jump = format!("-A INPUT -j {INPUT}");

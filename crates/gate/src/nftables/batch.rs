@@ -89,7 +89,7 @@ impl Batch {
             {
                 Error::NoNfTables
             }
-            socket::Error::Refused { errno, text, sequence } => {
+            socket::Error::Refused { errno, text, sequence, .. } => {
                 let index = sequence.checked_sub(self.first).and_then(|i| usize::try_from(i).ok());
                 let object = index.and_then(|index| self.objects.get(index));
                 Error::Refused {

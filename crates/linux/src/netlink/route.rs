@@ -346,6 +346,7 @@ impl Route {
     fn index(&mut self, name: &str) -> Result<u32, Error> {
         self.interface_index(name)?.ok_or_else(|| Error::Refused {
             errno: Errno::ENODEV,
+            code: Errno::ENODEV as i32,
             text: Some(format!("no interface {name}")),
             sequence: 0,
         })

@@ -46,6 +46,8 @@ pub enum Error {
     Refused {
         /// Why.
         errno: Errno,
+        /// The number itself: parts of the kernel have numbers of their own, which no [`Errno`] names.
+        code: i32,
         /// Why, in its own words, if it has any.
         text: Option<String>,
         /// The number of the request.
@@ -374,6 +376,6 @@ fn refused(message: &Message<'_>) -> Option<Error> {
     } else {
         None
     };
-    let errno = Errno::from_raw(errno.saturating_neg());
-    Some(Error::Refused { errno, text, sequence: message.sequence })
+    let code = errno.saturating_neg();
+    Some(Error::Refused { errno: Errno::from_raw(code), code, text, sequence: message.sequence })
 }

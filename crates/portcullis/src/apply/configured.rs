@@ -2,8 +2,8 @@
 
 use portcullis_core::policy::Policy;
 use portcullis_firewall::compile::compile;
-use portcullis_firewall::iptables::Matcher;
 use portcullis_firewall::ruleset::Ruleset;
+use portcullis_gate::Rules;
 
 use crate::config;
 use crate::exit::Failure;
@@ -17,15 +17,6 @@ pub struct Configured {
     pub policy: Policy,
     /// As rules.
     pub rules: Rules,
-}
-
-/// Rules of one back end or the other.
-#[derive(Debug)]
-pub enum Rules {
-    /// A table of nftables.
-    Table(Ruleset),
-    /// Chains of iptables, compiled when they are loaded: their names depend on what is there.
-    Chains(Matcher),
 }
 
 impl Configured {

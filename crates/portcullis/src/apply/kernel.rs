@@ -1,35 +1,24 @@
-//! What the kernel is told, whichever back end a configuration is for: one table of nftables, or
-//! chains of iptables.
+//! The kernel, as a trial sees it: what is in force may have to be known again after a while.
 //!
 //! Chains are read back through the programs that made them, which print rules in words of their own. So
-//! what they print is kept when rules have been loaded, and compared with what they print later.
+//! what they print is kept when rules have been loaded. What is printed later and is the same is known for
+//! certain, whatever version of the programs prints it; otherwise the gate compares rule by rule.
 
-use portcullis_firewall::compile::{HOSTS, Hosts, admit};
-use portcullis_firewall::iptables::Matcher;
 use portcullis_firewall::ruleset::Ruleset;
-use portcullis_gate::iptables;
-use portcullis_gate::nftables::{self, Error, Gate};
+pub use portcullis_gate::Loaded;
+use portcullis_gate::nftables::Gate;
+use portcullis_gate::{Backend, Look, Removed};
 
 use super::chains::Chains;
-use super::configured::{Configured, Rules};
+use super::configured::Configured;
 use crate::exit::Failure;
 use crate::out::say;
 
-/// What was loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loaded {
-    /// A table of nftables.
-    Table(nftables::Loaded),
-    /// Chains of iptables, with what remembers addresses.
-    Chains(iptables::Loaded, Matcher),
-}
-
-/// The kernel, by way of nftables and of iptables.
+/// The kernel, by way of whichever back end.
 #[derive(Debug)]
 pub struct Kernel {
-    gate: Gate,
-    /// Whether chains of iptables may be there: a host that has nothing to do with them need not have
-    /// the programs, and never runs them.
+    backend: Backend,
+    /// Whether chains of iptables may be there.
     has_chains: bool,
 }
 
@@ -40,12 +29,18 @@ impl Kernel {
     ///
     /// The kernel cannot be spoken to.
     pub fn open(has_chains: bool) -> Result<Self, Failure> {
-        Ok(Self { gate: Gate::open()?, has_chains })
+        let look = if has_chains { Look::Always } else { Look::Never };
+        Ok(Self { backend: Backend::looking(look)?, has_chains })
     }
 
     /// The side of nftables.
     pub fn gate(&mut self) -> &mut Gate {
-        &mut self.gate
+        self.backend.table()
+    }
+
+    /// The gate, whichever back end it has.
+    pub fn backend(&mut self) -> &mut Backend {
+        &mut self.backend
     }
 
     /// Whether there is a table of nftables.
@@ -54,12 +49,7 @@ impl Kernel {
     ///
     /// The kernel could not be asked.
     pub fn has_table(&mut self) -> Result<bool, Failure> {
-        match self.gate.table() {
-            Ok(table) => Ok(table.is_some()),
-            // A host that lives on iptables may have a kernel without nftables.
-            Err(_) if self.has_chains => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        Ok(self.backend.has_table()?)
     }
 
     /// Our chains, if there may be some.
@@ -91,25 +81,11 @@ impl Kernel {
         configured: &Configured,
         chains: Option<&Chains>,
     ) -> Result<Option<String>, Failure> {
-        let found = self.chains()?;
-        match &configured.rules {
-            Rules::Table(_) => {
-                let ruleset = self.known(configured)?;
-                match self.gate.verify(&ruleset) {
-                    Ok(()) => {}
-                    Err(Error::Mismatch(difference)) => return Ok(Some(difference.to_string())),
-                    Err(error) => return Err(error.into()),
-                }
-                Ok(found.map(|_| "there are chains of iptables beside the table".to_owned()))
-            }
-            Rules::Chains(_) => {
-                if self.has_table()? {
-                    return Ok(Some("there is a table of nftables beside the chains".to_owned()));
-                }
-                let same = chains.is_some() && found.as_ref() == chains;
-                Ok((!same).then(|| "the chains of iptables are others".to_owned()))
-            }
+        let is_known = configured.is_chains() && chains.is_some() && !self.has_table()?;
+        if is_known && self.chains()?.as_ref() == chains {
+            return Ok(None);
         }
+        Ok(self.backend.difference(&configured.policy, &configured.rules)?)
     }
 
     /// Loads rules in the place of whatever is there of ours. Living grants stay, where the back end is
@@ -119,48 +95,26 @@ impl Kernel {
     ///
     /// Then the kernel holds what it held, unless the message says otherwise.
     pub fn load(&mut self, configured: &Configured) -> Result<Loaded, Failure> {
-        match &configured.rules {
-            Rules::Table(ruleset) => {
-                let loaded = self.gate.load(ruleset)?;
-                if self.has_chains {
-                    iptables::remove()?;
-                }
-                Ok(Loaded::Table(loaded))
-            }
-            Rules::Chains(matcher) => {
-                self.has_chains = true;
-                let loaded = iptables::load(&configured.policy, *matcher)?;
-                // Nobody wants a second gate, which would want to be knocked at too.
-                if let Err(error) = self.gate.remove() {
-                    say(&format!("warning: rules of nftables: {error}"));
-                }
-                Ok(Loaded::Chains(loaded, *matcher))
-            }
+        self.has_chains |= configured.is_chains();
+        let (loaded, left) = self.backend.load(&configured.policy, &configured.rules)?;
+        if let Some(error) = left {
+            say(&format!("warning: rules of nftables: {error}"));
         }
+        Ok(loaded)
     }
 
-    /// Takes all of ours away; whether there was anything.
+    /// Takes all of ours away.
     ///
     /// # Errors
     ///
     /// What could not be taken away. The rest is.
-    pub fn remove(&mut self) -> Result<bool, Failure> {
-        let chains = if self.has_chains { iptables::remove() } else { Ok(false) };
-        let table = match self.gate.remove() {
-            Err(_) if self.has_chains => false,
-            other => other?,
-        };
-        Ok(chains? || table)
+    pub fn remove(&mut self) -> Result<Removed, Failure> {
+        Ok(self.backend.remove()?)
     }
 
     /// The rules of a table, with the addresses that the kernel has for names of the allow-list: these
     /// change while a configuration stays the same.
     pub(super) fn known(&mut self, configured: &Configured) -> Result<Ruleset, Failure> {
-        let mut ruleset = configured.ruleset()?;
-        let hosts = self.gate.known_hosts(&configured.policy, Hosts::new())?;
-        let sets = ruleset.sets.iter_mut().filter(|set| HOSTS.contains(&set.name.as_str()));
-        sets.for_each(|set| set.elements.clear());
-        admit(&mut ruleset, &hosts);
-        Ok(ruleset)
+        Ok(self.backend.known(&configured.policy, &configured.ruleset()?)?)
     }
 }

@@ -4,7 +4,6 @@
 //! its connection came in by. So whatever the rules come to say about who needs no knock counts here
 //! too.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use portcullis_core::time::Instant;
 use portcullis_firewall::compile::{GRANTS, class_of};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Socket};
-use portcullis_gate::nftables::{Gate, Grant};
+use portcullis_gate::nftables::{Grant, View};
+use portcullis_gate::{Backend, Kind};
 use portcullis_linux::netlink::route::Route;
 
 use super::session::Session;
@@ -22,7 +22,8 @@ use crate::exit::Failure;
 /// TCP flag SYN (RFC 9293, section 3.1).
 const SYN: u8 = 2;
 
-/// Makes sure that this session could be opened anew under these rules.
+/// Makes sure that this session could be opened anew under these rules. `ruleset` is what they mean as a
+/// table of nftables, whichever back end they are for: all mean the same.
 ///
 /// # Errors
 ///
@@ -30,36 +31,20 @@ const SYN: u8 = 2;
 pub fn check(
     policy: &Policy,
     ruleset: &Ruleset,
+    kind: Kind,
     session: &Session,
-    gate: &mut Gate,
+    gate: &mut Backend,
 ) -> Result<(), Failure> {
     let interface = interface(policy, session)?;
-    let held: HashMap<u32, String> = gate.door_names()?.into_iter().collect();
-    let grants = gate.grants()?;
-    let carried = grants.iter().filter_map(|grant| carried(policy, &held, grant));
+    // Grants are not carried from one back end to another.
+    let stay = gate.kind()? == Some(kind);
+    let view = gate.view()?.unwrap_or_default();
+    let grants = view.grants.iter().filter(|_| stay);
+    let carried = grants.filter_map(|grant| carried(policy, &view, grant));
     if may_start(ruleset, session, &interface, carried) {
         return Ok(());
     }
-    let known = |name: &str| held.values().any(|held| held == name);
-    Err(locked_out(policy, session, known))
-}
-
-/// The same, for a back end whose living grants are not asked for: who has one needs
-/// `--allow-lockout` too.
-///
-/// # Errors
-///
-/// With [`Exit::No`](crate::exit::Exit::No) when it could not.
-pub fn check_strangers(
-    policy: &Policy,
-    ruleset: &Ruleset,
-    session: &Session,
-) -> Result<(), Failure> {
-    let interface = interface(policy, session)?;
-    if may_start(ruleset, session, &interface, std::iter::empty()) {
-        return Ok(());
-    }
-    Err(locked_out(policy, session, |_| false))
+    Err(locked_out(policy, session, |name| stay && view.door(name).is_ok()))
 }
 
 /// `is_known` says whether a door of this name is in force.
@@ -95,12 +80,8 @@ fn locked_out(policy: &Policy, session: &Session, is_known: impl Fn(&str) -> boo
 }
 
 /// A living grant as the new rules would have it: its address, and the door of the same name.
-fn carried(
-    policy: &Policy,
-    held: &HashMap<u32, String>,
-    grant: &Grant,
-) -> Option<(IpAddr, DoorId)> {
-    let name = held.get(&grant.class)?;
+fn carried(policy: &Policy, view: &View, grant: &Grant) -> Option<(IpAddr, DoorId)> {
+    let name = view.name(grant.class)?;
     let (door, _) = policy.doors().find(|(_, door)| door.name.as_str() == name)?;
     Some((grant.address, door))
 }

@@ -29,11 +29,12 @@ use std::time::Duration;
 
 use portcullis_config::duration::to_the_second as shown;
 use portcullis_core::policy::Policy;
+use portcullis_gate::Removed;
 use portcullis_gate::nftables::Error;
 use portcullis_linux::clock;
 use portcullis_linux::sys::process;
 
-pub use self::configured::{Configured, Rules};
+pub use self::configured::Configured;
 use self::kernel::Kernel;
 pub use self::kernel::Loaded;
 pub use self::prepared::Prepared;
@@ -65,15 +66,8 @@ pub fn apply(
     let mut kernel = Kernel::open(configured.is_chains() || store.state.chains.is_some())?;
     let session = Session::current();
     if let Some(session) = session.as_ref().filter(|_| !allow_lockout) {
-        match &configured.rules {
-            Rules::Table(ruleset) => {
-                lockout::check(&configured.policy, ruleset, session, kernel.gate())?;
-            }
-            // The rules of both back ends mean the same.
-            Rules::Chains(_) => {
-                lockout::check_strangers(&configured.policy, &configured.ruleset()?, session)?;
-            }
-        }
+        let (rules, kind) = (configured.ruleset()?, configured.rules.kind());
+        lockout::check(&configured.policy, &rules, kind, session, kernel.backend())?;
     }
     match within {
         None => for_good(&mut store, &mut kernel, configured),
@@ -309,15 +303,14 @@ pub fn boot(folder: &Path) -> Result<Option<(Policy, Loaded)>, Failure> {
     Ok(Some((configured.policy, loaded)))
 }
 
-/// Takes the table of nftables out of the kernel, and what is loaded at boot with it; whether there was
-/// one. Chains of iptables stay.
+/// Takes the gate out of the kernel, of every back end, and what is loaded at boot with it.
 ///
 /// # Errors
 ///
 /// When the state cannot be changed, the rules are taken out all the same, and this says so.
-pub fn remove(folder: &Path) -> Result<bool, Failure> {
+pub fn remove(folder: &Path) -> Result<Removed, Failure> {
     may_change_rules()?;
-    let mut kernel = Kernel::open(false)?;
+    let mut kernel = Kernel::open(true)?;
     // The lock is held until the end: no timer can come in between.
     let forgotten = Store::open_existing(folder).and_then(|store| {
         let Some(mut store) = store else { return Ok(None) };

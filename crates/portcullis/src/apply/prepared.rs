@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use portcullis_gate::Rules;
+
 use super::chains::Chains;
-use super::configured::{Configured, Rules};
+use super::configured::Configured;
 use super::kernel::Kernel;
 use super::state::State;
 use crate::exit::Failure;

@@ -30,11 +30,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// The session of this process; nothing on a console, in a service, or where the connection ends
-    /// in another network than this one.
+    /// The session of this process, if its connection ends in this network; nothing on a console or in
+    /// a service.
     pub fn current() -> Option<Self> {
+        Self::anywhere().filter(|session| is_here(session.server))
+    }
+
+    /// The session of this process, whichever network its connection ends in.
+    pub fn anywhere() -> Option<Self> {
         Self::of(std::process::id(), &|pid| Some((proc::stat(pid)?, connection_of(pid))))
-            .filter(|session| is_here(session.server))
     }
 
     /// `look` gives the line in `/proc` and the connection of a process.

@@ -11,12 +11,12 @@ use portcullis_core::limits;
 use portcullis_core::policy::{Allowed, Policy};
 use portcullis_firewall::compile::{Hosts, admit};
 use portcullis_firewall::iptables::Matcher;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::{Backend, Look, Rules};
 use portcullis_linux::netlink::route::Route;
 
 use super::live::count;
 use super::state_dir::StateDir;
-use crate::apply::{self, Configured, Loaded, Rules};
+use crate::apply::{self, Configured, Loaded};
 use crate::config;
 use crate::daemon::hosts::look_up;
 use crate::daemon::keeper;
@@ -53,7 +53,8 @@ pub fn run(args: &Args) -> Outcome {
     let mut configured = Configured::new(loaded)?;
     if let Rules::Table(ruleset) = &mut configured.rules {
         let found = look_up_all(&configured.policy);
-        let hosts = Gate::open()?.known_hosts(&configured.policy, found)?;
+        let mut gate = Backend::looking(Look::Never)?;
+        let hosts = gate.table().known_hosts(&configured.policy, found)?;
         tell_of_names(&configured.policy, &hosts);
         admit(ruleset, &hosts);
     }

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use portcullis_gate::nftables::{Banned, Error, Gate};
+use portcullis_gate::nftables::{self, Banned};
+use portcullis_gate::{Backend, Error};
 use serde_json::{Value, json};
 
 use super::live::{millis, shown, table};
@@ -19,11 +20,13 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let mut gate = Gate::open()?;
+    let mut gate = Backend::open()?;
     match gate.must_know_bans() {
         Ok(()) => {}
-        Err(Error::NoTable) => say("the gate is not loaded: nobody is banned"),
-        Err(error @ Error::NoBans) => say(&format!("{error}: nobody is banned")),
+        Err(
+            error
+            @ (Error::NotLoaded | Error::NoBans(_) | Error::Nftables(nftables::Error::NoBans)),
+        ) => say(&format!("{error}; nobody is banned")),
         Err(error) => return Err(error.into()),
     }
     let bans = gate.bans()?;

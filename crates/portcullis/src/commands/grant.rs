@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_config::DEFAULT_PATH;
 use portcullis_core::text::plain;
 use portcullis_core::wire::is_of_one_link;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::{Backend, Granted};
 use serde_json::json;
 
 use super::live::{address, length, millis, shown, tell};
@@ -22,10 +22,11 @@ pub struct Args {
     door: String,
     /// Who may pass: an IP address, or `me` for the address that this SSH session comes from
     address: String,
-    /// For how long from now on, at most 24h [default: `open_for` of the door]
+    /// For how long from now on, at most 24h [default: `open_for` of the door]. With `backend =
+    /// "iptables"` no other time is possible
     #[arg(long = "for", value_name = "TIME")]
     length: Option<String>,
-    /// The configuration that `open_for` is taken from
+    /// The configuration that `open_for` is taken from, where the loaded rules do not say it
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
     /// Print one JSON object
@@ -45,14 +46,14 @@ pub fn run(args: &Args) -> Outcome {
         ));
     }
     let asked = args.length.as_deref().map(length).transpose()?;
-    let mut gate = Gate::open()?;
+    let mut gate = Backend::open()?;
     // Before the configuration: what is not loaded cannot be opened, whatever that says.
-    gate.loaded_door(&args.door)?;
-    let length = match asked {
+    let usual = gate.open_for(&args.door)?;
+    let length = match asked.or(usual) {
         Some(length) => length,
         None => open_for(&args.config, &args.door)?,
     };
-    let renewed = gate.open_door(&args.door, address, length)?;
+    let Granted { length, renewed } = gate.grant(&args.door, address, length)?;
     let object = json!({
         "door": args.door,
         "address": address.to_string(),

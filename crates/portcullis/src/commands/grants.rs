@@ -1,7 +1,8 @@
 //! `portcullis grants`: who may pass, and for how long still. The names of the doors are in the
 //! kernel too, so no configuration is needed.
 
-use portcullis_gate::nftables::{Gate, Grant, View};
+use portcullis_gate::Backend;
+use portcullis_gate::nftables::{Grant, View};
 use serde_json::{Value, json};
 
 use super::live::{millis, name, shown, table};
@@ -18,7 +19,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let found = Gate::open()?.view()?;
+    let found = Backend::open()?.view()?;
     if found.is_none() {
         say("the gate is not loaded: nobody needs a grant");
     }
@@ -33,12 +34,20 @@ pub fn run(args: &Args) -> Outcome {
             .iter()
             .map(|grant| {
                 let door = name(view.name(grant.class), grant.class);
-                [door, grant.address.to_string(), shown(grant.expires), shown(grant.timeout)]
+                [door, grant.address.to_string(), shown(grant.expires), length(grant)]
             })
             .collect();
         print(&table(["DOOR", "ADDRESS", "REMAINING", "OF"], &rows))?;
     }
     Ok(Exit::Done)
+}
+
+/// For how long it was given. ipset keeps only what is left.
+fn length(grant: &Grant) -> String {
+    match (grant.timeout, grant.expires) {
+        (None, Some(_)) => "unknown".to_owned(),
+        (length, _) => shown(length),
+    }
 }
 
 /// A grant as it stands in JSON.

@@ -14,6 +14,7 @@ use portcullis_gate::cut::Cut;
 use portcullis_gate::nftables::banned_with;
 use serde_json::Value;
 
+use crate::apply::session::Session;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out::{print, say};
 
@@ -27,7 +28,7 @@ pub const ME: &str = "me";
 /// It is none, or not that of one host.
 pub fn address(text: &str) -> Result<IpAddr, Failure> {
     if text == ME {
-        return mine(std::env::var("SSH_CONNECTION").ok().as_deref());
+        return mine(Session::anywhere());
     }
     let Ok(address) = text.parse::<IpAddr>() else {
         return Err(Failure::wrong_use(format!("`{}` is not an IP address", plain(text)))
@@ -73,26 +74,19 @@ pub fn within(network: Network) -> Network {
     }
 }
 
-/// The client's address in `SSH_CONNECTION`: "client port server port" (ssh(1)).
-fn mine(connection: Option<&str>) -> Result<IpAddr, Failure> {
-    let Some(connection) = connection else {
-        return Err(Failure::could_not(format!("`{ME}` is unknown: SSH_CONNECTION is not set"))
-            .hint(
-                "sudo removes it; use `sudo --preserve-env=SSH_CONNECTION`, or write the address",
-            ));
+/// The address that a session comes from.
+fn mine(session: Option<Session>) -> Result<IpAddr, Failure> {
+    const HINT: &str = "write the address";
+    let Some(Session { client, .. }) = session else {
+        let message = format!("`{ME}` is unknown: this command does not run in an SSH session");
+        return Err(Failure::could_not(message).hint(HINT));
     };
-    let client = connection.split_ascii_whitespace().next().unwrap_or_default();
-    // A link-local address comes with its interface.
-    let client = client.split('%').next().unwrap_or_default();
-    client
-        .parse()
-        .ok()
-        .map(|address: IpAddr| address.to_canonical())
-        .filter(|&a| may_have_grants(a))
-        .ok_or_else(|| {
-            Failure::could_not(format!("SSH_CONNECTION names no client: {}", plain(connection)))
-                .hint("write the address")
-        })
+    if may_have_grants(client) {
+        return Ok(client);
+    }
+    let message =
+        format!("this SSH session comes from {client}, which is not the address of one host");
+    Err(Failure::could_not(message).hint(HINT))
 }
 
 /// The time that a person gives to a grant.
@@ -212,13 +206,18 @@ mod tests {
 
     #[test]
     fn my_address_is_that_of_the_ssh_client() {
-        let found = |text: Option<&str>| mine(text).ok().map(|address| address.to_string());
-        assert_eq!(found(Some("203.0.113.7 40000 198.51.100.1 22")).unwrap(), "203.0.113.7");
-        assert_eq!(found(Some("fe80::7%eth0 40000 fe80::1%eth0 22")).unwrap(), "fe80::7");
-        assert_eq!(found(Some("::ffff:203.0.113.7 4 ::1 22")).unwrap(), "203.0.113.7");
-        for none in [None, Some(""), Some("UNKNOWN 65535 UNKNOWN 65535"), Some("0.0.0.0 1 0 2")] {
-            assert_eq!(found(none), None, "{none:?}");
-        }
+        let session = |client: &str| Session {
+            connection: String::new(),
+            client: client.parse().unwrap(),
+            server: "198.51.100.1".parse().unwrap(),
+            port: 22,
+            began: None,
+        };
+        let found = |client: &str| mine(Some(session(client))).ok().map(|it| it.to_string());
+        assert_eq!(found("203.0.113.7").unwrap(), "203.0.113.7");
+        assert_eq!(found("fe80::7").unwrap(), "fe80::7");
+        assert_eq!(found("0.0.0.0"), None);
+        assert_eq!(mine(None).unwrap_err().exit, Exit::CouldNot);
     }
 
     #[test]

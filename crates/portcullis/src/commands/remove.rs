@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use portcullis_firewall::ruleset::TABLE;
-use portcullis_gate::iptables;
+use portcullis_gate::Removed;
 
 use super::state_dir::StateDir;
 use crate::apply;
@@ -18,28 +18,14 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    // Both are tried, whatever the other says.
-    let table = apply::remove(&args.state_dir.path);
-    let chains = iptables::remove();
-    let (table, chains) = match (table, chains) {
-        // A host that lives on iptables may have a kernel without nftables.
-        (Err(_), Ok(true)) => (false, true),
-        (Err(error), _) => return Err(error),
-        (Ok(table), Err(failure)) => {
-            if table {
-                let _ = writeln!(anstream::stderr(), "table inet {TABLE} removed");
-            }
-            return Err(failure.into());
-        }
-        (Ok(table), Ok(chains)) => (table, chains),
-    };
+    let Removed { table, chains } = apply::remove(&args.state_dir.path)?;
     let said = match (table, chains) {
         (true, false) => format!("table inet {TABLE} removed: guarded ports are open again"),
         (false, true) => "chains of iptables removed: guarded ports are open again".to_owned(),
         (true, true) => format!(
             "table inet {TABLE} and chains of iptables removed: guarded ports are open again"
         ),
-        (false, false) => format!("table inet {TABLE} not there: nothing to remove"),
+        (false, false) => "the gate is not loaded: nothing to remove".to_owned(),
     };
     // Nothing can be done when there is nobody to tell.
     let _ = writeln!(anstream::stderr(), "{said}");

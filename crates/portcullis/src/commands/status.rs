@@ -7,13 +7,14 @@ use portcullis_config::topology::{Blind, Topology};
 use portcullis_config::{DEFAULT_PATH, Diagnostic, conntrack};
 use portcullis_core::policy::{Policy, Recogniser};
 use portcullis_core::text::plain;
-use portcullis_gate::nftables::{Error, Gate, View};
+use portcullis_gate::nftables::View;
+use portcullis_gate::{Backend, Kind};
 use portcullis_linux::netlink::route::Route;
 use serde_json::{Value, json};
 
 use super::check::text::recogniser;
-use super::compile::ruleset;
 use super::live::{count, table};
+use crate::apply::Configured;
 use crate::config::{self, LoadError};
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
@@ -33,29 +34,34 @@ pub struct Args {
 /// Runs the command. What the kernel holds is told even if the configuration is of no use.
 pub fn run(args: &Args) -> Outcome {
     let path = args.file.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
-    let (policy, unusable) = match config::load(path) {
-        Ok(loaded) => (Some(loaded.policy), None),
+    let (configured, unusable) = match config::load(path) {
+        Ok(loaded) => (Some(Configured::new(loaded)?), None),
         Err(LoadError::Unreadable(failure)) => (None, Some(failure)),
         Err(LoadError::Invalid(report)) => {
             config::show(&report);
             (None, Some(Failure::no()))
         }
     };
-    let mut gate = Gate::open()?;
+    let mut gate = Backend::open()?;
+    let loaded = gate.kind()?;
     let knocking = gate.knocking()?;
     let interfaces = Route::open().and_then(|mut route| look::interfaces(&mut route));
     let interfaces = interfaces
         .map_err(|error| Failure::could_not(format!("cannot list the interfaces: {error}")))?;
-    let blind = policy
+    let blind = configured
         .as_ref()
-        .map(|policy| Topology::new(&policy.gate, &interfaces).blind())
+        .map(|configured| Topology::new(&configured.policy.gate, &interfaces).blind())
         .unwrap_or_default();
     let status = Status {
         blind,
         crowded: look::tracking().map(conntrack::warnings).unwrap_or_default(),
         file: path.to_string_lossy().into_owned(),
-        difference: difference(&mut gate, policy.as_ref())?,
-        policy,
+        difference: match (&configured, loaded) {
+            (Some(it), Some(_)) => gate.difference(&it.policy, &it.rules)?,
+            _ => None,
+        },
+        policy: configured.map(|configured| configured.policy),
+        loaded,
         view: gate.view()?,
         bans: gate.bans()?.len(),
         daemon: keeper::is_running()?,
@@ -74,9 +80,11 @@ struct Status {
     file: String,
     /// `None` if it is of no use.
     policy: Option<Policy>,
-    /// `None` if there is no table.
+    /// Which back end is loaded.
+    loaded: Option<Kind>,
+    /// `None` if nothing is loaded.
     view: Option<View>,
-    /// In what the table is not what the configuration means.
+    /// In what is loaded is not what the configuration means.
     difference: Option<String>,
     /// Named interfaces on which no packet arrives.
     blind: Vec<Blind>,
@@ -154,7 +162,8 @@ impl Status {
         json!({
             "file": self.file,
             "in_force": self.in_force(),
-            "table": self.view.is_some(),
+            "loaded": self.view.is_some(),
+            "backend": self.loaded.map(Kind::word),
             "difference": self.difference,
             "findings": findings,
             "daemon": self.daemon,
@@ -186,6 +195,9 @@ impl Status {
         let sources = count(self.knocking, "source");
         let mut out = String::new();
         let _ = writeln!(out, "gate      {gate}");
+        if let Some(loaded) = self.loaded {
+            let _ = writeln!(out, "backend   {}", loaded.word());
+        }
         let _ = writeln!(out, "daemon    {daemon}");
         let _ = writeln!(out, "knocking  {sources}, as the kernel sees it");
         let _ = writeln!(out, "banned    {}", count(self.bans, "source"));
@@ -230,15 +242,5 @@ impl Status {
                 "warning: {doors} cannot be opened by a knock: `portcullis run` is not running"
             ));
         }
-    }
-}
-
-/// In what the kernel does not hold what the policy means.
-fn difference(gate: &mut Gate, policy: Option<&Policy>) -> Result<Option<String>, Failure> {
-    let Some(policy) = policy else { return Ok(None) };
-    match gate.verify(&ruleset(policy)?) {
-        Ok(()) => Ok(None),
-        Err(Error::Mismatch(mismatch)) => Ok(Some(mismatch.to_string())),
-        Err(error) => Err(error.into()),
     }
 }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use portcullis_core::policy::{DoorName, Policy};
 use portcullis_firewall::compile::{Hosts, admit, compile};
-use portcullis_gate::nftables::{self, Error, Loaded, Numbers};
+use portcullis_gate::nftables::{self, Numbers};
+use portcullis_gate::{Backend, Loaded, Look, Rules};
 
 use crate::exit::Failure;
 
-/// The table of this network namespace.
+/// The gate of this network namespace. `run` is for nftables alone, so no program is ever run for it.
 #[derive(Debug)]
 pub struct Gate {
-    table: nftables::Gate,
+    backend: Backend,
     numbers: Numbers,
 }
 
@@ -26,7 +27,7 @@ pub enum Established {
         grants: usize,
     },
     /// The table was replaced in one transaction.
-    Loaded(Loaded),
+    Loaded(nftables::Loaded),
 }
 
 impl fmt::Display for Established {
@@ -51,7 +52,7 @@ impl Gate {
     ///
     /// No permission, or no nf_tables.
     pub fn open() -> Result<Self, Failure> {
-        Ok(Self { table: nftables::Gate::open()?, numbers: Numbers::default() })
+        Ok(Self { backend: Backend::looking(Look::Never)?, numbers: Numbers::default() })
     }
 
     /// Makes the kernel hold this policy. Where it does, nothing is touched, so that a restart
@@ -65,16 +66,17 @@ impl Gate {
         // A configuration that was read without errors has none of these conflicts.
         let mut ruleset =
             compile(policy).map_err(|_| Failure::could_not("doors contradict each other"))?;
-        match self.table.verify(&ruleset) {
-            Ok(()) => {
-                self.allow(policy, found)?;
-                Ok(Established::Kept { grants: self.table.grants()?.len() })
+        if self.backend.difference(policy, &Rules::Table(ruleset.clone()))?.is_none() {
+            self.allow(policy, found)?;
+            let view = self.backend.view()?.unwrap_or_default();
+            return Ok(Established::Kept { grants: view.grants.len() });
+        }
+        admit(&mut ruleset, &self.backend.table().known_hosts(policy, found)?);
+        match self.backend.load(policy, &Rules::Table(ruleset))? {
+            (Loaded::Table(loaded), _) => Ok(Established::Loaded(loaded)),
+            (Loaded::Chains(..), _) => {
+                Err(Failure::could_not("chains were loaded instead of a table"))
             }
-            Err(Error::Mismatch(_)) => {
-                admit(&mut ruleset, &self.table.known_hosts(policy, found)?);
-                Ok(Established::Loaded(self.table.load(&ruleset)?))
-            }
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -88,10 +90,10 @@ impl Gate {
         if policy.allowed_hosts().is_empty() {
             return Ok(());
         }
-        let known = self.table.known_hosts(policy, found)?;
+        let known = self.backend.table().known_hosts(policy, found)?;
         let ruleset =
             compile(policy).map_err(|_| Failure::could_not("doors contradict each other"))?;
-        Ok(self.table.replace_hosts(&ruleset, &known)?)
+        Ok(self.backend.table().replace_hosts(&ruleset, &known)?)
     }
 
     /// Lets an address start connections to the ports of the door of this name in the table that is
@@ -106,6 +108,7 @@ impl Gate {
         address: IpAddr,
         open_for: Duration,
     ) -> Result<(), Failure> {
-        Ok(self.table.grant_by_name(&mut self.numbers, door.as_str(), address, open_for)?)
+        let table = self.backend.table();
+        Ok(table.grant_by_name(&mut self.numbers, door.as_str(), address, open_for)?)
     }
 }

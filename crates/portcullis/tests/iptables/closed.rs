@@ -199,6 +199,25 @@ pub fn lockout(variant: Variant) {
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(!refused.status.success() && said.contains("lock you out"), "{said}");
         assert!(!tools.saved(Family::V4).contains("portcullis"));
+        // Who has a grant may come again, whichever back end keeps it.
+        for matcher in crate::tools::MATCHERS {
+            let text = config_of(matcher, "drop", &[]).replace("tcp/22", "tcp/8022");
+            write_config(&file, &text);
+            assert!(tools.portcullis_with(&["apply"], Some(&text)).status.success());
+            let refused = apply(&text);
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(1), "{said}");
+            assert!(said.contains(&format!("is not open for {from}")), "{said}");
+            assert!(said.contains("knock first"), "{said}");
+            if matcher == Matcher::Recent && !crate::live::may_write_lists() {
+                continue;
+            }
+            let from = from.to_string();
+            let granted = tools.run(program(), &["grant", "ssh", &from], "");
+            assert!(granted.status.success(), "{granted:?}");
+            let again = apply(&text);
+            assert!(again.status.success(), "{again:?}");
+        }
         let loaded = apply(&config_of(Matcher::Recent, "drop", &[from]));
         assert!(loaded.status.success(), "{loaded:?}");
         assert!(tools.portcullis("remove", None).status.success());

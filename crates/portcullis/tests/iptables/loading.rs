@@ -54,7 +54,7 @@ impl Place {
         assert!(output.status.success(), "{output:?}");
     }
 
-    fn host(&self, from: IpAddr) -> IpAddr {
+    pub fn host(&self, from: IpAddr) -> IpAddr {
         let side =
             FAMILIES.into_iter().find(|side| self.client.host(*side).is_ipv4() == from.is_ipv4());
         self.client.host(side.unwrap())

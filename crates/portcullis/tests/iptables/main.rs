@@ -11,6 +11,7 @@ mod articles;
 mod begins;
 mod closed;
 mod headers;
+mod live;
 mod loading;
 mod random;
 mod tools;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use portcullis_lab::world;
 
 use random::Way;
-use tools::{VARIANTS, ways};
+use tools::{VARIANTS, Variant, ways};
 
 fn main() -> ExitCode {
     world::main(|| {
@@ -67,6 +68,15 @@ fn main() -> ExitCode {
                 loading::again(variant, matcher);
             }));
         }
+        let iptables = ways().into_iter().map(|(variant, matcher)| (variant, Some(matcher)));
+        for (variant, matcher) in iptables.chain([(Variant::Nft, None)]) {
+            let by = live::By { variant, matcher };
+            for (what, test) in live::TESTS {
+                all.push(world::trial(format!("{what}_{by}"), move || test(by)));
+            }
+        }
+        all.push(world::trial("a_list_of_recent_that_is_not_ours_to_write", live::read_only));
+        all.push(world::trial("a_full_list_of_recent_is_told", live::full_list));
         all.push(world::trial("the_kernel_means_what_the_simulator_means_nftables", || {
             random::run(Way::Nftables);
         }));

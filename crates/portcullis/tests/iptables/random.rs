@@ -18,6 +18,8 @@ use portcullis_firewall::ruleset::{Reject, Tracking};
 use portcullis_firewall::simulator::{
     Fate, Packet as Seen, Payload, Simulator as Nftables, Socket,
 };
+use portcullis_gate::iptables::chains::Chains;
+use portcullis_gate::iptables::state::State;
 use portcullis_gate::nftables::Gate;
 use portcullis_lab::answer::Meaning;
 use portcullis_lab::packet::{ACK, FIN, Packet, RST, SYN};
@@ -32,6 +34,29 @@ use proptest::test_runner::TestRunner;
 use crate::headers::{self, Header};
 use crate::tools::{Tools, Variant, Witness};
 use crate::world::PATIENCE;
+
+/// What the programs print of loaded rules is known as what their policy means, and as no other's.
+fn is_known(tools: &Tools, policy: &Policy, matcher: Matcher) {
+    let state =
+        |family, program: &str| State::parse(family, &tools.must(program, &["-t", "filter"], ""));
+    let states = vec![state(Family::V4, "iptables-save"), state(Family::V6, "ip6tables-save")];
+    let chains = Chains::of(states);
+    assert_eq!(chains.difference(policy, matcher), Ok(None), "{policy:?}");
+    let mut other = policy.clone();
+    if let Some(door) = other.doors.iter_mut().find(|door| !door.guards.is_empty()) {
+        door.guards.pop();
+        assert_ne!(chains.difference(&other, matcher), Ok(None), "{policy:?}");
+    }
+    let doors = chains.view().unwrap().doors;
+    let expected: Vec<_> = policy.doors.iter().map(|door| door.name.as_str().to_owned()).collect();
+    assert_eq!(doors.iter().map(|door| door.name.clone()).collect::<Vec<_>>(), expected);
+    for (door, loaded) in policy.doors.iter().zip(&doors) {
+        let mut guards = door.guards.clone();
+        guards.sort_unstable();
+        guards.dedup();
+        assert_eq!(loaded.guards, guards);
+    }
+}
 
 const POLICIES: usize = 40;
 
@@ -96,7 +121,10 @@ pub fn run(way: Way) {
             Way::Nftables => {
                 gate.load(&ruleset).unwrap();
             }
-            Way::Iptables(..) => load(&tools, &filters),
+            Way::Iptables(..) => {
+                load(&tools, &filters);
+                is_known(&tools, &policy, matcher);
+            }
         }
         // What is sent to everyone is no wrong port in the middle of a knock.
         for (door, source) in policy.doors.iter().zip([1, 2]) {

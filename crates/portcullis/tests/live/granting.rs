@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use portcullis_lab::{Family, wait_until};
 
-use crate::world::{self, By, FAMILIES, PATIENCE, World, write_config};
+use crate::world::{self, By, FAMILIES, PATIENCE, World, program, write_config};
 use crate::{
-    CONFIG, WAYS, config, done, granted, grants, make_small, passes, run, services, ssh_session,
+    CONFIG, Said, WAYS, config, done, granted, grants, make_small, passes, run, services,
+    ssh_session,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -24,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(world::trial("revoke_all", revoke_all));
     trials.push(world::trial("what_cannot_be_granted", what_cannot_be_granted));
     trials.push(world::trial("me", me));
+    trials.push(world::trial("me_through_sudo", me_through_sudo));
     trials.push(world::trial("without_a_gate", without_a_gate));
     trials.push(world::trial("a_full_set", a_full_set));
     trials.push(world::trial("doors_that_change_places", doors_that_change_places));
@@ -167,11 +169,46 @@ fn me() {
     let said = ssh_session("grant ssh me --for 5m", Some(&connection));
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(grants(), [granted("ssh", me)]);
-    let said = ssh_session("grant ssh me --for 5m", None);
-    assert_eq!(said.code, 3);
-    assert!(said.err.contains("--preserve-env=SSH_CONNECTION"), "{said:?}");
+    // Whoever runs the tests over SSH has a session.
+    if std::env::var_os("SSH_CONNECTION").is_none() {
+        let said = ssh_session("grant ssh me --for 5m", None);
+        assert_eq!(said.code, 3);
+        assert!(said.err.contains("does not run in an SSH session"), "{said:?}");
+    }
     assert_eq!(ssh_session("revoke ssh me", Some(&connection)).code, 0);
     assert_eq!(grants(), []);
+}
+
+/// `sudo -i` takes SSH_CONNECTION away; all commands still know whose session it is.
+fn me_through_sudo() {
+    let world = World::new(By::Kernel, &format!("{CONFIG}\n[ban]\nstrikes = 5\n"));
+    let path = world.config.to_str().unwrap();
+    let state = world.config.with_file_name("state");
+    let state = state.to_str().unwrap();
+    for family in FAMILIES {
+        let me = world.client.address(family, 0);
+        let connection = format!("{me} 40000 {} 22", world.host(me));
+        let sudo = |words: &[&str]| -> Said {
+            let mut command = std::process::Command::new("/bin/sh");
+            // The shell has to stay: it is the one that knows.
+            command.args(["-c", "env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \"$@\"; exit $?", "sh"]);
+            command.arg(program()).args(words).env("SSH_CONNECTION", &connection);
+            command.output().unwrap().into()
+        };
+        let said = sudo(&["apply", path, "--state-dir", state]);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.err.contains(&format!("is not open for {me}")), "{said:?}");
+        let said = sudo(&["ban", "me"]);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.err.contains(&format!("your own SSH session comes from {me}")), "{said:?}");
+        let said = sudo(&["ban", &me.to_string()]);
+        assert_eq!(said.code, 1, "{said:?}");
+        let said = sudo(&["grant", "ssh", "me", "--for", "5m"]);
+        assert_eq!(said.code, 0, "{said:?}");
+        assert_eq!(grants(), [granted("ssh", me)]);
+        assert_eq!(sudo(&["apply", path, "--state-dir", state]).code, 0);
+        assert_eq!(sudo(&["revoke", "ssh", "me"]).code, 0);
+    }
 }
 
 fn without_a_gate() {

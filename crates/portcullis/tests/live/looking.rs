@@ -37,7 +37,8 @@ fn status_of_the_rules_alone() {
     let expected = json!({
         "file": path,
         "in_force": true,
-        "table": true,
+        "loaded": true,
+        "backend": "nftables",
         "difference": null,
         "findings": [],
         "daemon": false,
@@ -54,7 +55,7 @@ fn status_of_the_rules_alone() {
 
     world.done(&["remove"]);
     let (code, found) = status(&world);
-    assert_eq!((code, &found["in_force"], &found["table"]), (1, &json!(false), &json!(false)));
+    assert_eq!((code, &found["in_force"], &found["loaded"]), (1, &json!(false), &json!(false)));
     assert_eq!(found["doors"][0]["loaded"], json!(false));
     let said = run("status", &[path]);
     assert_eq!(said.code, 1);
@@ -95,7 +96,7 @@ fn status_of_a_changed_table() {
     };
     nft("insert rule inet portcullis input accept");
     let (code, found) = status(&world);
-    assert_eq!((code, &found["in_force"], &found["table"]), (1, &json!(false), &json!(true)));
+    assert_eq!((code, &found["in_force"], &found["loaded"]), (1, &json!(false), &json!(true)));
     let difference = found["difference"].as_str().unwrap();
     assert!(difference.starts_with("chain input: has"), "{difference}");
     let path = world.config.to_str().unwrap();
@@ -143,7 +144,7 @@ fn status_without_a_configuration() {
     assert_eq!(missing.code, 3, "{missing:?}");
     for said in [said, missing] {
         let found = said.json();
-        assert_eq!((&found["in_force"], &found["table"]), (&json!(false), &json!(true)));
+        assert_eq!((&found["in_force"], &found["loaded"]), (&json!(false), &json!(true)));
         let ssh = json!({ "name": "ssh", "recogniser": null, "loaded": true, "grants": 1 });
         assert_eq!(found["doors"][0], ssh);
         assert!(said.err.contains("error"), "{said:?}");

@@ -1,0 +1,34 @@
+//! The back ends.
+
+use portcullis_firewall::iptables::Matcher;
+
+/// By which means the kernel guards ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One table of nftables.
+    Nftables,
+    /// Chains of iptables and ip6tables, with the match `recent`.
+    Iptables,
+    /// Chains of iptables and ip6tables, with sets of ipset.
+    Ipset,
+}
+
+impl Kind {
+    /// The word of the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nftables => "nftables",
+            Self::Iptables => "iptables",
+            Self::Ipset => "ipset",
+        }
+    }
+}
+
+impl From<Matcher> for Kind {
+    fn from(matcher: Matcher) -> Self {
+        match matcher {
+            Matcher::Recent => Self::Iptables,
+            Matcher::Ipset => Self::Ipset,
+        }
+    }
+}
