@@ -5,13 +5,34 @@
 //! and all of a sequence go to one address: a name with several addresses would otherwise be knocked
 //! at in pieces.
 //!
+//! Knocks at a host, with 100 milliseconds from one to the next:
+//!
 //! ```no_run
 //! use portcullis_client::{Options, Target, knock};
 //!
-//! let sequence = ["tcp/7431", "udp/29117", "tcp/1123"].map(|port| port.parse().unwrap());
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let sequence = ["tcp/7431".parse()?, "udp/29117".parse()?, "tcp/1123".parse()?];
 //! let report = knock(&Target::new("gate.example.org"), &sequence, &Options::default())?;
 //! println!("knocked at {}", report.address);
-//! # Ok::<(), portcullis_client::KnockError>(())
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A knock at this host, and what arrives there:
+//!
+//! ```
+//! use std::net::UdpSocket;
+//! use portcullis_client::{Family, Options, Target, knock};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let socket = UdpSocket::bind("127.0.0.1:0")?;
+//! let port = format!("udp/{}", socket.local_addr()?.port()).parse()?;
+//! let options = Options { family: Family::V4, ..Options::default() };
+//! let report = knock(&Target::new("localhost"), &[port], &options)?;
+//! assert!(report.address.is_loopback());
+//! assert_eq!(socket.recv(&mut [0; 16])?, 1);
+//! # Ok(())
+//! # }
 //! ```
 #![forbid(unsafe_code)]
 

@@ -24,6 +24,33 @@
 //! | [`import`](mod@import) | a native configuration from a `knockd.conf` or from rules |
 //!
 //! Nothing stops at the first error: a person who fixes a file sees all that is wrong with it.
+//!
+//! A text to a policy, and a text with an error to a report that says where it is:
+//!
+//! ```
+//! use portcullis_config::parse_str;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let text = r#"
+//!     [door.ssh]
+//!     guards   = ["tcp/22"]
+//!     sequence = ["tcp/7431", "udp/29117", "tcp/1123"]
+//! "#;
+//! let loaded = parse_str("portcullis.toml", text)?;
+//! let door = loaded.policy.doors.first().ok_or("there is no door")?;
+//! assert_eq!(door.name.as_str(), "ssh");
+//! assert_eq!(door.open_for.as_secs(), 30); // the default
+//!
+//! let report = match parse_str("portcullis.toml", "[door.ssh]\nguards = [\"tcp/99999\"]\n") {
+//!     Ok(_) => return Err("port 99999 was accepted".into()),
+//!     Err(report) => report,
+//! };
+//! assert!(report.errors() > 0);
+//! // As a person reads it, with the line and the column.
+//! assert!(report.render(false).contains("portcullis.toml:2:"));
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod backend;

@@ -17,6 +17,61 @@
 //! | [`knockd`] | the recogniser of the drop-in for knockd, with what a knock means there |
 //! | [`text`] | text of strangers, made safe for a terminal |
 //! | [`strength`] | how many sequences there are, and how long guessing takes |
+//!
+//! A policy with one door, the engine, and three frames that open it:
+//!
+//! ```
+//! use core::net::IpAddr;
+//! use portcullis_core::engine::{Action, Direction, Engine, Frame, Options, Verdict};
+//! use portcullis_core::policy::{Door, DoorId, DoorName, Policy, Recogniser, check};
+//! use portcullis_core::time::Instant;
+//! use portcullis_core::wire::{Captured, Link};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let door = Door {
+//!     name: DoorName::new("ssh")?,
+//!     guards: vec!["tcp/22".parse()?],
+//!     sequence: vec!["udp/7431".parse()?, "udp/29117".parse()?, "udp/1123".parse()?],
+//!     step_timeout: Door::DEFAULT_STEP_TIMEOUT,
+//!     open_for: Door::DEFAULT_OPEN_FOR,
+//!     recogniser: Recogniser::Both,
+//!     tolerate: 0,
+//!     hooks: None,
+//! };
+//! let policy = Policy { doors: vec![door], ..Policy::default() };
+//! assert!(check(&policy).is_empty());
+//!
+//! // `seed` is a secret: it keeps strangers from making packets for the tables.
+//! let options = Options { seed: 4, ..Options::default() };
+//! let mut engine = Engine::new(&policy, options).map_err(|_| "two doors contradict each other")?;
+//! let mut now = Instant::from_millis(0);
+//! let mut last = None;
+//! for port in [7431, 29117, 1123] {
+//!     let bytes = datagram(port); // from 203.0.113.7 to 198.51.100.1
+//!     let frame = Frame {
+//!         direction: Direction::ToHost,
+//!         captured: Captured::whole(Link::Raw, &bytes),
+//!     };
+//!     last = Some(engine.handle_packet(frame, now));
+//!     now = now.after(core::time::Duration::from_millis(100));
+//! }
+//! assert_eq!(last, Some(Verdict::Opened { door: DoorId(0), stage: 3 }));
+//!
+//! // The engine changes nothing. It says what is to be done.
+//! let Some(Action::Open(grant)) = engine.next_action() else { return Err("no grant".into()) };
+//! assert_eq!(grant.address, "203.0.113.7".parse::<IpAddr>()?);
+//! assert_eq!(grant.open_for.as_secs(), 30);
+//! # Ok(())
+//! # }
+//! #
+//! # fn datagram(port: u16) -> [u8; 28] {
+//! #     let [high, low] = port.to_be_bytes();
+//! #     [
+//! #         0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0x14, 0x94, 203, 0, 113, 7, 198, 51, 100, 1, // IPv4
+//! #         0x9c, 0x40, high, low, 0, 8, 0, 0, // UDP without a checksum
+//! #     ]
+//! # }
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -8,6 +8,40 @@
 //! | [`iptables`] | the gate on hosts that live on iptables: chains loaded, read back, opened for somebody |
 //! | [`cut`] | ends what one source has with some ports of this host, or with all of it |
 //! | `kind`, `error`, `failed` | the names of the back ends; what can go wrong, as a value and in words alone |
+//!
+//! Rules into the kernel, a grant, and the rules out again. This needs `CAP_NET_ADMIN`:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use portcullis_core::policy::{Door, DoorName, Policy, Recogniser};
+//! use portcullis_firewall::compile::compile;
+//! use portcullis_gate::nftables::Gate;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let door = Door {
+//!     name: DoorName::new("ssh")?,
+//!     guards: vec!["tcp/22".parse()?],
+//!     sequence: vec!["tcp/7431".parse()?, "udp/29117".parse()?, "tcp/1123".parse()?],
+//!     step_timeout: Door::DEFAULT_STEP_TIMEOUT,
+//!     open_for: Door::DEFAULT_OPEN_FOR,
+//!     recogniser: Recogniser::Kernel,
+//!     tolerate: 0,
+//!     hooks: None,
+//! };
+//! let policy = Policy { doors: vec![door], ..Policy::default() };
+//! let ruleset = compile(&policy).map_err(|_| "two doors contradict each other")?;
+//!
+//! let mut gate = Gate::open()?;
+//! let loaded = gate.load(&ruleset)?; // one transaction, and read back
+//! println!("{} rules and {} elements", loaded.rules, loaded.elements);
+//! gate.open_door("ssh", "203.0.113.7".parse()?, Duration::from_secs(30))?;
+//! for grant in gate.grants()? {
+//!     println!("{} has a grant", grant.address);
+//! }
+//! gate.remove()?;
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod backend;

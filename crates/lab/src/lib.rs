@@ -20,6 +20,27 @@
 //! | [`service`] | an echo service on the host |
 //! | `world` | a host with a gate and a client beside it; with the feature of that name, for tests alone |
 //! | [`program`] | a child process whose lines are watched, and that never outlives us |
+//!
+//! A host with a service, and a client that connects to it over a cable:
+//!
+//! ```no_run
+//! use std::net::{SocketAddr, TcpListener};
+//! use std::time::Duration;
+//! use portcullis_lab::{Family, Lab, enter};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! enter()?; // before there is a second thread
+//! let mut lab = Lab::new()?;
+//! let client = lab.peer("client", 1)?;
+//! let host = client.host(Family::V4); // 198.51.100.1
+//! let service = TcpListener::bind((host, 22))?;
+//! let from = client.address(Family::V4, 0); // 198.51.100.10
+//! client.connect(from, SocketAddr::new(host, 22), Duration::from_secs(1))?;
+//! let (_connection, peer) = service.accept()?;
+//! assert_eq!(peer.ip(), from);
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 

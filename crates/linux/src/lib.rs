@@ -8,6 +8,22 @@
 //! | [`capture`] | the packets of all watched interfaces, in order |
 //! | [`proc`] | what `/proc` says about processes |
 //! | [`clock`](fn@clock) | the time, on a clock that nobody sets |
+//!
+//! The time, and the interfaces of this host, which the kernel tells everybody:
+//!
+//! ```
+//! use portcullis_linux::clock;
+//! use portcullis_linux::netlink::route::Route;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let begin = clock();
+//! for interface in Route::open()?.interfaces()? {
+//!     println!("{}: {}", interface.index, interface.name);
+//! }
+//! println!("asked in {:?}", clock().since(begin));
+//! # Ok(())
+//! # }
+//! ```
 #![deny(unsafe_code)]
 
 pub mod capture;
