@@ -84,8 +84,8 @@ impl Link {
         // Should it go on without its socket, this makes an end of it.
         let _ = self.process.kill();
         match self.process.wait() {
-            Ok(status) => format!("has ended ({status})"),
-            Err(error) => format!("has ended ({error})"),
+            Ok(status) => format!("exited ({status})"),
+            Err(error) => format!("exited ({error})"),
         }
     }
 }
