@@ -76,6 +76,12 @@ pub enum Look {
     Always,
 }
 
+/// What of the gate is loaded.
+enum Found {
+    Table,
+    Chains(Chains),
+}
+
 /// The gate of one network namespace, that of the thread that opens it.
 #[derive(Debug)]
 pub struct Backend {
@@ -121,17 +127,18 @@ impl Backend {
         }
     }
 
-    /// The chains that are the gate; `None` if a table is, or nothing.
-    fn chains(&mut self) -> Result<Option<Chains>, Error> {
-        if self.has_table()? || self.look == Look::Never { Ok(None) } else { Chains::read() }
+    /// What the gate is; `None` if nothing of it is loaded. Where there is a table, it is that.
+    fn found(&mut self) -> Result<Option<Found>, Error> {
+        if self.has_table()? {
+            return Ok(Some(Found::Table));
+        }
+        let chains = if self.look == Look::Never { None } else { Chains::read()? };
+        Ok(chains.map(Found::Chains))
     }
 
-    /// What of the gate is loaded, if anything. Where there is a table, it is that.
-    fn loaded(&mut self) -> Result<Option<Chains>, Error> {
-        match self.chains()? {
-            None if !self.has_table()? => Err(Error::NotLoaded),
-            found => Ok(found),
-        }
+    /// The same, where something must be loaded.
+    fn loaded(&mut self) -> Result<Found, Error> {
+        self.found()?.ok_or(Error::NotLoaded)
     }
 
     /// Which back end is loaded; `None` if nothing is.
@@ -140,10 +147,10 @@ impl Backend {
     ///
     /// The kernel could not be asked.
     pub fn kind(&mut self) -> Result<Option<Kind>, Error> {
-        if self.has_table()? {
-            return Ok(Some(Kind::Nftables));
-        }
-        Ok(self.chains()?.map(|chains| chains.matcher().into()))
+        Ok(self.found()?.map(|found| match found {
+            Found::Table => Kind::Nftables,
+            Found::Chains(chains) => chains.matcher().into(),
+        }))
     }
 
     /// Doors and grants; `None` if nothing is loaded.
@@ -152,9 +159,9 @@ impl Backend {
     ///
     /// The kernel could not be asked.
     pub fn view(&mut self) -> Result<Option<View>, Error> {
-        match self.chains()? {
-            Some(chains) => chains.view().map(Some),
-            None if self.has_table()? => Ok(self.table.view()?),
+        match self.found()? {
+            Some(Found::Chains(chains)) => chains.view().map(Some),
+            Some(Found::Table) => Ok(self.table.view()?),
             None => Ok(None),
         }
     }
@@ -165,9 +172,9 @@ impl Backend {
     ///
     /// The kernel could not be asked.
     pub fn knocking(&mut self) -> Result<usize, Error> {
-        match self.chains()? {
-            Some(chains) => chains.knocking(),
-            None if self.has_table()? => Ok(self.table.knocking()?),
+        match self.found()? {
+            Some(Found::Chains(chains)) => chains.knocking(),
+            Some(Found::Table) => Ok(self.table.knocking()?),
             None => Ok(0),
         }
     }
@@ -179,8 +186,8 @@ impl Backend {
     /// Nothing is loaded, or no such door.
     pub fn open_for(&mut self, door: &str) -> Result<Option<Duration>, Error> {
         match self.loaded()? {
-            Some(chains) => chains.open_for(door),
-            None => {
+            Found::Chains(chains) => chains.open_for(door),
+            Found::Table => {
                 self.table.loaded_door(door)?;
                 Ok(None)
             }
@@ -194,7 +201,7 @@ impl Backend {
     ///
     /// Nothing is loaded, no such door, no room, or a back end that cannot give this time.
     pub fn grant(&mut self, door: &str, address: IpAddr, time: Duration) -> Result<Granted, Error> {
-        let Some(chains) = self.loaded()? else {
+        let Found::Chains(chains) = self.loaded()? else {
             let renewed = self.table.open_door(door, address, time)?;
             return Ok(Granted { length: time, renewed });
         };
@@ -213,8 +220,8 @@ impl Backend {
     /// Nothing is loaded, or no such door.
     pub fn revoke(&mut self, door: Option<&str>, address: Option<IpAddr>) -> Result<View, Error> {
         match self.loaded()? {
-            Some(chains) => chains.revoke(door, address),
-            None => Ok(self.table.close_doors(door, address)?),
+            Found::Chains(chains) => chains.revoke(door, address),
+            Found::Table => Ok(self.table.close_doors(door, address)?),
         }
     }
 
@@ -225,8 +232,8 @@ impl Backend {
     /// [`Error::NotLoaded`], or that they do not.
     pub fn must_know_bans(&mut self) -> Result<(), Error> {
         match self.loaded()? {
-            Some(chains) => Err(Error::NoBans(chains.matcher().into())),
-            None => Ok(self.table.must_know_bans()?),
+            Found::Chains(chains) => Err(Error::NoBans(chains.matcher().into())),
+            Found::Table => Ok(self.table.must_know_bans()?),
         }
     }
 
@@ -272,7 +279,7 @@ impl Backend {
     pub fn difference(&mut self, policy: &Policy, rules: &Rules) -> Result<Option<String>, Error> {
         match rules {
             Rules::Table(ruleset) => {
-                if let Some(chains) = self.chains()? {
+                if let Some(Found::Chains(chains)) = self.found()? {
                     return Ok(Some(instead(chains.matcher().into(), Kind::Nftables)));
                 }
                 if self.look == Look::Always && Chains::read()?.is_some() {
