@@ -58,10 +58,10 @@ const HALF_OPEN: &str = "half_open";
 const PUT_BACK: &str = "put_back";
 /// The connection goes to a port that nothing listens on.
 const TO_CLOSED_PORT: &str = "to_closed_port";
-/// Connection tracking forgets that soon.
-const FORGOTTEN: &str = "forgotten";
 /// What comes to that port.
 const TO_NOBODY: &str = "to_nobody";
+/// How soon connection tracking forgets a translation that nobody has answered.
+const FORGOTTEN: &str = "forgotten";
 /// In the stance `closed`: what is not translated.
 const BY_HAND: &str = "by_hand";
 /// Guarded TCP ports, numbered; and back.
