@@ -79,6 +79,16 @@ pub fn play(row: &Row) {
 
 /// Plays scripts to both, on this host; gives them back as they are then.
 pub fn play_at(house: &House, setup: &Setup, scripts: &[Script]) -> [Daemon; 2] {
+    play_after_each(house, setup, scripts, |_| {})
+}
+
+/// The same, with something to wait for after each script.
+pub fn play_after_each(
+    house: &House,
+    setup: &Setup,
+    scripts: &[Script],
+    wait: impl Fn(&[Daemon; 2]),
+) -> [Daemon; 2] {
     let daemons = house.start_both(setup);
     let sources: Vec<IpAddr> =
         scripts.iter().map(|script| house.new_source(script.family)).collect();
@@ -86,6 +96,7 @@ pub fn play_at(house: &House, setup: &Setup, scripts: &[Script]) -> [Daemon; 2] 
         house.play(*source, script.words);
         // Before it has been seen that nobody else knocks, an attempt may be anybody's to break.
         house.settle(&[&daemons[0], &daemons[1]]);
+        wait(&daemons);
     }
     for (script, source) in scripts.iter().zip(&sources) {
         let ran = script.ran.iter().map(|line| line.replace("%IP%", &source.to_string()));

@@ -1,7 +1,7 @@
 //! One-time sequences (section 1.7 of the reference).
 
-use super::{Row, play_at, v4};
-use crate::knockd::daemon::Setup;
+use super::{Row, play_after_each, v4};
+use crate::knockd::daemon::{Daemon, Setup};
 use crate::knockd::house::House;
 
 pub const ROWS: &[Row] = &[];
@@ -19,7 +19,14 @@ const DOOR: &str = "[A]\none_time_sequences = DIR/once\nstart_command = echo A %
 const LINES: &str = " 1000,1001\n 2000,2001\n 3000,3001\n 4000,4001\n";
 
 fn used(house: &House, setup: &Setup, scripts: &[super::Script], file: &str) {
-    let daemons = play_at(house, setup, scripts);
+    // Our watcher hears of the next sequence from the keeper, after the door has opened: it follows
+    // that sequence once the keeper has answered to packets that came later.
+    let follow = |daemons: &[Daemon; 2]| {
+        for _ in 0..4 {
+            house.settle(&[&daemons[0], &daemons[1]]);
+        }
+    };
+    let daemons = play_after_each(house, setup, scripts, follow);
     for daemon in &daemons {
         daemon.wait_until("with that file", || daemon.read("once") == file);
     }
