@@ -71,6 +71,7 @@ pub const AUTOMATON: [&str; 6] = [FIRST, "step", "repeat", FORGIVE, OPENS, "act"
 pub use allow::{ALLOWED, HOSTS, Hosts, admit};
 pub use attempts::{ATTEMPTS, IN_TIME, LATE_ATTEMPTS, LATE_IN_TIME, attempt_of};
 pub use ban::{BANS, LATE_BANS, LATE_STRIKES, STRIKES, banned_as};
+pub use refuse::{CLOSED_OR_NOT, PUT_BACK};
 
 /// The chain of the input hook.
 pub const INPUT: &str = "input";

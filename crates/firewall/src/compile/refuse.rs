@@ -55,7 +55,7 @@ const ASKED: &str = "asked";
 /// A TCP segment without a grant that may belong to a handshake.
 const HALF_OPEN: &str = "half_open";
 /// Where a segment that was readdressed gets its port back.
-const PUT_BACK: &str = "put_back";
+pub const PUT_BACK: &str = "put_back";
 /// The connection goes to a port that nothing listens on.
 const TO_CLOSED_PORT: &str = "to_closed_port";
 /// What comes to that port.
@@ -83,6 +83,8 @@ const LATE: i32 = 120;
 
 /// In the stance `guard`: what nobody answers, on its way to a port that may be open.
 const UNANSWERED: &str = "unanswered";
+/// In the stance `guard`: what is answered by nobody if no socket is there.
+pub const CLOSED_OR_NOT: &str = "closed_or_not";
 /// Options of TCP with a signature (RFC 2385, RFC 5925).
 const SIGNATURES: [u8; 2] = [19, 29];
 
@@ -249,10 +251,19 @@ impl Compiler<'_> {
             chains.push(self.to_nobody());
         }
         if self.readdresses() {
-            let mut rules = self.unconcerned();
-            rules.extend(SOCKET.map(|socket| rule([socket, ACCEPT]).because("an open port")));
-            rules.push(rule([DROP]));
-            chains.extend([self.late(), chain(UNANSWERED, rules), self.put_back()]);
+            let open = SOCKET.map(|socket| rule([socket, ACCEPT]).because("an open port"));
+            let unanswered = [&open[..], &[rule([DROP])]].concat();
+            let closed = [
+                rule([Statement::NotForHost, ACCEPT]),
+                rule([Statement::ToLocalAddress(false), ACCEPT]),
+            ];
+            let closed_or_not = [&open[..], &closed, &as_closed()].concat();
+            chains.extend([
+                self.late(),
+                chain(UNANSWERED, unanswered),
+                chain(CLOSED_OR_NOT, closed_or_not),
+                self.put_back(),
+            ]);
         }
         if self.answers_as_closed() && !guard {
             let mut rules = vec![rule([UDP, Statement::ToLocalAddress(false), DROP])];
@@ -276,7 +287,7 @@ impl Compiler<'_> {
         let refused_by_stack = if self.readdresses() { goto(TURNED_AWAY) } else { ACCEPT };
         let mut rules = Vec::new();
         if self.answers_as_closed() {
-            rules.extend(unanswered(None, &DROP));
+            rules.extend(unanswered(&DROP));
         }
         rules.extend([
             // A listener would answer it, and a closed port does not.
@@ -327,35 +338,27 @@ impl Compiler<'_> {
         let asked = Statement::ThDportAmong { first: 1, last: u16::MAX };
         let mut rules = vec![
             rule([conversation.clone(), RST_OR_ACK, asked.clone(), ACCEPT]),
-            rule([conversation, UDP, asked.clone(), ACCEPT]),
+            rule([conversation, UDP, asked, ACCEPT]),
         ];
-        rules.extend(unanswered(Some(&asked), &goto(UNANSWERED)));
-        rules.extend([
-            rule([RST_OR_ACK, asked.clone(), ACCEPT]),
-            rule([begins(), TCP, asked, ACCEPT]),
-        ]);
         rules.extend(self.unconcerned());
         rules.push(rule([not(Protocol::Tcp), not(Protocol::Udp), ACCEPT]));
         // Before sockets are looked for: the stack may have found one when the port was still there.
         let put_back = Statement::SetDportFrom { map: PORT_OF_NUMBER };
         rules.push(rule([Statement::ThDportZero, put_back, goto(PUT_BACK)]));
-        // To port 0 itself.
-        rules.extend(unanswered(None, &goto(UNANSWERED)));
-        rules.push(rule([RST_OR_ACK, ACCEPT]));
-        rules.push(rule([begins(), TCP, ACCEPT]));
-        rules.extend(SOCKET.map(|socket| rule([socket, ACCEPT]).because("an open port")));
+        rules.push(rule([UDP, goto(CLOSED_OR_NOT)]));
+        rules.extend(unanswered(&goto(UNANSWERED)));
         rules.extend([
-            rule([Statement::NotForHost, ACCEPT]),
-            rule([Statement::ToLocalAddress(false), ACCEPT]),
+            rule([RST_OR_ACK, ACCEPT]),
+            rule([begins(), ACCEPT]),
+            rule([goto(CLOSED_OR_NOT)]),
         ]);
-        rules.extend(as_closed());
         let hook = Some(Hook { point: HookPoint::Input, priority: LATE });
         Chain { name: "late".to_owned(), hook, rules }
     }
 
     fn put_back(&self) -> Chain {
         let mut rules = vec![rule([Statement::SetPriority(0)])];
-        rules.extend(unanswered(None, &DROP));
+        rules.extend(unanswered(&DROP));
         rules.extend([
             rule([RST_OR_ACK, ACCEPT]).because("the network stack refuses it"),
             rule([Statement::NotForHost, DROP]),
@@ -376,7 +379,7 @@ impl Compiler<'_> {
             rule([TCP, Statement::ToLocalAddress(false), DROP]),
         ];
         if self.answers_as_closed() {
-            rules.extend(unanswered(None, &DROP));
+            rules.extend(unanswered(&DROP));
         }
         rules.extend([
             // It belongs to a connection that is older than the gate, or the network stack refuses it,
@@ -432,12 +435,12 @@ fn labels() -> Chain {
 /// behind IPv6 extension headers. Whatever is translated and not answered would leave its translation behind,
 /// and whatever comes later over that could be answered from the wrong port. So it is silenced before
 /// connection tracking confirms it, at guarded and at closed ports alike.
-fn unanswered(among: Option<&Statement>, then: &Statement) -> [Rule; 3] {
+fn unanswered(then: &Statement) -> [Rule; 3] {
     let [md5, ao] = SIGNATURES.map(|kind| vec![Statement::TcpOption(kind)]);
     let six = Statement::Ip6NextHeader { is: false, kind: Protocol::Tcp.number() };
     let rules = [(md5, "signed"), (ao, "signed"), (vec![TCP, six], "extension headers")];
     rules.map(|(what, comment)| {
-        let statements = among.cloned().into_iter().chain(what).chain([then.clone()]).collect();
+        let statements = what.into_iter().chain([then.clone()]).collect();
         Rule { statements, comment: Some(comment) }
     })
 }

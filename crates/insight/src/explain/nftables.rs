@@ -11,7 +11,9 @@ use portcullis_core::engine::{Direction, Engine, Options, Verdict};
 use portcullis_core::policy::{DoorId, Policy, Recogniser};
 use portcullis_core::time::Instant;
 use portcullis_core::wire;
-use portcullis_firewall::compile::{GRANTS, attempt_of, class_of, compile};
+use portcullis_firewall::compile::{
+    CLOSED_OR_NOT, GRANTS, PUT_BACK, attempt_of, class_of, compile,
+};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Trace};
 
@@ -248,10 +250,10 @@ impl<'a> Story<'a> {
             }
             Fate::Passed if met("door") => self.passed_door().unwrap_or_else(|| NONE.to_owned()),
             // What answers at the end of all chains answers for every port without a socket.
-            Fate::Refused(_) | Fate::Dropped if last == Some("late") => ON.to_owned(),
+            Fate::Refused(_) | Fate::Dropped if last == Some(CLOSED_OR_NOT) => ON.to_owned(),
             Fate::Passed => ON.to_owned(),
             Fate::AnsweredAsClosed => AS_CLOSED.to_owned(),
-            Fate::Refused(_) if last == Some("put_back") => AS_CLOSED.to_owned(),
+            Fate::Refused(_) if last == Some(PUT_BACK) => AS_CLOSED.to_owned(),
             Fate::Refused(reject) => {
                 format!("refused ({})", portcullis_firewall::ruleset::Statement::Reject(reject))
             }

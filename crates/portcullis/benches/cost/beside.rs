@@ -69,6 +69,8 @@ fn measure(stance: &str, text: &str, program: &str) {
         [("no rules", NONE.to_owned()), ("this version", ours), (program, theirs(program, text))];
     let source = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(0x0a40_0000 + n));
     let from = SocketAddr::new(source(BURST), 40_000);
+    // Connection tracking sees the connection begin, and an entry outlives the rules that asked for it.
+    assert!(nft(&rules[1].1));
     let syn_ack = client.wire().unwrap().probe(&Packet::syn(from, to(PUBLIC)), WAIT).unwrap();
     let number = syn_ack.unwrap().payload()[4..8].try_into().unwrap();
     // An acknowledgement of what has been said already: nobody answers it.
