@@ -1,8 +1,8 @@
 //! All tests of the workspace: built by cargo, and run several programs at a time.
 //!
 //! Most tests wait for something most of the time (a grant that ends, a daemon that starts), so that a
-//! machine that runs one program after the other stands idle. A few are about what the machine bears,
-//! and run alone.
+//! machine that runs one program after the other stands idle. Those that need the whole machine say so
+//! themselves (`portcullis_lab::world::alone`), and run at the end, one after the other.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
@@ -17,11 +17,8 @@ use serde_json::Value;
 use crate::run::{cargo, say};
 use crate::test::Count;
 
-/// Those that send as fast as they can, or have to keep up with somebody who does.
-const ALONE: [&str; 6] = ["flood", "knockd_flood", "reloads", "sweeps", "kernel", "oracle"];
-
-/// The longest of the others, which begin first, so that none is left over at the end.
-const LONGEST: [&str; 6] = ["attack", "iptables", "coexist", "knockd_same", "gate", "live"];
+/// The longest programs, which begin first, so that none is left over at the end.
+const LONGEST: [&str; 4] = ["attack", "gate", "iptables", "knockd"];
 
 /// Programs at a time.
 const AT_A_TIME: usize = 2;
@@ -32,6 +29,29 @@ struct Program {
     path: PathBuf,
     /// Where cargo would run it.
     folder: PathBuf,
+}
+
+/// Which trials of a program run (`portcullis_lab::world`); programs that know nothing of this run all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trials {
+    /// Several at a time.
+    Together,
+    /// Those that need the whole machine.
+    Alone,
+}
+
+impl Program {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn has_trials_alone(&self) -> bool {
+        let listed = self.command().arg("--list").output();
+        listed.is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains("[alone] "))
+    }
 }
 
 /// Builds and runs them all, and those in the documentation.
@@ -45,25 +65,26 @@ pub fn run() -> Count {
         count.fail("the tests cannot be built");
         return count;
     };
-    let (alone, others): (Vec<_>, Vec<_>) =
-        programs.into_iter().partition(|program| ALONE.contains(&program.name.as_str()));
-    for (programs, workers) in [(alone, 1), (others, AT_A_TIME)] {
-        let queue = Mutex::new(VecDeque::from(programs));
-        let total = Mutex::new(&mut count);
-        thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    while let Some(program) = queue.lock().ok().and_then(|mut it| it.pop_front()) {
-                        let (counted, output) = run_one(&program);
-                        // Each program's output as a whole.
-                        if let Ok(mut total) = total.lock() {
-                            println!("{output}");
-                            total.add(counted);
-                        }
+    let queue = Mutex::new(programs.iter().collect::<VecDeque<_>>());
+    let total = Mutex::new(&mut count);
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                while let Some(program) = queue.lock().ok().and_then(|mut it| it.pop_front()) {
+                    let (counted, output) = run_one(program, Trials::Together);
+                    // Each program's output as a whole.
+                    if let Ok(mut total) = total.lock() {
+                        println!("{output}");
+                        total.add(counted);
                     }
-                });
-            }
-        });
+                }
+            });
+        }
+    });
+    for program in programs.iter().filter(|program| program.has_trials_alone()) {
+        let (counted, output) = run_one(program, Trials::Alone);
+        println!("{output}");
+        count.add(counted);
     }
     count.check("examples in the documentation", cargo().args(ARGUMENTS).arg("--doc"));
     count
@@ -109,13 +130,13 @@ fn program(line: &str) -> Option<Program> {
 }
 
 /// Runs one; what it counted, and what it said.
-fn run_one(program: &Program) -> (Count, String) {
+fn run_one(program: &Program, trials: Trials) -> (Count, String) {
     let begun = Instant::now();
-    let output = Command::new(&program.path)
-        .current_dir(&program.folder)
-        .env("CARGO_MANIFEST_DIR", &program.folder)
-        .stdin(Stdio::null())
-        .output();
+    let (word, name) = match trials {
+        Trials::Together => ("together", program.name.clone()),
+        Trials::Alone => ("alone", format!("{}, alone", program.name)),
+    };
+    let output = program.command().env("PORTCULLIS_TRIALS", word).output();
     let mut count = Count::default();
     let (text, succeeded) = match output {
         Ok(output) => {
@@ -134,8 +155,8 @@ fn run_one(program: &Program) -> (Count, String) {
         count.failed = 1;
     }
     let took = begun.elapsed();
-    count.took(&program.name, took);
-    (count, format!("--- {} ({} s)\n{text}", program.name, took.as_secs()))
+    count.took(&name, took);
+    (count, format!("--- {name} ({} s)\n{text}", took.as_secs()))
 }
 
 fn number_before(line: &str, word: &str) -> u64 {

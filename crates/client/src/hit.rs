@@ -134,7 +134,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let port = |protocol, at: SocketAddr| Port::new(protocol, at.port()).unwrap();
-        // That a SYN arrives, and one only, is seen in `crates/portcullis/tests/knock.rs`.
+        // That a SYN arrives, and one only, is seen in `crates/portcullis/tests/knock`.
         send(address, port(Protocol::Tcp, address)).unwrap();
         drop(listener);
         send(address, port(Protocol::Tcp, address)).unwrap();

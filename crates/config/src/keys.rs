@@ -33,7 +33,7 @@ pub const KEYS: [Key; 18] = [
         "stance",
         "`\"guard\"` or `\"closed\"`",
         "`\"guard\"`",
-        "`\"guard\"`: touch the guarded ports only; `\"closed\"`: a whole base firewall, which refuses all but \
+        "`\"guard\"`: refuse at guarded ports only (`like-closed` answers for closed ports too); `\"closed\"`: a whole base firewall, which refuses all but \
          doors, `public` ports, established connections and what a network needs to live",
     ),
     key(
@@ -72,7 +72,7 @@ pub const KEYS: [Key; 18] = [
         "`\"like-closed\"`, `\"drop\"` or `\"reject\"`",
         "`\"like-closed\"`; when closed, `\"drop\"`",
         "how a guarded port answers those who may not pass: as a port with nothing behind it would, not at \
-         all, or with “administratively prohibited”",
+         all (when closed, an ACK is answered at every port), or with “administratively prohibited”",
     ),
     key(
         "gate",

@@ -9,19 +9,24 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
+pub mod iptables;
 pub mod old_kernel;
 pub mod recorder;
+pub mod shell;
+pub mod sshd;
+mod trials;
+
+pub use trials::{alone, main, module, run, trial, trial_with};
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Arguments, Failed, Trial};
 use portcullis_core::policy::{Port, Protocol};
 use portcullis_firewall::ruleset::Tracking;
 use portcullis_firewall::simulator;
@@ -317,22 +322,4 @@ pub fn have(program: &str) -> bool {
     let found = folders.into_iter().any(|folder| folder.join(program).is_file());
     assert!(found || std::env::var_os("CI").is_none_or(|ci| ci != "true"), "CI has no {program}");
     found
-}
-
-/// A trial that may fail by panicking.
-pub fn trial(name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> Trial {
-    Trial::test(name, move || {
-        test();
-        Ok::<(), Failed>(())
-    })
-}
-
-/// Runs the trials, each in networks of its own.
-pub fn main(trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
-    let arguments = Arguments::from_args();
-    if let Err(failure) = crate::enter() {
-        eprintln!("{failure}");
-        return ExitCode::FAILURE;
-    }
-    libtest_mimic::run(&arguments, trials()).exit_code()
 }

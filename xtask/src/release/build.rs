@@ -68,7 +68,9 @@ fn differences(
                 (true, false) => "is written by no program any more",
                 _ => "is missing",
             };
-            format!("pkg/man/{name} {what}: PORTCULLIS_BLESS=1 cargo test --release --test manual")
+            format!(
+                "pkg/man/{name} {what}: PORTCULLIS_BLESS=1 cargo test --release --test text manual"
+            )
         })
         .collect()
 }

@@ -12,7 +12,7 @@ fn root() -> PathBuf {
 
 #[test]
 fn what_is_told_in_words_alone_is_tested_elsewhere() {
-    // `not-utf8`, `file-mode`: tests/check.rs. `file-owner`: the program's config/read.rs. `duplicate-door`: core,
+    // `not-utf8`, `file-mode`: tests/text/check.rs. `file-owner`: the program's config/read.rs. `duplicate-door`: core,
     // policy/check/tests.rs. Those of the host: host.rs, topology.rs and conntrack.rs. `backend-not-here`:
     // tests/iptables/loading.rs. The other two nobody has seen.
     let words: Vec<_> =

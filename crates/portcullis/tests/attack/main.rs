@@ -10,17 +10,17 @@
 mod bans;
 mod headers;
 mod listeners;
+mod odd;
+mod oracle;
 mod poison;
 mod ports;
 mod refusals;
 mod rules;
+mod scan;
 mod sources;
 mod stage;
 mod stale;
 mod timing;
-#[allow(dead_code, reason = "shared with the tests of iptables, which use more of it")]
-#[path = "../iptables/tools.rs"]
-mod tools;
 mod topologies;
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ use world::{FAMILIES, RECOGNISERS};
 use stage::{NFTABLES, Setup};
 
 fn main() -> ExitCode {
-    world::main(|| {
+    world::main(1, || {
         let every = Setup::all();
         let answering = Setup::answering();
         let like_closed = [Setup::Guard, Setup::Closed];
@@ -91,6 +91,9 @@ fn main() -> ExitCode {
         let name = "service_on_a_closed_port_answers_for_no_other";
         each(&mut all, name, &NFTABLES[..2], listeners::on_a_closed_port);
         all.extend(topologies::trials());
+        all.extend(world::module("scan", scan::trials));
+        all.extend(world::module("odd", odd::trials));
+        all.extend(world::alone(world::module("oracle", oracle::trials)));
         all
     })
 }

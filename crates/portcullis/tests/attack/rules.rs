@@ -7,7 +7,7 @@ use portcullis_lab::Family;
 use portcullis_lab::packet::Packet;
 
 use crate::stage::{CLOSED_UDP, GUARDED_UDP, KNOCKS, Setup, Stage};
-use crate::tools::NFT;
+use crate::world::iptables::NFT;
 use crate::world::knock_packet;
 
 /// Whoever can read the rules learns no secret that decides who disturbs whom: no source is known by

@@ -11,7 +11,7 @@ use portcullis_lab::service::Echo;
 use portcullis_lab::wire::Wire;
 use portcullis_lab::{Family, Lab, Peer, wait_until};
 
-use crate::tools::{self, Tools, Variant};
+use crate::world::iptables::{self, Tools, Variant};
 use crate::world::{FAMILIES, PATIENCE, knock_packet, made_up};
 
 /// A guarded TCP port with a service behind it, one without, and a guarded UDP port with a service.
@@ -53,8 +53,8 @@ impl Setup {
     /// All of them; those of iptables where its programs are there.
     pub fn all() -> Vec<Self> {
         let mut all = Vec::from(NFTABLES);
-        if tools::are_there() {
-            for variant in tools::VARIANTS {
+        if iptables::are_there() {
+            for variant in iptables::VARIANTS {
                 all.push(Self::GuardIptables(variant));
                 all.push(Self::GuardIpset(variant));
                 all.push(Self::ClosedIptables(variant));

@@ -11,7 +11,7 @@ use portcullis_lab::Family as Side;
 use portcullis_lab::packet::{ACK, Packet};
 
 use crate::loading::Place;
-use crate::tools::{Tools, Variant};
+use crate::world::iptables::{Tools, Variant};
 use crate::world::{FAMILIES, PATIENCE};
 
 /// As printed: matches are looked at from left to right, so `--set` is done for any TCP packet.

@@ -11,7 +11,7 @@ use portcullis_lab::packet::{ACK, Packet, Payload, RST, SYN};
 use portcullis_lab::service::Echo;
 
 use crate::loading::Place;
-use crate::tools::{Variant, word};
+use crate::world::iptables::{Variant, word};
 use crate::world::{FAMILIES, PATIENCE, made_up};
 
 const STANCES: [&str; 2] = ["guard", "closed"];

@@ -17,7 +17,7 @@ use portcullis_lab::service::{Echo, talk};
 
 use crate::loading::Place;
 use crate::random::as_iptables;
-use crate::tools::{Variant, Witness, word};
+use crate::world::iptables::{Variant, Witness, word};
 use crate::world::{FAMILIES, PATIENCE, all_kinds, made_up, program, simulated, write_config};
 
 const CONFIG: &str = r#"
@@ -200,7 +200,7 @@ pub fn lockout(variant: Variant) {
         assert!(!refused.status.success() && said.contains("lock you out"), "{said}");
         assert!(!tools.saved(Family::V4).contains("portcullis"));
         // Who has a grant may come again, whichever back end keeps it.
-        for matcher in crate::tools::MATCHERS {
+        for matcher in crate::world::iptables::MATCHERS {
             let text = config_of(matcher, "drop", &[]).replace("tcp/22", "tcp/8022");
             write_config(&file, &text);
             assert!(tools.portcullis_with(&["apply"], Some(&text)).status.success());

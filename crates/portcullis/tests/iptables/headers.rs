@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::loading::Place;
-use crate::tools::{Variant, word};
+use crate::world::iptables::{Variant, word};
 use crate::world::{FAMILIES, PATIENCE, made_up};
 
 /// An extension header, by its number.

@@ -10,7 +10,7 @@ use portcullis_lab::wait_until;
 use serde_json::{Value, json};
 
 use crate::loading::{Place, config};
-use crate::tools::{Variant, word};
+use crate::world::iptables::{Variant, word};
 use crate::world::{PATIENCE, program, write_config};
 
 const RIGHT: [&str; 3] = ["tcp/1009", "udp/4001", "tcp/2003"];
@@ -328,7 +328,7 @@ fn changed(by: By) {
     let program = match by.matcher {
         None => {
             tools.must(
-                crate::tools::NFT,
+                crate::world::iptables::NFT,
                 &["insert", "rule", "inet", "portcullis", "input", "accept"],
                 "",
             );

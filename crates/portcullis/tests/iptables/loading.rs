@@ -14,7 +14,7 @@ use portcullis_lab::service::Echo;
 use portcullis_lab::wire::Wire;
 use portcullis_lab::{Lab, Peer, wait_until};
 
-use crate::tools::{Tools, Variant, word};
+use crate::world::iptables::{Tools, Variant, word};
 use crate::world::{FAMILIES, PATIENCE, knock_packet};
 
 const RIGHT: [&str; 3] = ["tcp/1009", "udp/4001", "tcp/2003"];
@@ -243,7 +243,7 @@ pub fn again(variant: Variant, matcher: Matcher) {
 pub fn other_commands(variant: Variant) {
     let place = Place::new(variant);
     let tools = &place.tools;
-    for matcher in crate::tools::MATCHERS {
+    for matcher in crate::world::iptables::MATCHERS {
         let text = config(word(matcher), "30s", "");
         let file = tools.path().join("portcullis.toml");
         crate::world::write_config(&file, &text);
@@ -311,7 +311,7 @@ const RESTORE: [&str; 2] = ["iptables-restore", "ip6tables-restore"];
 
 /// When one family cannot be loaded, the other is as it was.
 pub fn both_or_none(variant: Variant) {
-    for matcher in crate::tools::MATCHERS {
+    for matcher in crate::world::iptables::MATCHERS {
         let place = Place::new(variant);
         let tools = &place.tools;
         let closed =

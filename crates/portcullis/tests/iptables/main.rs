@@ -14,18 +14,17 @@ mod headers;
 mod live;
 mod loading;
 mod random;
-mod tools;
 mod trials;
 use std::process::ExitCode;
 
 use portcullis_lab::world;
 
 use random::Way;
-use tools::{VARIANTS, Variant, ways};
+use world::iptables::{VARIANTS, Variant, ways};
 
 fn main() -> ExitCode {
-    world::main(|| {
-        if !tools::are_there() {
+    world::main(1, || {
+        if !world::iptables::are_there() {
             return Vec::new();
         }
         let mut all = Vec::new();

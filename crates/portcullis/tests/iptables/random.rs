@@ -32,8 +32,8 @@ use proptest::strategy::{Just, Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
 use crate::headers::{self, Header};
-use crate::tools::{Tools, Variant, Witness};
 use crate::world::PATIENCE;
+use crate::world::iptables::{Tools, Variant, Witness};
 
 /// What the programs print of loaded rules is known as what their policy means, and as no other's.
 fn is_known(tools: &Tools, policy: &Policy, matcher: Matcher) {

@@ -11,8 +11,8 @@ use portcullis_gate::nftables::Gate;
 use portcullis_lab::{Lab, wait_until};
 
 use crate::loading::config;
-use crate::tools::{Tools, Variant, word};
 use crate::world::PATIENCE;
+use crate::world::iptables::{Tools, Variant, word};
 
 /// Rules of somebody else's, which nothing may change.
 const THEIRS: &str = "*filter\n:theirs - [0:0]\n-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT\n\

@@ -7,9 +7,9 @@ use nix::unistd::Pid;
 use portcullis_lab::wait_until;
 
 use super::Test;
-use crate::knockd::daemon::{Daemon, Setup};
-use crate::knockd::house::House;
-use crate::knockd::{PATIENCE, Which};
+use crate::both::daemon::{Daemon, Setup};
+use crate::both::house::House;
+use crate::both::{PATIENCE, Which};
 
 pub const TESTS: &[Test] = &[
     ("the_end_of_the_daemon_leaves_no_door_open", &[], term),

@@ -1,9 +1,9 @@
 //! What may stand in the configuration, and what is written of it. `knockd_conf.rs` has the rest.
 
 use super::Test;
-use crate::knockd::Which;
-use crate::knockd::daemon::{Daemon, Setup};
-use crate::knockd::house::House;
+use crate::both::Which;
+use crate::both::daemon::{Daemon, Setup};
+use crate::both::house::House;
 
 pub const TESTS: &[Test] = &[
     ("a_line_may_be_long", &[], long_line),

@@ -12,9 +12,9 @@ use portcullis_lab::{Family, Lab};
 use portcullis_linux::netlink::route::Route;
 
 use super::Test;
-use crate::knockd::Which;
-use crate::knockd::daemon::{Daemon, Setup};
-use crate::knockd::house::House;
+use crate::both::Which;
+use crate::both::daemon::{Daemon, Setup};
+use crate::both::house::House;
 
 pub const TESTS: &[Test] = &[
     ("an_address_that_comes_later_is_seen", &[], new_address),
@@ -70,10 +70,9 @@ fn back(which: Which) {
     // Until it has noticed, what arrives is nobody's.
     daemon.wait_until("aware of the interface", || {
         let source = house.knock("7000 8000");
-        portcullis_lab::wait_until(
-            std::time::Instant::now() + crate::knockd::PATIENCE / 100,
-            || opened(&daemon, source),
-        )
+        portcullis_lab::wait_until(std::time::Instant::now() + crate::both::PATIENCE / 100, || {
+            opened(&daemon, source)
+        })
     });
     assert!(daemon.is_running());
 }

@@ -4,9 +4,9 @@ use portcullis_lab::Family;
 use portcullis_lab::packet::{Extension, Packet};
 
 use super::Test;
-use crate::knockd::Which;
-use crate::knockd::daemon::{Daemon, Setup};
-use crate::knockd::house::House;
+use crate::both::Which;
+use crate::both::daemon::{Daemon, Setup};
+use crate::both::house::House;
 
 pub const TESTS: &[Test] = &[
     ("a_door_does_not_end_another_with_the_same_beginning", &[], prefixes),

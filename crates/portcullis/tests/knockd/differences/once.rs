@@ -6,9 +6,9 @@ use nix::sys::signal::Signal;
 use portcullis_lab::Family;
 
 use super::Test;
-use crate::knockd::Which;
-use crate::knockd::daemon::Setup;
-use crate::knockd::house::House;
+use crate::both::Which;
+use crate::both::daemon::Setup;
+use crate::both::house::House;
 
 pub const TESTS: &[Test] = &[
     ("the_last_sequence_is_not_the_last_of_the_daemon", &[], last),

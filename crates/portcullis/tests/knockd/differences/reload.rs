@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::Test;
-use crate::knockd::daemon::{Daemon, Setup};
-use crate::knockd::house::House;
-use crate::knockd::{PATIENCE, Which};
+use crate::both::daemon::{Daemon, Setup};
+use crate::both::house::House;
+use crate::both::{PATIENCE, Which};
 
 pub const TESTS: &[Test] = &[
     ("hup_in_the_middle_of_knocks_crashes_nothing", &[], crash),

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use portcullis_lab::{Family, wait_until};
 
 use super::Test;
-use crate::knockd::daemon::{Daemon, Setup, dev_with_log};
-use crate::knockd::house::House;
-use crate::knockd::{PATIENCE, Which};
+use crate::both::daemon::{Daemon, Setup, dev_with_log};
+use crate::both::house::House;
+use crate::both::{PATIENCE, Which};
 
 pub const TESTS: &[Test] = &[
     ("a_second_is_as_long_as_a_second", &[], exact),

@@ -10,9 +10,9 @@ use portcullis_lab::packet::Packet;
 use portcullis_lab::wire::Wire;
 use portcullis_lab::{Family, wait_until};
 
-use crate::knockd::daemon::{Daemon, Setup};
-use crate::knockd::house::House;
-use crate::knockd::{PATIENCE, SIDES, Which};
+use crate::both::daemon::{Daemon, Setup};
+use crate::both::house::House;
+use crate::both::{PATIENCE, SIDES, Which};
 use crate::world::made_up;
 
 const DOOR: &str =

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use portcullis_lab::wait_until;
 
-use crate::knockd::daemon::Setup;
-use crate::knockd::house::House;
-use crate::knockd::{PATIENCE, SIDES, Which};
+use crate::both::daemon::Setup;
+use crate::both::house::House;
+use crate::both::{PATIENCE, SIDES, Which};
 
 const FORGED: usize = 300;
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::knockd::Which;
-use crate::knockd::daemon::{Daemon, Setup};
-use crate::knockd::house::House;
-use crate::knockd::random::Random;
+use crate::both::Which;
+use crate::both::daemon::{Daemon, Setup};
+use crate::both::house::House;
+use crate::both::random::Random;
 
 /// A door that leaves a file while it is open, for longer than any test runs.
 const FILE: &str = "[A]\nsequence = 7000,8000\nstart_command = touch DIR/open/%IP%\nstop_command = rm DIR/open/%IP%\ncmd_timeout = 600\n";

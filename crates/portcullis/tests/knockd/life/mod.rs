@@ -4,6 +4,11 @@ mod killed;
 mod reloaded;
 mod watcher;
 
+use libtest_mimic::Trial;
+
+use crate::both::Which;
+use crate::world;
+
 /// A name, the programs that it needs, and the test.
 type Test = (&'static str, &'static [&'static str], fn());
 
@@ -19,3 +24,9 @@ pub const TESTS: &[Test] = &[
     ("knockd_starts_on_linux_5_4", &[], watcher::old_kernel),
     ("without_a_capability_it_says_so", &["setpriv"], watcher::no_capability),
 ];
+
+pub fn trials() -> Vec<Trial> {
+    // Theirs would not live through any of this: see `differences`.
+    let ours: &[_] = if Which::Ours.is_ours() { TESTS } else { &[] };
+    ours.iter().map(|(name, programs, test)| world::trial_with(*name, programs, test)).collect()
+}

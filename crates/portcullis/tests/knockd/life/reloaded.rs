@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::knockd::Which;
-use crate::knockd::daemon::Setup;
-use crate::knockd::house::House;
+use crate::both::Which;
+use crate::both::daemon::Setup;
+use crate::both::house::House;
 
 /// How long, in all.
 const STORM: Duration = Duration::from_secs(30);

@@ -3,16 +3,16 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::knockd::Which;
-use crate::knockd::daemon::{Daemon, Setup};
-use crate::knockd::house::House;
+use crate::both::Which;
+use crate::both::daemon::{Daemon, Setup};
+use crate::both::house::House;
 
 const A: &str = "[A]\nsequence = 7000,8000\nstart_command = echo A start >> ran\nstop_command = echo A stop >> ran\ncmd_timeout = 3\n";
 
 fn opens(house: &House, daemon: &Daemon) -> bool {
     let source = house.knock("7000 8000");
     let opened = || daemon.about(source).contains(&"A: OPEN SESAME".to_owned());
-    portcullis_lab::wait_until(std::time::Instant::now() + crate::knockd::PATIENCE / 50, opened)
+    portcullis_lab::wait_until(std::time::Instant::now() + crate::both::PATIENCE / 50, opened)
 }
 
 fn watcher(daemon: &Daemon) -> Option<i32> {

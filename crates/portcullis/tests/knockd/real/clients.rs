@@ -5,9 +5,9 @@ use std::process::Output;
 use portcullis_lab::Family;
 
 use super::{drop_everything, on};
-use crate::knockd::Which;
-use crate::knockd::daemon::Setup;
-use crate::knockd::house::House;
+use crate::both::Which;
+use crate::both::daemon::Setup;
+use crate::both::house::House;
 
 pub const NEEDS: &[&str] = &["knock", "nc", "nmap", "bash", "iptables", "timeout"];
 

@@ -9,11 +9,11 @@ use portcullis_lab::Family;
 use portcullis_lab::service::Echo;
 use portcullis_linux::netlink::route::Route;
 
-use super::sshd::Sshd;
 use super::{answers, drop_everything, found, on, run};
-use crate::knockd::daemon::{Daemon, Setup};
-use crate::knockd::house::House;
-use crate::knockd::{PATIENCE, Which};
+use crate::both::daemon::{Daemon, Setup};
+use crate::both::house::House;
+use crate::both::{PATIENCE, Which};
+use crate::world::sshd::Sshd;
 
 pub const NEEDS: &[&str] = &["knock", "iptables", "sshd", "ssh", "ssh-keygen", "unshare", "mount"];
 

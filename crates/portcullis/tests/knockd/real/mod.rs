@@ -2,8 +2,8 @@
 
 pub mod clients;
 pub mod configurations;
-pub mod sshd;
 
+use libtest_mimic::Trial;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -13,7 +13,8 @@ use portcullis_lab::packet::Packet;
 use portcullis_lab::wire::Wire;
 use portcullis_lab::{Family, Peer};
 
-use crate::knockd::Which;
+use crate::both::{SIDES, Which};
+use crate::world;
 
 /// A name, the programs that it needs, and what is to be shown of each side.
 pub type Test = (&'static str, &'static [&'static str], fn(Which));
@@ -66,4 +67,15 @@ pub fn drop_everything() {
 pub fn answers(wire: &Wire, from: IpAddr, to: SocketAddr) -> bool {
     let probe = Packet::syn(SocketAddr::new(from, 47_000), to);
     wire.probe(&probe, Duration::from_millis(300)).unwrap().is_some()
+}
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (name, programs, test) in TESTS {
+        for which in SIDES {
+            let needs = [&["knockd"], *programs].concat();
+            trials.push(world::trial_with(format!("{name}_{which}"), &needs, move || test(which)));
+        }
+    }
+    trials
 }

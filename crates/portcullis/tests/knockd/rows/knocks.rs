@@ -3,8 +3,8 @@
 use portcullis_linux::netlink::route::Route;
 
 use super::{Row, Script, play_at, v4, v6};
-use crate::knockd::daemon::Setup;
-use crate::knockd::house::House;
+use crate::both::daemon::Setup;
+use crate::both::house::House;
 
 const ONE: &str = "
 [A]

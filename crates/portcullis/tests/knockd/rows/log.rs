@@ -10,9 +10,9 @@ use nix::sys::signal::Signal;
 use portcullis_lab::{Family, wait_until};
 
 use super::{Row, v4, v6};
-use crate::knockd::daemon::{Daemon, Setup, dev_with_log};
-use crate::knockd::house::House;
-use crate::knockd::{PATIENCE, SIDES, Which};
+use crate::both::daemon::{Daemon, Setup, dev_with_log};
+use crate::both::house::House;
+use crate::both::{PATIENCE, SIDES, Which};
 
 const A: &str = "[A]\nsequence = 7000,8000\n";
 

@@ -6,14 +6,16 @@ pub mod log;
 pub mod once;
 pub mod signals;
 
+use libtest_mimic::Trial;
 use std::net::IpAddr;
 
 use portcullis_lab::Family;
 
-use crate::knockd::SIDES;
-use crate::knockd::daemon::{Daemon, Setup};
-use crate::knockd::house::House;
-use crate::knockd::story::Story;
+use crate::both::SIDES;
+use crate::both::daemon::{Daemon, Setup};
+use crate::both::house::House;
+use crate::both::story::Story;
+use crate::world;
 
 /// A configuration, and what comes of some scripts.
 pub struct Row {
@@ -140,4 +142,31 @@ pub fn refuse(config: &str) {
         assert_eq!(refused.status.code(), Some(1), "{which}: {refused:?}");
         assert!(!refused.said.is_empty(), "{which} says nothing");
     }
+}
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials: Vec<Trial> = Vec::new();
+    for (section, table) in TABLES {
+        for row in *table {
+            let name = format!("{section}_{}", row.name.replace(' ', "_"));
+            trials.push(world::trial_with(name, &["knockd"], || play(row)));
+        }
+    }
+    for (name, config) in config::REFUSED {
+        let name = format!("config_refused_{}", name.replace(' ', "_"));
+        trials.push(world::trial_with(name, &["knockd"], || refuse(config)));
+    }
+    for (name, test) in knocks::TESTS {
+        trials.push(world::trial_with(format!("knocks_{name}"), &["knockd"], *test));
+    }
+    for (name, test) in log::TESTS {
+        trials.push(world::trial_with(format!("log_{name}"), &["knockd"], *test));
+    }
+    for (name, test) in once::TESTS {
+        trials.push(world::trial_with(format!("once_{name}"), &["knockd"], *test));
+    }
+    for (name, test) in signals::TESTS {
+        trials.push(world::trial_with(format!("signals_{name}"), &["knockd"], *test));
+    }
+    trials
 }

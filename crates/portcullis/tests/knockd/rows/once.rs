@@ -1,8 +1,8 @@
 //! One-time sequences (section 1.7 of the reference).
 
 use super::{Row, play_after_each, v4};
-use crate::knockd::daemon::{Daemon, Setup};
-use crate::knockd::house::House;
+use crate::both::daemon::{Daemon, Setup};
+use crate::both::house::House;
 
 pub const ROWS: &[Row] = &[];
 
@@ -111,9 +111,9 @@ fn beside() {
 fn refused() {
     for lines in ["", "# 1000\n\n#2000,3000\n"] {
         let _house = House::new();
-        for which in crate::knockd::SIDES {
+        for which in crate::both::SIDES {
             let setup = Setup::new(DOOR).file("once", lines);
-            let refused = crate::knockd::daemon::Daemon::refused(which, &setup);
+            let refused = crate::both::daemon::Daemon::refused(which, &setup);
             assert_eq!(refused.status.code(), Some(1), "{which}: {refused:?}");
         }
     }

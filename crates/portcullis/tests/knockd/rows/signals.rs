@@ -4,9 +4,9 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use crate::knockd::daemon::Setup;
-use crate::knockd::house::House;
-use crate::knockd::{SIDES, Which};
+use crate::both::daemon::Setup;
+use crate::both::house::House;
+use crate::both::{SIDES, Which};
 
 pub const TESTS: &[(&str, fn())] = &[
     ("term_and_int_end_it", ends),

@@ -1,0 +1,88 @@
+//! How a program of end-to-end tests runs its trials.
+//!
+//! Most trials wait for something most of the time: a grant that ends, a daemon that starts. So several run at once. A few
+//! need the whole machine, because they send as fast as they can, or have to keep up with somebody who does. Those are marked
+//! with [`alone`] and run after the others, one at a time.
+//!
+//! `PORTCULLIS_TRIALS=together` and `PORTCULLIS_TRIALS=alone` run the trials of one kind only: whoever runs several of these
+//! programs at a time runs the others first.
+
+use std::cell::Cell;
+use std::process::ExitCode;
+use std::thread;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use super::have;
+
+const ALONE: &str = "alone";
+
+thread_local! {
+    /// The module whose trials are being made.
+    static MODULE: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// A trial that may fail by panicking.
+pub fn trial(name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> Trial {
+    let name = name.into();
+    let name = MODULE.get().map_or_else(|| name.clone(), |module| format!("{module}::{name}"));
+    Trial::test(name, move || {
+        test();
+        Ok::<(), Failed>(())
+    })
+}
+
+/// A trial that needs these programs beside ours. Without one of them it counts as ignored; in CI all must be there.
+pub fn trial_with(
+    name: impl Into<String>,
+    programs: &[&str],
+    test: impl FnOnce() + Send + 'static,
+) -> Trial {
+    // Not `all`: CI shall name each that is missing.
+    let missing = programs.iter().filter(|program| !have(program)).count();
+    trial(name, test).with_ignored_flag(missing > 0)
+}
+
+/// The trials of a module, with its name before theirs.
+pub fn module(name: &'static str, trials: impl FnOnce() -> Vec<Trial>) -> Vec<Trial> {
+    MODULE.set(Some(name));
+    let trials = trials();
+    MODULE.set(None);
+    trials
+}
+
+/// The same trials, each of which needs the whole machine.
+pub fn alone(trials: Vec<Trial>) -> Vec<Trial> {
+    trials.into_iter().map(|trial| trial.with_kind(ALONE)).collect()
+}
+
+/// Runs the trials, each in networks of its own, so many for each processor at once.
+pub fn main(at_once: usize, trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
+    // Before any thread starts.
+    if let Err(failure) = crate::enter() {
+        eprintln!("{failure}");
+        return ExitCode::FAILURE;
+    }
+    run(at_once, trials())
+}
+
+/// The same in a network that has been entered already.
+pub fn run(at_once: usize, trials: Vec<Trial>) -> ExitCode {
+    let mut together = Arguments::from_args();
+    let mut alone = Arguments::from_args();
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    together.test_threads.get_or_insert(processors.saturating_mul(at_once));
+    alone.test_threads = Some(1);
+    let (last, first): (Vec<_>, Vec<_>) = trials.into_iter().partition(|it| it.kind() == ALONE);
+    let wanted = std::env::var("PORTCULLIS_TRIALS").unwrap_or_default();
+    let mut code = ExitCode::SUCCESS;
+    for (kind, arguments, trials) in [("together", together, first), (ALONE, alone, last)] {
+        if trials.is_empty() || !wanted.is_empty() && wanted != kind {
+            continue;
+        }
+        if libtest_mimic::run(&arguments, trials).has_failed() {
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
+}
