@@ -3,6 +3,7 @@
 
 use portcullis_core::policy::Protocol;
 
+use super::ports;
 use super::rule::{self, ADDRESS, Known, Program, Rule};
 
 enum Verb {
@@ -84,7 +85,7 @@ impl Reading {
             }
             "-d" | "--destination" | "--dst" => self.destination = Some(value()?.into()),
             "-i" | "--in-interface" => self.interface = Some(value()?.into()),
-            "-p" | "--protocol" | "--proto" => self.protocol = Some(rule::protocol(value()?)?),
+            "-p" | "--protocol" | "--proto" => self.protocol = Some(ports::protocol(value()?)?),
             "--dport" | "--destination-port" if self.ports.is_none() => {
                 self.ports = Some(value()?.into());
                 (!self.ports.as_ref()?.contains(',')).then_some(())?;
@@ -126,16 +127,13 @@ impl Reading {
         if let Verb::Delete(Some(number)) = verb {
             return nothing_else.then_some(Known::DeleteNumber(program, self.chain, number));
         }
-        let mut ports = Vec::new();
-        for item in self.ports?.split(',') {
-            rule::add_ports(item, ':', &[self.protocol?], &mut ports)?;
-        }
+        let ports = ports::all(self.ports.as_deref()?.split(','), ':', &[self.protocol?]).ok()?;
         let mut details = self.details;
         details.sort_unstable();
         let rule = Rule {
             program,
             chain: self.chain,
-            ports: rule::tidy(ports)?,
+            ports: rule::guards(ports)?,
             destination: self.destination,
             interface: self.interface,
             details,

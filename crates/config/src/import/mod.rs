@@ -32,6 +32,7 @@ mod kind;
 mod nft;
 mod plan;
 mod planned;
+mod ports;
 mod purpose;
 mod recipes;
 mod recognise;

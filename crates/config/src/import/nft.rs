@@ -2,8 +2,7 @@
 //! number of the rule, which only a shell can find out; by its text a rule is deleted only if
 //! somebody believes that nft can do that.
 
-use portcullis_core::policy::Protocol;
-
+use super::ports;
 use super::rule::{self, ADDRESS, Known, Program, Rule};
 
 /// Reads the arguments; `None` for anything that is not known for certain.
@@ -43,11 +42,8 @@ pub fn read(arguments: &[String]) -> Option<Known> {
             },
             "iif" | "iifname" => interface = Some(list(&mut words)?.join(",").replace('"', "")),
             "tcp" | "udp" if ports.is_empty() => {
-                let protocol: Protocol = rule::protocol(word)?;
                 (words.next()? == "dport").then_some(())?;
-                for item in list(&mut words)? {
-                    rule::add_ports(item, '-', &[protocol], &mut ports)?;
-                }
+                ports = ports::all(list(&mut words)?, '-', &[ports::protocol(word)?]).ok()?;
             }
             "ct" => {
                 (words.next()? == "state").then_some(())?;
@@ -69,7 +65,7 @@ pub fn read(arguments: &[String]) -> Option<Known> {
     let rule = Rule {
         program: Program::Nft,
         chain: format!("{family} {table} {chain}"),
-        ports: rule::tidy(ports)?,
+        ports: rule::guards(ports)?,
         destination,
         interface,
         details,

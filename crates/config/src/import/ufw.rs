@@ -2,7 +2,11 @@
 
 use portcullis_core::policy::Protocol;
 
+use super::ports;
 use super::rule::{self, ADDRESS, Known, Program, Rule};
+
+/// What is meant where no protocol is said.
+const BOTH: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 
 /// Reads the arguments; `None` for anything that is not known for certain.
 pub fn read(arguments: &[String]) -> Option<Known> {
@@ -35,7 +39,7 @@ pub fn read(arguments: &[String]) -> Option<Known> {
                     ports = Some(words.next()?);
                 }
             }
-            "proto" if protocol.is_none() => protocol = Some(rule::protocol(words.next()?)?),
+            "proto" if protocol.is_none() => protocol = Some(ports::protocol(words.next()?)?),
             // It makes no difference to which rule is deleted.
             "comment" => drop(words.next()?),
             _ => return None,
@@ -44,30 +48,17 @@ pub fn read(arguments: &[String]) -> Option<Known> {
     if from != Some(ADDRESS) {
         return None;
     }
-    let (both, one);
-    let protocols: &[Protocol] = match protocol {
-        Some(protocol) => {
-            one = [protocol];
-            &one
-        }
-        None => {
-            both = [Protocol::Tcp, Protocol::Udp];
-            &both
-        }
-    };
+    let protocols = protocol.as_ref().map_or(&BOTH[..], std::slice::from_ref);
     let text = ports?;
     // Lists and ranges need a protocol.
     if protocol.is_none() && text.contains([',', ':']) {
         return None;
     }
-    let mut ports = Vec::new();
-    for item in text.split(',') {
-        rule::add_ports(item, ':', protocols, &mut ports)?;
-    }
+    let ports = ports::all(text.split(','), ':', protocols).ok()?;
     let rule = Rule {
         program: Program::Ufw,
         chain: String::new(),
-        ports: rule::tidy(ports)?,
+        ports: rule::guards(ports)?,
         destination: to.filter(|to| *to != "any").map(Into::into),
         interface,
         details: Vec::new(),

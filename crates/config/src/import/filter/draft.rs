@@ -11,9 +11,10 @@ use portcullis_core::policy::{
     Severity, Stance, check,
 };
 
-use super::{At, Does, Rule, service_name};
+use super::{At, Does, Rule};
 use crate::duration;
 use crate::import::advice;
+use crate::import::ports::service_name;
 
 /// What the native configuration will say.
 #[derive(Debug, Default)]

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
 
+use crate::duration;
+
 /// Rules that are followed in all, counting each as often as a packet can come to it by another way.
 pub const MAX_RULES: usize = 50_000;
 
@@ -115,6 +117,25 @@ pub enum Verdict {
     Other(String),
 }
 
+impl Transport {
+    /// The one of this name or number.
+    pub fn named(name: &str) -> Self {
+        match &*name.to_ascii_lowercase() {
+            "tcp" | "6" => Self::Port(Protocol::Tcp),
+            "udp" | "17" => Self::Port(Protocol::Udp),
+            "icmp" | "icmpv6" | "ipv6-icmp" | "1" | "58" => Self::Icmp,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Rule {
+    /// A rule that asks for nothing yet, and decides nothing.
+    pub fn new(at: At, text: String, command: String) -> Self {
+        Self { at, text, command, asks: Asks::default(), verdict: Verdict::None, logs: false }
+    }
+}
+
 impl Asks {
     /// Whether it asks for nothing at all.
     pub fn nothing(&self) -> bool {
@@ -141,52 +162,13 @@ impl Asks {
     }
 }
 
-/// `22`, `6000:6007` or `ssh`, of each protocol; `None` if it is none of these. A range may be all.
-pub fn ports(text: &str, between: char, protocols: &[Protocol]) -> Option<Vec<Port>> {
-    let number = |text: &str| text.trim().parse::<u16>().ok().or_else(|| service(text.trim()));
-    let (first, last) = match text.split_once(between) {
-        Some((first, last)) => (number(first)?, number(last)?),
-        None => (number(text)?, number(text)?),
-    };
-    if first > last {
-        return None;
+/// Seconds, or a time such as `1d2h3m4s`.
+pub fn time(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
     }
-    let each = |protocol: &Protocol| {
-        (first..=last).filter_map(|number| Port::new(*protocol, number)).collect::<Vec<_>>()
-    };
-    let ports: Vec<_> = protocols.iter().flat_map(each).collect();
-    (!ports.is_empty()).then_some(ports)
-}
-
-/// Services by the names that rules call them (services(5), and RFC 6335).
-const SERVICES: [(&str, u16); 20] = [
-    ("ssh", 22),
-    ("http", 80),
-    ("https", 443),
-    ("ftp", 21),
-    ("ftp-data", 20),
-    ("telnet", 23),
-    ("smtp", 25),
-    ("domain", 53),
-    ("pop3", 110),
-    ("ntp", 123),
-    ("imap2", 143),
-    ("imap", 143),
-    ("submission", 587),
-    ("imaps", 993),
-    ("pop3s", 995),
-    ("openvpn", 1194),
-    ("mysql", 3306),
-    ("ms-wbt-server", 3389),
-    ("postgresql", 5432),
-    ("http-alt", 8080),
-];
-
-fn service(name: &str) -> Option<u16> {
-    SERVICES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
-}
-
-/// What a door to this port may be called.
-pub fn service_name(number: u16) -> Option<&'static str> {
-    SERVICES.iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
+    let Some((days, rest)) = text.split_once('d') else { return duration::parse(text).ok() };
+    let days = Duration::from_secs(days.trim().parse::<u64>().ok()?.checked_mul(86_400)?);
+    if rest.is_empty() { Some(days) } else { days.checked_add(duration::parse(rest).ok()?) }
 }

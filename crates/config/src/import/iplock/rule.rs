@@ -9,7 +9,8 @@ use super::value::{self, State};
 use super::variables::{Variables, condition};
 use crate::duration;
 use crate::import::filter::draft::{Draft, Said, Wanted};
-use crate::import::filter::{Asks, Rule, Transport, Verdict, ports};
+use crate::import::filter::{Rule, Transport, Verdict};
+use crate::import::ports;
 
 /// Where packets for this host come in.
 pub const INPUT: &str = "INPUT";
@@ -61,15 +62,7 @@ pub fn make(section: &Section, variables: &mut Variables<'_>, draft: &mut Draft)
             }
         }
     }
-    let text = shown(section);
-    let mut rule = Rule {
-        at: section.at,
-        text,
-        command: String::new(),
-        asks: Asks::default(),
-        verdict: Verdict::None,
-        logs: false,
-    };
+    let mut rule = Rule::new(section.at, shown(section), String::new());
     let mut reading = Reading { section, variables, draft };
     reading.verdict(&mut rule);
     let chains = reading.asks(&mut rule);
@@ -186,12 +179,7 @@ impl Reading<'_, '_> {
         let known: Vec<Transport> = protocols
             .iter()
             .filter(|name| *name != "all")
-            .map(|name| match &*name.to_ascii_lowercase() {
-                "tcp" => Transport::Port(Protocol::Tcp),
-                "udp" => Transport::Port(Protocol::Udp),
-                "icmp" | "icmpv6" | "ipv6-icmp" => Transport::Icmp,
-                _ => Transport::Other,
-            })
+            .map(|name| Transport::named(name))
             .collect();
         asks.protocol = match &known[..] {
             [] => None,
@@ -211,9 +199,9 @@ impl Reading<'_, '_> {
             let mut all: Vec<Port> = Vec::new();
             for name in &named {
                 let name = name.replace('-', ":");
-                match ports(&name, ':', &with_ports) {
-                    Some(more) => all.extend(more),
-                    None => asks.others.push(format!("destination_port {name}")),
+                match ports::all([&*name], ':', &with_ports) {
+                    Ok(more) => all.extend(more),
+                    Err(_) => asks.others.push(format!("destination_port {name}")),
                 }
             }
             if let [protocol] = with_ports[..] {
@@ -307,13 +295,11 @@ fn command(chain: &str, rule: &Rule) -> String {
     let of = |words: &[String]| if words.is_empty() { any.to_vec() } else { words.to_vec() };
     let mut commands = Vec::new();
     for interface in of(&asks.interfaces) {
-        for protocol in
-            [portcullis_core::policy::Protocol::Tcp, portcullis_core::policy::Protocol::Udp]
-        {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
             let ports = asks.ports.as_deref().unwrap_or_default();
             let ports = ports.iter().filter(|port| port.protocol == protocol);
             let numbers: Vec<_> = ports.map(|port| port.number.to_string()).collect();
-            let whole = asks.ports.is_none() && protocol == portcullis_core::policy::Protocol::Tcp;
+            let whole = asks.ports.is_none() && protocol == Protocol::Tcp;
             for part in numbers.chunks(15).chain(whole.then_some(&[][..])) {
                 let mut line = vec![format!("iptables -A {chain}")];
                 line.extend((!interface.is_empty()).then(|| format!("-i {interface}")));

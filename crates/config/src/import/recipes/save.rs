@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use portcullis_core::policy::Port;
 
-use super::option::{Word, rule, words};
+use super::option::{rule, words};
+use super::token::Token;
 use crate::import::filter::draft::{Draft, Said};
 use crate::import::filter::flatten::flatten;
 use crate::import::filter::knocks::{self, Families};
@@ -73,7 +74,7 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
         let offset = start;
         start = start.saturating_add(line.len());
         let (all, dashed) = words(line, At { file: index, byte: offset });
-        let mut line_words: &[Word] = &all;
+        let mut line_words: &[Token] = &all;
         // A prompt, or `sudo`, before a command; an article has `#`.
         while let Some((first, rest)) = line_words.split_first() {
             match &*first.text {

@@ -1,13 +1,11 @@
 //! What one rule of nftables asks (nft(8)).
 
-use std::time::Duration;
+use portcullis_core::policy::Protocol;
 
-use portcullis_core::policy::{Port, Protocol};
-
-use super::token::{Token, shown};
-use crate::duration;
+use super::token::{Token, shown, unknown_port};
 use crate::import::filter::draft::{Draft, Said};
-use crate::import::filter::{Asks, Does, List, Rule, Transport, Verdict, ports};
+use crate::import::filter::{Does, List, Rule, Transport, Verdict, time};
+use crate::import::ports;
 
 /// Who is told what is odd in a rule.
 pub struct Context<'a> {
@@ -23,8 +21,7 @@ pub fn rule(
 ) -> Result<Vec<Rule>, String> {
     let at = words.first().map(|word| word.at).unwrap_or_default();
     let words: Vec<Token> = words.iter().filter(|word| word.text != "\n").cloned().collect();
-    let rule =
-        Rule { at, text, command, asks: Asks::default(), verdict: Verdict::None, logs: false };
+    let rule = Rule::new(at, text, command);
     let mut reading = Reading { words: &words, next: 0, rule, more: Vec::new() };
     reading.all(context)?;
     let Reading { mut rule, more: mut rules, .. } = reading;
@@ -208,15 +205,9 @@ impl Reading<'_> {
     }
 
     fn protocol(&mut self, values: &[String]) -> Option<()> {
-        let one = |text: &str| match text {
-            "tcp" | "6" => Some(Transport::Port(Protocol::Tcp)),
-            "udp" | "17" => Some(Transport::Port(Protocol::Udp)),
-            "icmp" | "icmpv6" | "ipv6-icmp" | "1" | "58" => Some(Transport::Icmp),
-            _ => Some(Transport::Other),
-        };
-        let mut known = values.iter().map(|value| one(value));
-        let first = known.next()??;
-        let same = known.all(|other| other == Some(first));
+        let mut known = values.iter().map(|value| Transport::named(value));
+        let first = known.next()?;
+        let same = known.all(|other| other == first);
         if same {
             self.rule.asks.protocol = Some(first);
         }
@@ -284,12 +275,8 @@ impl Reading<'_> {
         match &*key {
             "dport" => {
                 let Some(values) = self.values() else { return Ok(None) };
-                let mut all: Vec<Port> = Vec::new();
-                for value in &values {
-                    let known = ports(value, '-', protocols);
-                    all.extend(known.ok_or_else(|| format!("`{value}` is no port that is known"))?);
-                }
-                self.rule.asks.ports = Some(all);
+                let named = ports::all(values.iter().map(String::as_str), '-', protocols);
+                self.rule.asks.ports = Some(named.map_err(unknown_port)?);
             }
             "flags" => {
                 let start = self.next;
@@ -336,8 +323,7 @@ impl Reading<'_> {
         let (name, rest) = match &words[..] {
             [family @ ("ip" | "ip6"), "saddr", ".", port, rest @ ..] => {
                 self.rule.asks.four = Some(*family == "ip");
-                let port =
-                    ports(port, '-', &[Protocol::Tcp]).and_then(|ports| ports.first().copied());
+                let port = ports::one(port, Protocol::Tcp);
                 let port = port.ok_or("a set is filled with what is no port")?;
                 (joined(set, port.number.get()), rest)
             }
@@ -365,20 +351,4 @@ impl Reading<'_> {
 /// What a set of addresses and ports holds for one port.
 fn joined(set: &str, port: u16) -> String {
     format!("{set} . {port}")
-}
-
-/// `1d2h3m4s`, or seconds.
-fn time(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    match text.split_once('d') {
-        Some((days, rest)) => {
-            let days = days.parse::<u64>().ok()?.checked_mul(86_400)?;
-            let rest =
-                if rest.is_empty() { Some(Duration::ZERO) } else { duration::parse(rest).ok() };
-            Duration::from_secs(days).checked_add(rest?)
-        }
-        None => duration::parse(text).ok(),
-    }
 }

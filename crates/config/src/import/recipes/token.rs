@@ -1,4 +1,4 @@
-//! Words of a ruleset.
+//! Words of rules.
 
 use crate::import::filter::At;
 
@@ -11,7 +11,7 @@ pub struct Token {
     pub quoted: bool,
 }
 
-/// The words as one line.
+/// The words as one line, those in quotes in quotes again.
 pub fn shown(words: &[Token]) -> String {
     let words: Vec<_> = words
         .iter()
@@ -19,4 +19,9 @@ pub fn shown(words: &[Token]) -> String {
         .map(|word| if word.quoted { format!("{:?}", word.text) } else { word.text.clone() })
         .collect();
     words.join(" ")
+}
+
+/// Why a rule with this port is left out.
+pub fn unknown_port(word: &str) -> String {
+    format!("`{word}` is no port that is known")
 }
