@@ -2,8 +2,8 @@
 
 use portcullis_core::policy::Severity;
 
-use super::filter::draft::Draft;
-use crate::report::{Diagnostic, Report};
+use super::draft::Draft;
+use crate::report::{Diagnostic, Report, text_of};
 
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,16 +75,6 @@ fn of_line(line: &str) -> Option<Kind> {
     let command = ["table", "add", "flush"].contains(&first) && !line.starts_with('#');
     (command && (family || ["rule", "table", "chain", "ruleset"].contains(&second)))
         .then_some(Kind::Nft)
-}
-
-/// The text of bytes that need not be UTF-8: each byte that is none is a `?`, so that all stays where it was.
-pub fn text_of(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(std::iter::repeat_n('?', chunk.invalid().len()));
-    }
-    text
 }
 
 /// That there is nothing to import.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use portcullis_core::limits::{MAX_ALLOWED, MAX_PUBLIC};
 use portcullis_core::policy::{Allowed, Port, Refuse, Stance};
 
-use super::draft::{Draft, Said};
-use super::{Asks, At, Rule, Transport, Verdict};
+use super::{Asks, Rule, Transport, Verdict};
+use crate::import::draft::{At, Draft, Said};
 
 /// Goes through the rules that belong to no door, in their order. `closed` is what becomes of packets
 /// that no rule decides about, with its place, if they are refused.

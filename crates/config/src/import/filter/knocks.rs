@@ -8,8 +8,8 @@ use portcullis_core::limits::MAX_KNOCKS;
 use portcullis_core::policy::{Port, Protocol};
 use portcullis_core::strength::monotone;
 
-use super::draft::{Draft, Said, Wanted};
-use super::{At, Does, Rule, Verdict};
+use super::{Does, Rule, Verdict};
+use crate::import::draft::{At, Draft, Said, Wanted};
 
 /// For which family the rules are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,9 @@ fn door(
     }
     conditions(accept, draft);
     let new = draft.said.len();
-    if !draft.add(Wanted { name: None, at: accept.at, guards, sequence, step_timeout, open_for }) {
+    let (places, from) = (accept.at.into(), Vec::new());
+    let wanted = Wanted { name: None, from, places, guards, sequence, step_timeout, open_for };
+    if !draft.add_once(wanted) {
         // What holds for one family has been said.
         draft.said.drain(said..new);
     }

@@ -6,30 +6,22 @@
 //! | `flatten` | the chains that a packet for this host goes through, as one list |
 //! | `knocks` | doors that are made of lists of addresses, and their holes |
 //! | `host` | everything else: what is open, for whom, and what is closed |
-//! | `draft` | what will be written, and the sequences that the check takes |
-//! | `write` | the native configuration as text |
+//! | `strengthen` | doors whose sequences the check takes |
 
-pub mod draft;
 pub mod flatten;
 pub mod host;
 pub mod knocks;
-pub mod write;
+pub mod strengthen;
 
 use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
 
+use super::draft::{At, Draft, Left, NoteKind};
 use crate::duration;
 
 /// Rules that are followed in all, counting each as often as a packet can come to it by another way.
 pub const MAX_RULES: usize = 50_000;
-
-/// A place: the number of the file, and the byte in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct At {
-    pub file: usize,
-    pub byte: usize,
-}
 
 /// One rule.
 #[derive(Debug, Clone)]
@@ -133,6 +125,26 @@ impl Rule {
     /// A rule that asks for nothing yet, and decides nothing.
     pub fn new(at: At, text: String, command: String) -> Self {
         Self { at, text, command, asks: Asks::default(), verdict: Verdict::None, logs: false }
+    }
+}
+
+impl Draft {
+    /// A rule that is not carried over, with a command that does the same if it can be kept.
+    pub fn leave(&mut self, rule: &Rule, why: &str, by_hand: bool) {
+        // What the gate refuses, no other rule can accept; but any rule may refuse more.
+        let refuses = rule.verdict.decides() && rule.verdict != Verdict::Accept;
+        let keep = (refuses && !rule.command.is_empty()).then(|| rule.command.clone());
+        let hint = keep.as_ref().map(|command| format!("the same beside the gate: {command}"));
+        let (text, why) = (rule.text.clone(), why.to_owned());
+        let kind = if by_hand { NoteKind::Hand } else { NoteKind::Note };
+        self.leave_out(Left { at: rule.at, text, why, command: keep }, kind, hint);
+    }
+}
+
+impl Does {
+    /// Whether it changes the list.
+    pub const fn changes(self) -> bool {
+        matches!(self, Self::Puts(_) | Self::Removes)
     }
 }
 

@@ -19,9 +19,9 @@ use std::collections::HashMap;
 
 use portcullis_core::policy::Refuse;
 
-use super::filter::draft::{Draft, Said};
+use super::draft::{At, Draft, Said};
 use super::filter::flatten::flatten;
-use super::filter::{At, Rule, host, knocks};
+use super::filter::{Rule, host, knocks};
 use rule::{INPUT, Made};
 use syntax::Section;
 use variables::Variables;
@@ -41,11 +41,11 @@ pub fn read(files: &[(String, String)], draft: &mut Draft) {
                 }
             }
             Made::Door(rule, wanted) => {
-                knocks::flooded(wanted.at, draft);
-                knocks::easy(&wanted.sequence, wanted.at, draft);
+                knocks::flooded(rule.at, draft);
+                knocks::easy(&wanted.sequence, rule.at, draft);
                 knocks::conditions(&rule, draft);
-                knocking.push(wanted.at);
-                draft.add(*wanted);
+                knocking.push(rule.at);
+                draft.add_once(*wanted);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::syntax::Section;
 use super::value;
-use crate::import::filter::draft::{Draft, Said};
+use crate::import::draft::{Draft, Said};
 
 /// The sections that iplock has, in their order, and the one of a rule that names none.
 const SECTIONS: [&str; 5] = ["header", "early_content", "content", "late_content", "footer"];

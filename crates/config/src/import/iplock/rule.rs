@@ -8,7 +8,7 @@ use super::syntax::{Entry, KEYS, Section};
 use super::value::{self, State};
 use super::variables::{Variables, condition};
 use crate::duration;
-use crate::import::filter::draft::{Draft, Said, Wanted};
+use crate::import::draft::{Draft, Said, Wanted};
 use crate::import::filter::{Rule, Transport, Verdict};
 use crate::import::ports;
 
@@ -274,9 +274,11 @@ impl Reading<'_, '_> {
             self.draft.say(Said::note(at, message));
         }
         let name = (!self.section.headless).then(|| self.section.name.clone());
+        let from = name.iter().map(|name| (name.clone(), rule.at)).collect();
         let sequence = knocks.iter().map(|(port, _)| *port).collect();
         let open_for = Some(last.1);
-        Some(Ok(Wanted { name, at: rule.at, guards, sequence, step_timeout, open_for }))
+        let places = rule.at.into();
+        Some(Ok(Wanted { name, from, places, guards, sequence, step_timeout, open_for }))
     }
 }
 

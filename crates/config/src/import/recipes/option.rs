@@ -5,8 +5,8 @@ use std::time::Duration;
 use portcullis_core::policy::Protocol;
 
 use super::token::{Token, shown, unknown_port};
-use crate::import::filter::draft::{Draft, Said};
-use crate::import::filter::{At, Does, List, Rule, Transport, Verdict};
+use crate::import::draft::{At, Draft, Said};
+use crate::import::filter::{Does, List, Rule, Transport, Verdict};
 use crate::import::ports;
 
 /// A rule that was read.

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::statement::{Context, rule};
 use super::token::{Token, shown};
-use crate::import::filter::draft::{Draft, Left, Said};
+use crate::import::draft::{At, Draft};
 use crate::import::filter::flatten::flatten;
 use crate::import::filter::knocks::{self, Families};
-use crate::import::filter::{At, Rule, host};
+use crate::import::filter::{Rule, host};
 
 /// A chain on the hook `input`.
 struct Base {
@@ -227,9 +227,7 @@ impl<'a> Reader<'a> {
 
     fn unknown(&mut self, at: At, words: &[Token], why: &str) {
         let hint = "write it as `nft list ruleset` prints it, or carry it over by hand";
-        self.draft.say(Said::hand(at, format!("not carried over: {why}")).hint(hint));
-        let (text, why) = (shown(words), why.to_owned());
-        self.draft.left.push(Left { at, text, why, command: None });
+        self.draft.leave_text(at, &shown(words), why, hint);
     }
 
     /// `add rule inet filter input …`, `add chain …`, `add table …`.

@@ -6,10 +6,10 @@ use portcullis_core::policy::Port;
 
 use super::option::{rule, words};
 use super::token::Token;
-use crate::import::filter::draft::{Draft, Said};
+use crate::import::draft::{At, Draft, Said};
 use crate::import::filter::flatten::flatten;
 use crate::import::filter::knocks::{self, Families};
-use crate::import::filter::{At, Rule, host};
+use crate::import::filter::{Rule, host};
 
 /// Where packets for this host come in.
 const INPUT: &str = "INPUT";
@@ -124,8 +124,7 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
                 _ if word.starts_with('-') || word.starts_with('[') => {}
                 _ => {
                     let hint = "lines of `iptables-save`, or commands of iptables, are understood";
-                    draft.say(Said::hand(at, "this line is no rule").hint(hint));
-                    draft.left.push(left(at, line, "this is no rule"));
+                    draft.leave_text(at, line, "this line is no rule", hint);
                     continue;
                 }
             }
@@ -158,8 +157,7 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
             Ok(None) => {}
             Err((at, why)) => {
                 let hint = "write it as `iptables-save` prints it, or carry it over by hand";
-                draft.say(Said::hand(at, format!("not carried over: {why}")).hint(hint));
-                draft.left.push(left(at, line, &why));
+                draft.leave_text(at, line, &why, hint);
             }
         }
     }
@@ -171,11 +169,6 @@ impl Table {
             self.closed = (policy == "DROP").then_some(at);
         }
     }
-}
-
-fn left(at: At, line: &str, why: &str) -> crate::import::filter::draft::Left {
-    let (text, why) = (line.trim().to_owned(), why.to_owned());
-    crate::import::filter::draft::Left { at, text, why, command: None }
 }
 
 /// Whether this word calls `iptables`; `true` for `ip6tables`.

@@ -3,7 +3,7 @@
 use portcullis_core::policy::Protocol;
 
 use super::token::{Token, shown, unknown_port};
-use crate::import::filter::draft::{Draft, Said};
+use crate::import::draft::{Draft, Said};
 use crate::import::filter::{Does, List, Rule, Transport, Verdict, time};
 use crate::import::ports;
 

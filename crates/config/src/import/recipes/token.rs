@@ -1,6 +1,6 @@
 //! Words of rules.
 
-use crate::import::filter::At;
+use crate::import::draft::At;
 
 /// A word, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
