@@ -1,5 +1,7 @@
 //! What the check of the policy will say of the doors, and an order of knocks that it would take.
 
+use std::collections::BTreeMap;
+
 use portcullis_core::policy::{DoorId, Finding, Place, Policy, Port, Problem, Severity, check};
 
 use super::draft::{At, Draft, Places, Said};
@@ -15,8 +17,7 @@ const MAX_ORDERS: usize = 120;
 /// Says everything that the check will not like, with a comment where it is about a sequence.
 pub fn add(draft: &mut Draft) {
     let mut policy = draft.policy();
-    let mut advised = 0usize;
-    let mut advice: Vec<Option<Advice>> = vec![None; policy.doors.len()];
+    let mut advised: BTreeMap<DoorId, Advice> = BTreeMap::new();
     for finding in errors(&policy) {
         let Finding { place, problem, .. } = &finding;
         let door = door_of(*place).and_then(|id| Some((id, draft.doors.get_mut(id.index())?)));
@@ -35,15 +36,12 @@ pub fn add(draft: &mut Draft) {
             draft.say(said.hint(problem.hint()));
             continue;
         }
-        let known = advice.get_mut(id.index()).map(|known| {
-            known.get_or_insert_with(|| {
-                let few = policy.doors.len() <= MAX_DOORS && advised < MAX_ADVISED;
-                advised = advised.saturating_add(1);
-                few.then(|| order(&mut policy, id))
-                    .map_or(Advice::Unknown, |order| order.map_or(Advice::New, Advice::Order))
-            })
+        let few = policy.doors.len() <= MAX_DOORS && advised.len() < MAX_ADVISED;
+        let helps = advised.entry(id).or_insert_with(|| match few {
+            true => order(&mut policy, id).map_or(Advice::New, Advice::Order),
+            false => Advice::Unknown,
         });
-        let advice = known.cloned().unwrap_or(Advice::Unknown).text(problem);
+        let advice = helps.text(problem);
         // The advice is the last comment.
         if sketch.comments.last() == Some(&advice) {
             sketch.comments.pop();
@@ -59,7 +57,6 @@ pub fn add(draft: &mut Draft) {
 }
 
 /// What would help a sequence.
-#[derive(Debug, Clone)]
 enum Advice {
     /// The same knocks in this order.
     Order(Vec<Port>),

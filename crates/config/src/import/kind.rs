@@ -3,7 +3,7 @@
 use portcullis_core::policy::Severity;
 
 use super::draft::Draft;
-use crate::report::{Diagnostic, Report, text_of};
+use crate::report::{Diagnostic, Report, error, text_of};
 
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,23 +80,14 @@ fn of_line(line: &str) -> Option<Kind> {
 /// That there is nothing to import.
 pub fn nothing(kind: Kind, files: &[(String, String)], draft: &Draft) -> Report {
     let (path, text) = files.first().cloned().unwrap_or_default();
-    let mut found = vec![Diagnostic {
-        severity: Severity::Error,
-        code: "nothing-to-import",
-        message: format!("no door is in these rules of {}", kind.name()),
-        span: None,
-        related: None,
-        hint: Some(
-            "a port that only those come to who have knocked, or a firewall that is closed".into(),
-        ),
-    }];
-    found.extend(draft.said.iter().filter(|said| said.at.file == 0).map(|said| Diagnostic {
-        severity: Severity::Warning,
-        code: "not-imported",
-        message: said.message.clone(),
-        span: Some(said.at.byte..said.at.byte.saturating_add(1)),
-        related: None,
-        hint: said.hint.clone(),
+    let message = format!("no door is in these rules of {}", kind.name());
+    let hint = "a port that only those come to who have knocked, or a firewall that is closed";
+    let none = error("nothing-to-import", 0..0, message).hint(hint);
+    let mut found = vec![Diagnostic { span: None, ..none }];
+    found.extend(draft.said.iter().filter(|said| said.at.file == 0).map(|said| {
+        let span = said.at.byte..said.at.byte.saturating_add(1);
+        let found = error("not-imported", span, &*said.message);
+        Diagnostic { severity: Severity::Warning, hint: said.hint.clone(), ..found }
     }));
     Report::new(&path, &text, found)
 }

@@ -21,12 +21,9 @@ pub fn read(arguments: &[String]) -> Option<Known> {
     if !rule::is_for_this_host(chain) {
         return None;
     }
-    let mut from_knocker = false;
+    let mut rule = Rule::new(Program::Nft, format!("{family} {table} {chain}"));
     let mut ports = Vec::new();
-    let mut destination = None;
-    let mut interface = None;
-    let mut details = Vec::new();
-    let mut accepts = false;
+    let (mut from_knocker, mut accepts) = (false, false);
     while let Some(word) = words.next() {
         // Nothing but a comment comes after the verdict, and it ends the rule.
         if accepts != (word == "comment") {
@@ -37,10 +34,12 @@ pub fn read(arguments: &[String]) -> Option<Known> {
                 "saddr" if !from_knocker => {
                     from_knocker = (words.next()? == ADDRESS).then_some(true)?
                 }
-                "daddr" => destination = Some(list(&mut words)?.join(",")),
+                "daddr" => rule.destination = Some(list(&mut words)?.join(",")),
                 _ => return None,
             },
-            "iif" | "iifname" => interface = Some(list(&mut words)?.join(",").replace('"', "")),
+            "iif" | "iifname" => {
+                rule.interface = Some(list(&mut words)?.join(",").replace('"', ""));
+            }
             "tcp" | "udp" if ports.is_empty() => {
                 (words.next()? == "dport").then_some(())?;
                 ports = ports::all(list(&mut words)?, '-', &[ports::protocol(word)?]).ok()?;
@@ -50,7 +49,7 @@ pub fn read(arguments: &[String]) -> Option<Known> {
                 let mut states = list(&mut words)?;
                 states.contains(&"new").then_some(())?;
                 states.sort_unstable();
-                details.push(format!("ct state {}", states.join(",")));
+                rule.details.push(format!("ct state {}", states.join(",")));
             }
             "counter" => {}
             "comment" => words.by_ref().for_each(drop),
@@ -61,15 +60,7 @@ pub fn read(arguments: &[String]) -> Option<Known> {
     if !(from_knocker && accepts) {
         return None;
     }
-    details.sort_unstable();
-    let rule = Rule {
-        program: Program::Nft,
-        chain: format!("{family} {table} {chain}"),
-        ports: rule::guards(ports)?,
-        destination,
-        interface,
-        details,
-    };
+    let rule = rule.opening(ports)?;
     Some(if delete { Known::Delete(rule) } else { Known::Add(rule, None) })
 }
 

@@ -65,9 +65,18 @@ pub fn is_for_this_host(chain: &str) -> bool {
     !["forward", "output", "prerouting", "postrouting"].contains(&&*chain.to_ascii_lowercase())
 }
 
-/// The ports as a door guards them: sorted, each once; `None` if there are none, or more than a door can guard.
-pub fn guards(mut ports: Vec<Port>) -> Option<Vec<Port>> {
-    ports.sort_unstable();
-    ports.dedup();
-    (!ports.is_empty() && ports.len() <= MAX_GUARDS).then_some(ports)
+impl Rule {
+    /// A rule that opens nothing yet.
+    pub const fn new(program: Program, chain: String) -> Self {
+        let (destination, interface) = (None, None);
+        Self { program, chain, ports: Vec::new(), destination, interface, details: Vec::new() }
+    }
+
+    /// With these ports; `None` if there are none, or more than a door can guard.
+    pub fn opening(mut self, mut ports: Vec<Port>) -> Option<Self> {
+        ports.sort_unstable();
+        ports.dedup();
+        self.details.sort_unstable();
+        (!ports.is_empty() && ports.len() <= MAX_GUARDS).then_some(Self { ports, ..self })
+    }
 }

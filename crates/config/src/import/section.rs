@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_core::policy::{Hook, HookError, Hooks, InterfaceName, Port, Protocol};
+use portcullis_core::policy::{Hook, Hooks, InterfaceName, Port, Protocol};
 use portcullis_core::wire::TcpFlags;
 
 use super::draft::{At, Draft, Places, Said, Wanted};
@@ -11,7 +11,7 @@ use super::recognise::recognise;
 use super::rule::{Known, Rule};
 use super::shell::{self, Script};
 use crate::duration;
-use crate::knockd::{CommandLine, DoorPlaces, Knocks, Located, Name};
+use crate::knockd::{CommandLine, Door, DoorPlaces, Knocks, Located, Name};
 use crate::report::Span;
 
 /// How long a door stays open that only a knock closed before.
@@ -68,13 +68,14 @@ impl Reading<'_> {
             byte: span.as_ref().map_or(0, |span| span.start),
         };
         let hint = "what `portcullis run` prints is for the service manager to keep";
-        if options.use_syslog {
-            let said = Said::note(at(&places.use_syslog), "`UseSyslog` is left out");
-            self.draft.say(said.hint(hint));
-        }
-        if options.log_file.is_some() {
-            let said = Said::note(at(&places.log_file), "`LogFile` is left out");
-            self.draft.say(said.hint(hint));
+        for (is_set, place, name) in [
+            (options.use_syslog, &places.use_syslog, "UseSyslog"),
+            (options.log_file.is_some(), &places.log_file, "LogFile"),
+        ] {
+            if is_set {
+                let message = format!("`{name}` is left out");
+                self.draft.say(Said::note(at(place), message).hint(hint));
+            }
         }
         if options.pid_file.is_some() {
             let message = "`PidFile` is left out, as `portcullis run` stays in the foreground";
@@ -201,21 +202,7 @@ impl Reading<'_> {
     fn commands(&mut self, section: &Section<'_>) -> Option<Hooks> {
         let (door, places) = (section.door, section.places);
         let at = self.at_command(places);
-        let [start, stop] = [false, true].map(|stop| {
-            let [four, six] = FAMILIES.map(|address| {
-                let start = door.start_command(address);
-                if stop { start.and(door.stop_command(address)) } else { start }
-            });
-            script(four, six)
-        });
-        let kept = match (start, stop) {
-            (Ok(start), Ok(stop)) => {
-                let hooks = hooks(start.as_ref(), stop.as_ref());
-                hooks.map(|hooks| (hooks, start, stop)).map_err(|problem| problem.to_string())
-            }
-            _ => Err("not UTF-8".into()),
-        };
-        let (hooks, start, stop) = match kept {
+        let (hooks, certain) = match hooks(door) {
             Ok(kept) => kept,
             Err(problem) => {
                 let message =
@@ -225,14 +212,16 @@ impl Reading<'_> {
                 return None;
             }
         };
-        let kept = match &stop {
-            Some(_) => "the commands of door `{}` are kept as `on_open` and `on_close`",
-            None => "the command of door `{}` is kept as `on_open`",
+        let stops = hooks.as_ref().is_some_and(|hooks| hooks.on_close.is_some());
+        let kept = if stops {
+            "the commands of door `{}` are kept as `on_open` and `on_close`"
+        } else {
+            "the command of door `{}` is kept as `on_open`"
         };
         let message = kept.replace("{}", &door.name.to_string());
         let opens = FAMILIES.into_iter().filter_map(|address| door.start_command(address));
         let opens = opens.filter_map(recognise).any(|known| matches!(known, Known::Add(..)));
-        let hint = if opens && stop.is_some() {
+        let hint = if opens && stops {
             "the start command is known and the stop command is not its reverse; if it is meant to be, \
              name the ports in `guards` instead: the kernel closes them by itself"
         } else {
@@ -240,7 +229,6 @@ impl Reading<'_> {
              by itself"
         };
         self.draft.say(Said::note(at, message).hint(hint));
-        let certain = [&start, &stop].into_iter().flatten().all(|script| script.certain);
         if !certain {
             let message =
                 format!("the address may be quoted wrongly in what door `{}` runs", door.name);
@@ -279,11 +267,14 @@ impl Reading<'_> {
 
 /// What to run for knockers of either family; an error if it is not UTF-8, as the native
 /// configuration is.
-fn script(four: Option<&CommandLine>, six: Option<&CommandLine>) -> Result<Option<Script>, ()> {
+fn script(
+    four: Option<&CommandLine>,
+    six: Option<&CommandLine>,
+) -> Result<Option<Script>, &'static str> {
     let read = |command: Option<&CommandLine>| match command {
         None => Ok(None),
         Some(command) => {
-            let text = std::str::from_utf8(command.as_bytes()).map_err(drop)?;
+            let text = std::str::from_utf8(command.as_bytes()).map_err(|_| "not UTF-8")?;
             Ok(Some(shell::with_argument(text)))
         }
     };
@@ -301,11 +292,20 @@ fn script(four: Option<&CommandLine>, six: Option<&CommandLine>) -> Result<Optio
     }))
 }
 
-/// The commands of a door as the native configuration has them.
-fn hooks(start: Option<&Script>, stop: Option<&Script>) -> Result<Option<Hooks>, HookError> {
-    let hook = |script: Option<&Script>| script.map(|script| Hook::new(script.arguments()));
-    let (on_open, on_close) = (hook(start).transpose()?, hook(stop).transpose()?);
-    Ok(on_open.map(|on_open| Hooks { on_open, on_close }))
+/// The commands of a door as the native configuration has them, and whether they certainly do the same.
+fn hooks(door: &Door) -> Result<(Option<Hooks>, bool), String> {
+    let mut certain = true;
+    let mut hook = |[four, six]: [Option<&CommandLine>; 2]| {
+        let script = script(four, six)?;
+        certain &= script.as_ref().is_none_or(|script| script.certain);
+        let hook = script.map(|script| Hook::new(script.arguments())).transpose();
+        hook.map_err(|problem| problem.to_string())
+    };
+    let on_open = hook(FAMILIES.map(|address| door.start_command(address)))?;
+    // Without a start command knockd does not run a stop command either.
+    let stop = |address| door.start_command(address).and(door.stop_command(address));
+    let on_close = hook(FAMILIES.map(stop))?;
+    Ok((on_open.map(|on_open| Hooks { on_open, on_close }), certain))
 }
 
 /// A name as text; what is none becomes a question mark.

@@ -3,7 +3,7 @@
 use portcullis_core::policy::Protocol;
 
 use super::ports;
-use super::rule::{self, ADDRESS, Known, Program, Rule};
+use super::rule::{ADDRESS, Known, Program, Rule};
 
 /// What is meant where no protocol is said.
 const BOTH: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
@@ -20,10 +20,10 @@ pub fn read(arguments: &[String]) -> Option<Known> {
         number = Some(1);
     }
     (words.next()? == "allow").then_some(())?;
-    let mut interface = None;
+    let mut rule = Rule::new(Program::Ufw, String::new());
     let incoming = words.next_if_eq(&"in").is_some();
     if incoming && words.next_if_eq(&"on").is_some() {
-        interface = Some(words.next()?.into());
+        rule.interface = Some(words.next()?.into());
     }
     let mut from = None;
     let mut to = None;
@@ -55,13 +55,7 @@ pub fn read(arguments: &[String]) -> Option<Known> {
         return None;
     }
     let ports = ports::all(text.split(','), ':', protocols).ok()?;
-    let rule = Rule {
-        program: Program::Ufw,
-        chain: String::new(),
-        ports: rule::guards(ports)?,
-        destination: to.filter(|to| *to != "any").map(Into::into),
-        interface,
-        details: Vec::new(),
-    };
+    rule.destination = to.filter(|to| *to != "any").map(Into::into);
+    let rule = rule.opening(ports)?;
     Some(if delete { Known::Delete(rule) } else { Known::Add(rule, number) })
 }
