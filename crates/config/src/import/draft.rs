@@ -23,6 +23,9 @@ pub struct At {
     pub byte: usize,
 }
 
+/// A public port, with its place, and why it is only a comment, if it is.
+pub type Public = (Port, At, Option<String>);
+
 /// What the native configuration will say.
 #[derive(Debug, Default)]
 pub struct Draft {
@@ -31,8 +34,8 @@ pub struct Draft {
     /// `None` leaves it to the stance.
     pub refuse: Option<Refuse>,
     pub log_refused: bool,
-    /// With the place, and why it is only a comment, if it is.
-    pub public: Vec<(Port, At, Option<String>)>,
+    pub public: Vec<Public>,
+    /// With the same.
     pub allow: Vec<(Allowed, At, Option<String>)>,
     pub doors: Vec<Sketch>,
     pub left: Vec<Left>,

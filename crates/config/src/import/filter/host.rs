@@ -47,12 +47,7 @@ pub fn read(rules: &[Rule], of_door: &[bool], closed: Option<At>, draft: &mut Dr
             Some(end) if index > end => {
                 host.draft.leave(rule, "no packet comes as far as this", false);
             }
-            _ => host.rule(
-                rule,
-                rules
-                    .get(index.saturating_add(1))
-                    .filter(|_| Some(index.saturating_add(1)) == ends),
-            ),
+            _ => host.rule(rule, ends == index.checked_add(1)),
         }
     }
 }
@@ -83,11 +78,12 @@ struct Host<'a> {
 }
 
 impl Host<'_> {
-    fn rule(&mut self, rule: &Rule, then_ends: Option<&Rule>) {
+    /// `then_ends` if the next rule decides about everything.
+    fn rule(&mut self, rule: &Rule, then_ends: bool) {
         match &rule.verdict {
             Verdict::Accept => self.accepts(rule),
             Verdict::Drop | Verdict::Reset | Verdict::Reject => self.refuses(rule),
-            Verdict::Log if then_ends.is_some() && rule.asks.lists.is_empty() && self.is_closed => {
+            Verdict::Log if then_ends && rule.asks.lists.is_empty() && self.is_closed => {
                 self.draft.log_refused = true;
                 let message =
                     "refused packets are logged: this is `log_refused`, one line a second at most";
@@ -213,13 +209,9 @@ impl Host<'_> {
             let hint = "they stand in `public` as comments: take the `#` away if that is right";
             self.draft.say(Said::hand(rule.at, message).hint(hint));
         }
-        let over = asks
-            .four
-            .map(|four| format!("over {} alone before", if four { "IPv4" } else { "IPv6" }));
-        let twin = over.as_ref().map(|_| {
-            format!("over {} alone before", if asks.four == Some(true) { "IPv6" } else { "IPv4" })
-        });
-        why = why.or(over);
+        let over = |four| format!("over {} alone before", if four { "IPv4" } else { "IPv6" });
+        let twin = asks.four.map(|four| over(!four));
+        why = why.or(asks.four.map(over));
         for port in ports {
             let mut entries = self.draft.public.iter_mut();
             // Over both, each in a rule of its own.

@@ -253,16 +253,14 @@ fn family(rules: &[Rule], accept: &Rule, guards: &[Port], families: Families, dr
     }
 }
 
+/// How long ago at most the source must have been put on this list.
 fn asked(rule: &Rule, name: &str) -> Option<Duration> {
-    rule.asks.lists.iter().find_map(|list| match list.does {
-        Does::Asks(time) if list.name == name => time,
-        _ => None,
-    })
+    let mut lists = rule.asks.lists.iter().filter(|list| list.name == name);
+    lists.find_map(|list| if let Does::Asks(time) = list.does { time } else { None })
 }
 
+/// For how long the source is put on this list.
 fn put(rule: &Rule, name: &str) -> Option<Duration> {
-    rule.asks.lists.iter().find_map(|list| match list.does {
-        Does::Puts(time) if list.name == name => time,
-        _ => None,
-    })
+    let mut lists = rule.asks.lists.iter().filter(|list| list.name == name);
+    lists.find_map(|list| if let Does::Puts(time) = list.does { time } else { None })
 }

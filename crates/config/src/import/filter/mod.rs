@@ -13,12 +13,14 @@ pub mod host;
 pub mod knocks;
 pub mod strengthen;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
 
-use super::draft::{At, Draft, Left, NoteKind};
+use super::draft::{At, Draft, Left, NoteKind, Public};
 use crate::duration;
+pub use knocks::Families;
 
 /// Rules that are followed in all, counting each as often as a packet can come to it by another way.
 pub const MAX_RULES: usize = 50_000;
@@ -119,6 +121,11 @@ impl Transport {
             _ => Self::Other,
         }
     }
+
+    /// Which protocol it is, if it has ports.
+    pub const fn with_ports(self) -> Option<Protocol> {
+        if let Self::Port(protocol) = self { Some(protocol) } else { None }
+    }
 }
 
 impl Rule {
@@ -126,6 +133,51 @@ impl Rule {
     pub fn new(at: At, text: String, command: String) -> Self {
         Self { at, text, command, asks: Asks::default(), verdict: Verdict::None, logs: false }
     }
+}
+
+/// What the rules come to from this chain on, where packets for this host come in: adds the doors, and what is
+/// open beside them, but returns the public ports. `closed` is where it says that all else is refused.
+pub fn input(
+    chains: &HashMap<String, Vec<Rule>>,
+    start: &str,
+    families: Families,
+    closed: Option<At>,
+    draft: &mut Draft,
+) -> Vec<Public> {
+    let rules = flatten::flatten(chains, start, draft);
+    let of_door = knocks::find(&rules, families, draft);
+    host::read(&rules, &of_door, closed, draft);
+    std::mem::take(&mut draft.public)
+}
+
+/// The public ports by one list of rules among several.
+pub struct Opened {
+    pub ports: Vec<Public>,
+    /// Whether no port is public that this one does not open.
+    pub needed: bool,
+    /// Why a port that only some open is a comment.
+    pub alone: &'static str,
+}
+
+/// What is public by all of these together.
+pub fn together(all: &[Opened]) -> Vec<Public> {
+    let open = |port| {
+        let opens =
+            |one: &Opened| one.ports.iter().any(|(known, _, why)| *known == port && why.is_none());
+        all.iter().filter(|one| one.needed).all(opens)
+    };
+    let mut kept: Vec<Public> = Vec::new();
+    for one in all {
+        for (port, at, why) in &one.ports {
+            let why = why.clone().or_else(|| (!open(*port)).then(|| one.alone.into()));
+            let is_known =
+                |(known, _, other): &Public| known == port && (other.is_none() || why.is_some());
+            if !kept.iter().any(is_known) {
+                kept.push((*port, *at, why));
+            }
+        }
+    }
+    kept
 }
 
 impl Draft {

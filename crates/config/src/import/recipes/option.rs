@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use portcullis_core::policy::Protocol;
-
 use super::token::{Token, shown, unknown_port};
 use crate::import::draft::{At, Draft, Said};
 use crate::import::filter::{Does, List, Rule, Transport, Verdict};
@@ -33,8 +31,7 @@ pub fn words(line: &str, at: At) -> (Vec<Token>, bool) {
             out.extend(word.take());
             continue;
         }
-        let current =
-            word.get_or_insert_with(|| Token { text: String::new(), at: here, quoted: false });
+        let current = word.get_or_insert_with(|| Token::new("", here, false));
         match c {
             _ if escaped => {
                 current.text.push(c);
@@ -362,13 +359,9 @@ impl Reading<'_> {
         }
         let asks = &mut self.read.rule.asks;
         if self.port_at.is_some() {
-            let protocols: &[Protocol] = match asks.protocol {
-                Some(Transport::Port(Protocol::Tcp)) => &[Protocol::Tcp],
-                Some(Transport::Port(Protocol::Udp)) => &[Protocol::Udp],
-                _ => &[],
-            };
+            let protocol = asks.protocol.and_then(Transport::with_ports);
             let words = self.ports.iter().map(String::as_str);
-            let named = ports::all(words, ':', protocols);
+            let named = ports::all(words, ':', protocol.as_slice());
             asks.ports = Some(named.map_err(|word| (at, unknown_port(word)))?);
         }
         asks.syn = self.syn_at.is_some();

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::statement::{Context, rule};
+use portcullis_core::policy::Stance;
+
+use super::statement::rule;
 use super::token::{Token, shown};
 use crate::import::draft::{At, Draft};
-use crate::import::filter::flatten::flatten;
-use crate::import::filter::knocks::{self, Families};
-use crate::import::filter::{Rule, host};
+use crate::import::filter::{Families, Opened, Rule, input, together};
 
 /// A chain on the hook `input`.
 struct Base {
@@ -37,41 +37,19 @@ pub fn read(files: &[(String, String)], draft: &mut Draft) {
     }
     let Ruleset { chains, mut bases, .. } = ruleset;
     bases.sort_by_key(|base| base.priority);
-    let mut public = Vec::new();
-    let mut closed = 0usize;
+    let mut opened = Vec::new();
+    let mut stance = Stance::Guard;
     for base in &bases {
         let Some(chains) = chains.get(&base.table) else { continue };
-        let rules = flatten(chains, &base.chain, draft);
-        let of_door = knocks::find(&rules, base.families, draft);
-        let before = draft.stance;
-        draft.stance = portcullis_core::policy::Stance::Guard;
-        host::read(&rules, &of_door, base.closed, draft);
-        let found = std::mem::take(&mut draft.public);
-        if draft.stance == portcullis_core::policy::Stance::Closed {
-            closed = closed.saturating_add(1);
-            public.push((found, true));
-        } else {
-            draft.stance = before;
-            public.push((found, false));
-        }
+        draft.stance = Stance::Guard;
+        let ports = input(chains, &base.chain, base.families, base.closed, draft);
+        // Every chain that refuses must have accepted a port for it to be open.
+        let needed = draft.stance == Stance::Closed;
+        opened.push(Opened { ports, needed, alone: "in one of the chains alone" });
+        stance = if needed { Stance::Closed } else { stance };
     }
-    // Every chain that refuses must have accepted a port for it to be open.
-    let refusing: Vec<_> = public.iter().filter(|(_, closed)| *closed).collect();
-    let open = |port| {
-        let has = |(ports, _): &&(Vec<(_, _, Option<String>)>, bool)| {
-            ports.iter().any(|(known, _, why)| *known == port && why.is_none())
-        };
-        refusing.iter().all(has)
-    };
-    let mut kept: Vec<(portcullis_core::policy::Port, At, Option<String>)> = Vec::new();
-    for (port, at, why) in public.iter().flat_map(|(ports, _)| ports) {
-        let why =
-            why.clone().or_else(|| (!open(*port)).then(|| "in one of the chains alone".into()));
-        if !kept.iter().any(|(known, ..)| known == port) {
-            kept.push((*port, *at, why));
-        }
-    }
-    draft.public = kept;
+    draft.stance = stance;
+    draft.public = together(&opened);
 }
 
 /// Splits a text: words, `{`, `}`, `;`, `,` and line ends. Comments are left out.
@@ -97,12 +75,9 @@ fn tokens(text: &str, file: usize) -> Vec<Token> {
                 '\n' => {
                     quote = false;
                     out.extend(word.take());
-                    out.push(Token { text: "\n".into(), at, quoted: false });
+                    out.push(Token::new("\n", at, false));
                 }
-                c => word
-                    .get_or_insert_with(|| Token { text: String::new(), at, quoted: true })
-                    .text
-                    .push(c),
+                c => word.get_or_insert_with(|| Token::new("", at, true)).text.push(c),
             }
             continue;
         }
@@ -111,7 +86,7 @@ fn tokens(text: &str, file: usize) -> Vec<Token> {
             '\\' => escaped = true,
             '"' => {
                 out.extend(word.take());
-                word = Some(Token { text: String::new(), at, quoted: true });
+                word = Some(Token::new("", at, true));
                 quote = true;
             }
             '#' => {
@@ -120,13 +95,10 @@ fn tokens(text: &str, file: usize) -> Vec<Token> {
             }
             '{' | '}' | ';' | ',' | '\n' => {
                 out.extend(word.take());
-                out.push(Token { text: c.into(), at, quoted: false });
+                out.push(Token::new(c, at, false));
             }
             c if c.is_whitespace() => out.extend(word.take()),
-            c => word
-                .get_or_insert_with(|| Token { text: String::new(), at, quoted: false })
-                .text
-                .push(c),
+            c => word.get_or_insert_with(|| Token::new("", at, false)).text.push(c),
         }
     }
     out.extend(word);
@@ -184,6 +156,12 @@ impl<'a> Reader<'a> {
             self.next = self.next.saturating_add(1);
         }
         words
+    }
+
+    /// Whether a block begins here.
+    fn is_opened(&self) -> bool {
+        let before = self.next.checked_sub(1).and_then(|before| self.tokens.get(before));
+        before.is_some_and(|token| token.text == "{")
     }
 
     /// Passes over what is left of a block.
@@ -279,8 +257,7 @@ impl<'a> Reader<'a> {
             [name] => ("ip", name),
             _ => return,
         };
-        let opened = self.next.checked_sub(1).and_then(|before| self.tokens.get(before));
-        if opened.is_none_or(|token| token.text != "{") {
+        if !self.is_opened() {
             return;
         }
         let table = format!("{family} {name}");
@@ -308,9 +285,8 @@ impl<'a> Reader<'a> {
 
     /// What stands in the braces of a chain.
     fn chain(&mut self, family: &str, table: &str, name: &str) {
-        let opened = self.next.checked_sub(1).and_then(|before| self.tokens.get(before));
         self.ruleset.chains.entry(table.into()).or_default().entry(name.into()).or_default();
-        if opened.is_none_or(|token| token.text != "{") {
+        if !self.is_opened() {
             return;
         }
         if !["ip", "ip6", "inet"].contains(&family) {
@@ -393,8 +369,7 @@ impl<'a> Reader<'a> {
         let words = self.filled(words);
         let text = shown(&words);
         let command = format!("nft add rule {table} {chain} {text}");
-        let mut context = Context { draft: self.draft };
-        match rule(&words, text, command, &mut context) {
+        match rule(&words, text, command, self.draft) {
             Ok(rules) => {
                 let tables = self.ruleset.chains.entry(table.into()).or_default();
                 let chain = tables.entry(chain.into()).or_default();

@@ -7,23 +7,18 @@ use crate::import::draft::{Draft, Said};
 use crate::import::filter::{Does, List, Rule, Transport, Verdict, time};
 use crate::import::ports;
 
-/// Who is told what is odd in a rule.
-pub struct Context<'a> {
-    pub draft: &'a mut Draft,
-}
-
 /// Reads one rule. It is several where one statement is several rules.
 pub fn rule(
     words: &[Token],
     text: String,
     command: String,
-    context: &mut Context<'_>,
+    draft: &mut Draft,
 ) -> Result<Vec<Rule>, String> {
     let at = words.first().map(|word| word.at).unwrap_or_default();
     let words: Vec<Token> = words.iter().filter(|word| word.text != "\n").cloned().collect();
     let rule = Rule::new(at, text, command);
     let mut reading = Reading { words: &words, next: 0, rule, more: Vec::new() };
-    reading.all(context)?;
+    reading.all(draft)?;
     let Reading { mut rule, more: mut rules, .. } = reading;
     if rule.logs && rule.verdict == Verdict::None && rule.asks.lists.is_empty() {
         (rule.verdict, rule.logs) = (Verdict::Log, false);
@@ -83,10 +78,10 @@ impl Reading<'_> {
         Some(out)
     }
 
-    fn all(&mut self, context: &mut Context<'_>) -> Result<(), String> {
+    fn all(&mut self, draft: &mut Draft) -> Result<(), String> {
         while let Some(word) = self.word().map(str::to_owned) {
             let start = self.next.saturating_sub(1);
-            if self.one(&word, context)?.is_none() {
+            if self.one(&word, draft)?.is_none() {
                 // Whatever else is asked has no counterpart: up to the verdict.
                 let verdicts = ["accept", "drop", "reject", "return", "jump", "goto", "continue"];
                 while !self.peek(0).is_empty() && !verdicts.contains(&self.peek(0)) {
@@ -101,7 +96,7 @@ impl Reading<'_> {
     }
 
     /// One match or statement; `None` if it is not known.
-    fn one(&mut self, word: &str, context: &mut Context<'_>) -> Result<Option<()>, String> {
+    fn one(&mut self, word: &str, draft: &mut Draft) -> Result<Option<()>, String> {
         let done = Ok(Some(()));
         match word {
             "accept" => self.rule.verdict = Verdict::Accept,
@@ -156,7 +151,7 @@ impl Reading<'_> {
                 let Some(states) = self.values() else { return Ok(None) };
                 self.rule.asks.states.extend(states);
             }
-            "add" | "update" | "delete" => return self.list(word == "delete", context),
+            "add" | "update" | "delete" => return self.list(word == "delete", draft),
             _ => return Ok(None),
         }
         done
@@ -305,7 +300,7 @@ impl Reading<'_> {
     }
 
     /// `add @set { ip saddr . 234 timeout 1s }`, and the older `set add ip saddr @set`.
-    fn list(&mut self, delete: bool, context: &mut Context<'_>) -> Result<Option<()>, String> {
+    fn list(&mut self, delete: bool, draft: &mut Draft) -> Result<Option<()>, String> {
         let at = self.words.get(self.next).map(|word| word.at).unwrap_or_default();
         let set = self.word().unwrap_or_default().to_owned();
         let Some(set) = set.strip_prefix('@') else { return Ok(None) };
@@ -338,7 +333,7 @@ impl Reading<'_> {
             timeout = time(text);
             if timeout.is_none() {
                 let message = format!("`{text}` is no time that is known");
-                context.draft.say(Said::hand(at, message).hint("set `step_timeout` or `open_for`"));
+                draft.say(Said::hand(at, message).hint("set `step_timeout` or `open_for`"));
             }
         }
         let does = if delete { Does::Removes } else { Does::Puts(timeout) };

@@ -11,6 +11,12 @@ pub struct Token {
     pub quoted: bool,
 }
 
+impl Token {
+    pub fn new(text: impl Into<String>, at: At, quoted: bool) -> Self {
+        Self { text: text.into(), at, quoted }
+    }
+}
+
 /// The words as one line, those in quotes in quotes again.
 pub fn shown(words: &[Token]) -> String {
     let words: Vec<_> = words
