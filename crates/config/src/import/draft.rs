@@ -23,8 +23,25 @@ pub struct At {
     pub byte: usize,
 }
 
-/// A public port, with its place, and why it is only a comment, if it is.
-pub type Public = (Port, At, Option<String>);
+/// An entry of a list, with its place, and why it is only a comment, if it is.
+pub type Entry<T> = (T, At, Option<String>);
+
+/// Adds an entry, unless the list has it already, and not only as a comment where this one is none. Says whether
+/// it did.
+pub fn add_entry<T: PartialEq>(list: &mut Vec<Entry<T>>, entry: Entry<T>) -> bool {
+    let is_known = list
+        .iter()
+        .any(|(known, _, why)| *known == entry.0 && (why.is_none() || entry.2.is_some()));
+    if !is_known {
+        list.push(entry);
+    }
+    !is_known
+}
+
+/// The entries that are no comments.
+fn kept<T: Clone>(list: &[Entry<T>]) -> Vec<T> {
+    list.iter().filter(|(.., why)| why.is_none()).map(|(entry, ..)| entry.clone()).collect()
+}
 
 /// What the native configuration will say.
 #[derive(Debug, Default)]
@@ -34,9 +51,8 @@ pub struct Draft {
     /// `None` leaves it to the stance.
     pub refuse: Option<Refuse>,
     pub log_refused: bool,
-    pub public: Vec<Public>,
-    /// With the same.
-    pub allow: Vec<(Allowed, At, Option<String>)>,
+    pub public: Vec<Entry<Port>>,
+    pub allow: Vec<Entry<Allowed>>,
     pub doors: Vec<Sketch>,
     pub left: Vec<Left>,
     pub said: Vec<Said>,
@@ -258,14 +274,12 @@ impl Draft {
 
     /// The policy that it comes to.
     pub fn policy(&self) -> Policy {
-        let public = self.public.iter().filter(|(.., why)| why.is_none()).map(|(port, ..)| *port);
-        let allow = self.allow.iter().filter(|(.., why)| why.is_none());
         let gate = Gate {
             interfaces: self.interfaces.clone(),
             stance: self.stance,
             refuse: self.refuse.unwrap_or_else(|| Refuse::default_of(self.stance)),
-            public: public.collect(),
-            allow: allow.map(|(allowed, ..)| allowed.clone()).collect(),
+            public: kept(&self.public),
+            allow: kept(&self.allow),
             log_refused: self.log_refused,
             ..Gate::default()
         };

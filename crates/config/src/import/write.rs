@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use portcullis_core::policy::{Refuse, Stance};
 use portcullis_core::text::{is_armed, plain};
 
-use super::draft::{At, Draft, NoteKind, Sketch};
+use super::draft::{At, Draft, Entry, NoteKind, Sketch};
 use super::kind::Kind;
 use crate::{Report, duration};
 
@@ -81,32 +81,28 @@ fn gate(out: &mut String, draft: &Draft, files: &[Report]) {
     if draft.log_refused {
         keys.push_str("log_refused = true\n");
     }
-    let public = draft.public.iter().map(|(port, at, why)| (port.to_string(), *at, why));
-    list(&mut keys, "public", public.collect(), files);
-    let allow = draft.allow.iter().map(|(allowed, at, why)| (allowed.to_string(), *at, why));
-    list(&mut keys, "allow", allow.collect(), files);
+    list(&mut keys, "public", &draft.public, files);
+    list(&mut keys, "allow", &draft.allow, files);
     if !keys.is_empty() {
         let _ = write!(out, "\n[gate]\n{keys}");
     }
 }
 
-type Entry<'a> = (String, At, &'a Option<String>);
-
 /// A list in which some entries are comments.
-fn list(out: &mut String, name: &str, entries: Vec<Entry<'_>>, files: &[Report]) {
-    let (kept, doubtful): (Vec<Entry<'_>>, Vec<_>) =
-        entries.into_iter().partition(|(.., why)| why.is_none());
-    if kept.is_empty() && doubtful.is_empty() {
+fn list<T: ToString>(out: &mut String, name: &str, entries: &[Entry<T>], files: &[Report]) {
+    if entries.is_empty() {
         return;
     }
+    let text = |entry: &T| string(&entry.to_string());
+    let (kept, doubtful): (Vec<_>, Vec<_>) = entries.iter().partition(|(.., why)| why.is_none());
     let _ = writeln!(out, "{name} = [");
-    let kept: Vec<_> = kept.iter().map(|(entry, ..)| string(entry)).collect();
+    let kept: Vec<_> = kept.iter().map(|(entry, ..)| text(entry)).collect();
     for line in kept.chunks(8) {
         let _ = writeln!(out, "    {},", line.join(", "));
     }
     for (entry, at, why) in doubtful {
         let why = why.as_deref().unwrap_or_default();
-        let _ = writeln!(out, "    # {}, # {}: {}", string(&entry), place(files, at), plain(why));
+        let _ = writeln!(out, "    # {}, # {}: {}", text(entry), place(files, *at), plain(why));
     }
     out.push_str("]\n");
 }

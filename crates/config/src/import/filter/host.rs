@@ -6,7 +6,7 @@ use portcullis_core::limits::{MAX_ALLOWED, MAX_PUBLIC};
 use portcullis_core::policy::{Allowed, Port, Refuse, Stance};
 
 use super::{Asks, Rule, Transport, Verdict};
-use crate::import::draft::{At, Draft, Said};
+use crate::import::draft::{At, Draft, Said, add_entry};
 
 /// Goes through the rules that belong to no door, in their order. `closed` is what becomes of packets
 /// that no rule decides about, with its place, if they are refused.
@@ -162,19 +162,16 @@ impl Host<'_> {
     fn allow(&mut self, rule: &Rule, name: &str, why: Option<String>) {
         match name.parse::<Allowed>() {
             Ok(allowed) if self.draft.allow.len() < MAX_ALLOWED => {
-                if self.draft.allow.iter().any(|(known, _, other)| {
-                    *known == allowed && (other.is_none() || why.is_some())
-                }) {
-                    return;
-                }
-                if let Some(why) = &why {
+                let entry = (allowed.clone(), rule.at, why.clone());
+                if add_entry(&mut self.draft.allow, entry)
+                    && let Some(why) = why
+                {
                     let message =
                         format!("`{allowed}` is not allowed yet: {why}, and here for every port");
                     let hint =
                         "it stands in `allow` as a comment: take the `#` away if that is right";
                     self.draft.say(Said::hand(rule.at, message).hint(hint));
                 }
-                self.draft.allow.push((allowed, rule.at, why));
             }
             Ok(_) => self.draft.leave(rule, "there is no room for more in `allow`", true),
             Err(problem) => {
@@ -224,13 +221,8 @@ impl Host<'_> {
             if self.refused.contains(port) {
                 let message = format!("`{port}` is refused before this: it was never open");
                 self.draft.say(Said::note(rule.at, message));
-            } else if !self
-                .draft
-                .public
-                .iter()
-                .any(|(known, _, other)| known == port && (other.is_none() || why.is_some()))
-            {
-                self.draft.public.push((*port, rule.at, why.clone()));
+            } else {
+                add_entry(&mut self.draft.public, (*port, rule.at, why.clone()));
             }
         }
     }

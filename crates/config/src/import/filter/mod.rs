@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
 
-use super::draft::{At, Draft, Left, NoteKind, Public};
+use super::draft::{At, Draft, Entry, Left, NoteKind, add_entry};
 use crate::duration;
 pub use knocks::Families;
 
@@ -40,7 +40,7 @@ pub struct Rule {
 }
 
 /// What a rule asks of a packet. Everything must hold.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asks {
     /// Of one family only; `true` is IPv4.
     pub four: Option<bool>,
@@ -71,7 +71,7 @@ pub enum Transport {
 }
 
 /// A list of addresses, and what is done with it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
     pub name: String,
     pub does: Does,
@@ -143,7 +143,7 @@ pub fn input(
     families: Families,
     closed: Option<At>,
     draft: &mut Draft,
-) -> Vec<Public> {
+) -> Vec<Entry<Port>> {
     let rules = flatten::flatten(chains, start, draft);
     let of_door = knocks::find(&rules, families, draft);
     host::read(&rules, &of_door, closed, draft);
@@ -152,7 +152,7 @@ pub fn input(
 
 /// The public ports by one list of rules among several.
 pub struct Opened {
-    pub ports: Vec<Public>,
+    pub ports: Vec<Entry<Port>>,
     /// Whether no port is public that this one does not open.
     pub needed: bool,
     /// Why a port that only some open is a comment.
@@ -160,21 +160,17 @@ pub struct Opened {
 }
 
 /// What is public by all of these together.
-pub fn together(all: &[Opened]) -> Vec<Public> {
+pub fn together(all: &[Opened]) -> Vec<Entry<Port>> {
     let open = |port| {
         let opens =
             |one: &Opened| one.ports.iter().any(|(known, _, why)| *known == port && why.is_none());
         all.iter().filter(|one| one.needed).all(opens)
     };
-    let mut kept: Vec<Public> = Vec::new();
+    let mut kept: Vec<Entry<Port>> = Vec::new();
     for one in all {
         for (port, at, why) in &one.ports {
             let why = why.clone().or_else(|| (!open(*port)).then(|| one.alone.into()));
-            let is_known =
-                |(known, _, other): &Public| known == port && (other.is_none() || why.is_some());
-            if !kept.iter().any(is_known) {
-                kept.push((*port, *at, why));
-            }
+            add_entry(&mut kept, (*port, *at, why));
         }
     }
     kept
@@ -203,15 +199,7 @@ impl Does {
 impl Asks {
     /// Whether it asks for nothing at all.
     pub fn nothing(&self) -> bool {
-        self.four.is_none()
-            && self.interfaces.is_empty()
-            && self.sources.is_empty()
-            && self.protocol.is_none()
-            && self.ports.is_none()
-            && self.states.is_empty()
-            && !self.syn
-            && self.lists.is_empty()
-            && self.others.is_empty()
+        *self == Self::default()
     }
 
     /// Whether it lets only such packets through as belong to connections that are there already.

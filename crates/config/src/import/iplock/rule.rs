@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_core::policy::{Port, Protocol};
 
 use super::syntax::{KEYS, Section};
-use super::value::{self, State};
+use super::value;
 use super::variables::{Variables, condition};
 use crate::duration;
 use crate::import::draft::{At, Draft, Said, Wanted};
@@ -29,9 +29,7 @@ pub enum Made {
 pub fn make(section: &Section, variables: &mut Variables<'_>, draft: &mut Draft) -> Made {
     variables.missed = false;
     let mut reading = Reading { section, variables, draft };
-    for entry in
-        section.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key) && entry.key != "tables")
-    {
+    for entry in section.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
         let message = format!("`{}` is no key of a rule that is known", entry.key);
         reading.draft.say(Said::hand(entry.at, message).hint("the keys are those of ipload(5)"));
     }
@@ -193,9 +191,9 @@ impl Reading<'_, '_> {
         }
         if let Some(states) = self.value(&["states", "state"]) {
             match value::states(&states) {
-                State::Known(states) => asks.states = states,
-                State::Other if asks.protocol == Some(Transport::Icmp) => {}
-                State::Other => asks.others.push(format!("state {states}")),
+                Some(states) => asks.states = states,
+                None if asks.protocol == Some(Transport::Icmp) => {}
+                None => asks.others.push(format!("state {states}")),
             }
         }
         for keys in [

@@ -53,7 +53,7 @@ impl Section {
 }
 
 /// The keys of a rule (ipload(5)).
-pub const KEYS: [&str; 46] = [
+pub const KEYS: [&str; 47] = [
     "action",
     "after",
     "before",
@@ -100,6 +100,7 @@ pub const KEYS: [&str; 46] = [
     "state",
     "states",
     "table",
+    "tables",
 ];
 
 /// Reads all files, in this order.

@@ -34,24 +34,16 @@ pub fn knocks(text: &str, default: Protocol) -> Result<Vec<(Port, Duration)>, St
     list(text).iter().map(one).collect()
 }
 
-/// What the word for a state comes to.
-pub enum State {
-    /// A state that connections have.
-    Known(Vec<String>),
-    /// Something else.
-    Other,
-}
-
-/// `new`, `established | related | !new`.
-pub fn states(text: &str) -> State {
+/// `new`, `established | related | !new`; `None` if something else is asked too.
+pub fn states(text: &str) -> Option<Vec<String>> {
     let mut known = Vec::new();
     for word in text.split(['|', ',', ' ', '(', ')', '\t']).filter(|word| !word.is_empty()) {
         match &*word.to_ascii_lowercase() {
             state @ ("new" | "established" | "related" | "invalid") => known.push(state.to_owned()),
             // Beside what is said already, this says nothing.
             "!new" if text.contains("established") => {}
-            _ => return State::Other,
+            _ => return None,
         }
     }
-    State::Known(known)
+    Some(known)
 }
