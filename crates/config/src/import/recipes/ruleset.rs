@@ -65,20 +65,13 @@ fn tokens(text: &str, file: usize) -> Vec<Token> {
             continue;
         }
         comment = false;
-        if quote {
-            match c {
-                '"' => {
-                    quote = false;
-                    out.extend(word.take());
-                }
-                // Nobody has such a line in a string.
-                '\n' => {
-                    quote = false;
-                    out.extend(word.take());
-                    out.push(Token::new("\n", at, false));
-                }
-                c => word.get_or_insert_with(|| Token::new("", at, true)).text.push(c),
-            }
+        if quote && !matches!(c, '"' | '\n') {
+            word.get_or_insert_with(|| Token::new("", at, true)).text.push(c);
+            continue;
+        }
+        // Nobody has a string of several lines: it ends with its line.
+        if std::mem::take(&mut quote) && c == '"' {
+            out.extend(word.take());
             continue;
         }
         match c {
@@ -164,14 +157,23 @@ impl<'a> Reader<'a> {
         before.is_some_and(|token| token.text == "{")
     }
 
-    /// Passes over what is left of a block.
-    fn skip_block(&mut self) {
-        while self.peek().is_some_and(|token| token.quoted || token.text != "}") {
-            if self.statement().is_empty() {
-                self.next = self.next.saturating_add(1);
+    /// What a statement within a block begins with; `None` at the end of the block, which is taken.
+    fn within(&mut self) -> Option<&'a Token> {
+        loop {
+            let token = self.peek()?;
+            match &*token.text {
+                "\n" | ";" | "}" if !token.quoted => self.take(),
+                _ => return Some(token),
+            };
+            if token.text == "}" {
+                return None;
             }
         }
-        self.next = self.next.saturating_add(1);
+    }
+
+    /// Passes over a statement.
+    fn skip_statement(&mut self) {
+        self.statement();
     }
 
     fn file(&mut self) {
@@ -187,17 +189,12 @@ impl<'a> Reader<'a> {
                         self.ruleset.defines.insert(format!("${}", name.text), value.to_vec());
                     }
                 }
-                "flush" | "delete" | "destroy" => {
-                    self.statement();
-                }
+                "flush" | "delete" | "destroy" => self.skip_statement(),
                 "add" | "insert" | "create" => self.add(),
                 _ => {
                     let at = token.at;
                     let words = self.statement();
                     self.unknown(at, words, "this is no rule");
-                    if words.is_empty() {
-                        self.next = self.next.saturating_add(1);
-                    }
                 }
             }
         }
@@ -214,9 +211,7 @@ impl<'a> Reader<'a> {
         let kind = self.peek().map(|token| &*token.text).unwrap_or_default();
         match kind {
             "table" => self.table(),
-            "set" | "map" | "element" | "counter" => {
-                self.statement();
-            }
+            "set" | "map" | "element" | "counter" => self.skip_statement(),
             "chain" => {
                 self.next = self.next.saturating_add(1);
                 let head = self.head();
@@ -261,24 +256,15 @@ impl<'a> Reader<'a> {
             return;
         }
         let table = format!("{family} {name}");
-        while let Some(token) = self.peek() {
+        while let Some(token) = self.within() {
             match &*token.text {
-                "\n" | ";" => self.next = self.next.saturating_add(1),
-                "}" => {
-                    self.next = self.next.saturating_add(1);
-                    return;
-                }
                 "chain" => {
                     self.next = self.next.saturating_add(1);
                     let head = self.head();
                     let name = head.first().map(|token| token.text.clone()).unwrap_or_default();
                     self.chain(family, &table, &name);
                 }
-                _ => {
-                    if self.statement().is_empty() {
-                        self.next = self.next.saturating_add(1);
-                    }
-                }
+                _ => self.skip_statement(),
             }
         }
     }
@@ -290,16 +276,13 @@ impl<'a> Reader<'a> {
             return;
         }
         if !["ip", "ip6", "inet"].contains(&family) {
-            self.skip_block();
+            while self.within().is_some() {
+                self.skip_statement();
+            }
             return;
         }
-        while let Some(token) = self.peek() {
+        while let Some(token) = self.within() {
             match &*token.text {
-                "\n" | ";" => self.next = self.next.saturating_add(1),
-                "}" => {
-                    self.next = self.next.saturating_add(1);
-                    return;
-                }
                 "type" => {
                     let words = self.statement();
                     self.hook(family, table, name, words);
@@ -313,15 +296,10 @@ impl<'a> Reader<'a> {
                         base.closed = closed.then_some(token.at);
                     }
                 }
-                "comment" => {
-                    self.statement();
-                }
+                "comment" => self.skip_statement(),
                 _ => {
                     let words = self.statement();
                     self.rule(table, name, words, false);
-                    if words.is_empty() {
-                        self.next = self.next.saturating_add(1);
-                    }
                 }
             }
         }
