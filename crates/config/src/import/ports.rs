@@ -87,3 +87,41 @@ fn number(word: &str) -> Option<u16> {
     }
     SERVICES.iter().find(|(known, _)| *known == word).map(|(_, number)| *number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(words: &str, between: char, protocols: &[Protocol]) -> Result<String, String> {
+        let ports = all(words.split(','), between, protocols).map_err(str::to_owned)?;
+        Ok(ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn ports_are_read_by_number_range_and_name() {
+        let both = [Protocol::Tcp, Protocol::Udp];
+        for (words, between, protocols, expected) in [
+            ("22", ':', &both[..], Ok("tcp/22 udp/22")),
+            ("80,22,www", ':', &both[..1], Ok("tcp/80 tcp/22 tcp/80")),
+            ("0:2", ':', &both[..1], Ok("tcp/1 tcp/2")),
+            ("53,500-502", '-', &both[1..], Ok("udp/53 udp/500 udp/501 udp/502")),
+            ("9:8", ':', &both, Err("9:8")),
+            ("22,0", ':', &both, Err("0")),
+            ("22,+80", ':', &both, Err("+80")),
+            ("65536", ':', &both, Err("65536")),
+            ("no-such-service", ':', &both, Err("no-such-service")),
+            ("22", ':', &[], Err("22")),
+        ] {
+            let expected = expected.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(named(words, between, protocols), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn list_of_repeated_ranges_is_refused() {
+        let all_ports = ["1:65535"; 3].join(",");
+        assert_eq!(named(&all_ports, ':', &[Protocol::Tcp]), Err("1:65535".into()));
+        assert_eq!(one("22", Protocol::Tcp), Port::tcp(22));
+        assert_eq!(one("22:23", Protocol::Tcp), None);
+    }
+}
