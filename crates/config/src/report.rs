@@ -51,6 +51,17 @@ impl Diagnostic {
     }
 }
 
+/// The text of bytes that need not be UTF-8: each byte that is none of a character is a `?`, so that all that
+/// follows stays where it was.
+pub(crate) fn text_of(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(std::iter::repeat_n('?', chunk.invalid().len()));
+    }
+    text
+}
+
 /// An error in the text, without advice.
 pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Diagnostic {
     Diagnostic {
@@ -91,13 +102,7 @@ impl Report {
     /// What was found in bytes that need not be UTF-8. What is none of a character counts as one,
     /// and is shown as `?`.
     pub fn of_bytes(path: &str, bytes: &[u8], found: Vec<Diagnostic>) -> Self {
-        let mut text = String::with_capacity(bytes.len());
-        for chunk in bytes.utf8_chunks() {
-            text.push_str(chunk.valid());
-            // As many as there were, so that all that follows stays where it was.
-            text.extend(std::iter::repeat_n('?', chunk.invalid().len()));
-        }
-        Self::new(path, &text, found)
+        Self::new(path, &text_of(bytes), found)
     }
 
     /// Adds what was found elsewhere.

@@ -1,13 +1,11 @@
 //! What the check of the policy will say of the doors, and an order of knocks that it would take.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
-use portcullis_core::policy::{
-    DoorId, Finding, Gate, Place, Policy, Port, Problem, Severity, check,
-};
+use portcullis_core::policy::{DoorId, Finding, Place, Policy, Port, Problem, Severity, check};
 
-use super::planned::{Plan, Planned, Remark};
-use super::section::start_of_command;
+use super::draft::{At, Draft, Places, Said};
+use super::write::array;
 
 /// Policies of more doors are not checked again for every order that might do.
 const MAX_DOORS: usize = 100;
@@ -16,65 +14,54 @@ const MAX_DOORS: usize = 100;
 const MAX_ADVISED: usize = 20;
 const MAX_ORDERS: usize = 120;
 
-/// Adds a remark for everything that the check will not like, and a comment where it is about a
-/// sequence.
-pub fn add(plan: &mut Plan) {
-    let mut policy = Policy {
-        gate: Gate { interfaces: plan.interface.iter().cloned().collect(), ..Gate::default() },
-        doors: plan.doors.iter().map(|planned| planned.door.clone()).collect(),
-    };
-    let mut advised = 0usize;
-    let mut advice: Vec<Option<Advice>> = vec![None; policy.doors.len()];
+/// Says everything that the check will not like, with a comment where it is about a sequence.
+pub fn add(draft: &mut Draft) {
+    let mut policy = draft.policy();
+    let mut advised: BTreeMap<DoorId, Advice> = BTreeMap::new();
     for finding in errors(&policy) {
-        let Some(id) = door_of(finding.place) else {
-            plan.remarks.push(
-                Remark::new(0, finding.problem.to_string()).hint(finding.problem.hint()).by_hand(),
-            );
+        let Finding { place, problem, .. } = &finding;
+        let door = door_of(*place).and_then(|id| Some((id, draft.doors.get_mut(id.index())?)));
+        let Some((id, sketch)) = door else {
+            let message = format!("the check will refuse this: {problem}");
+            draft.say(Said::hand(At::default(), message).hint(problem.hint()));
             continue;
         };
-        let Some(planned) = plan.doors.get_mut(id.index()) else { continue };
         // That has been said already, of a door whose commands are not carried over.
-        if finding.problem == Problem::NoGuards {
+        if *problem == Problem::NoGuards {
             continue;
         }
-        let message = format!("door `{}`: {}", planned.door.name, finding.problem);
-        let mut remark = Remark::new(place(planned, finding.place), message).by_hand();
-        if is_about_sequence(finding.place) {
-            let known = advice.get_mut(id.index());
-            let advice = known.map(|known| {
-                known.get_or_insert_with(|| {
-                    let few = policy.doors.len() <= MAX_DOORS && advised < MAX_ADVISED;
-                    advised = advised.saturating_add(1);
-                    few.then(|| order(&mut policy, id))
-                        .map_or(Advice::Unknown, |order| order.map_or(Advice::Anew, Advice::Order))
-                })
-            });
-            let advice = advice.cloned().unwrap_or(Advice::Unknown).text(&finding.problem);
-            // The advice is the last comment.
-            if planned.comments.last() == Some(&advice) {
-                planned.comments.pop();
-            }
-            let comment = finding.problem.to_string();
-            if planned.comments.contains(&comment) {
-                planned.comments.push(advice);
-                continue;
-            }
-            planned.comments.extend([comment, advice.clone()]);
-            remark = remark.hint(advice);
-        } else {
-            remark = remark.hint(finding.problem.hint());
+        let message = format!("the check will refuse door `{}`: {problem}", sketch.door.name);
+        let said = Said::hand(place_of(&sketch.places, *place), message);
+        if !is_about_sequence(*place) {
+            draft.say(said.hint(problem.hint()));
+            continue;
         }
-        plan.remarks.push(remark);
+        let few = policy.doors.len() <= MAX_DOORS && advised.len() < MAX_ADVISED;
+        let helps = advised.entry(id).or_insert_with(|| match few {
+            true => order(&mut policy, id).map_or(Advice::New, Advice::Order),
+            false => Advice::Unknown,
+        });
+        let advice = helps.text(problem);
+        // The advice is the last comment.
+        if sketch.comments.last() == Some(&advice) {
+            sketch.comments.pop();
+        }
+        let comment = problem.to_string();
+        let is_new = !sketch.comments.contains(&comment);
+        sketch.comments.extend(is_new.then_some(comment));
+        sketch.comments.push(advice.clone());
+        if is_new {
+            draft.say(said.hint(advice));
+        }
     }
 }
 
 /// What would help a sequence.
-#[derive(Debug, Clone)]
 enum Advice {
     /// The same knocks in this order.
     Order(Vec<Port>),
     /// No order does.
-    Anew,
+    New,
     /// Nobody has looked.
     Unknown,
 }
@@ -83,34 +70,21 @@ impl Advice {
     fn text(&self, problem: &Problem) -> String {
         match self {
             Self::Order(knocks) => {
-                format!("another order is enough, such as {}", sequence(knocks))
+                format!("another order is enough, such as {}", array(knocks))
             }
             Self::Unknown => problem.hint(),
-            Self::Anew => match problem {
+            Self::New => match problem {
                 Problem::TooFewKnocks { .. } => problem.hint(),
-                _ => "no other order helps: choose the ports anew".into(),
+                _ => "no other order helps: choose other ports".into(),
             },
         }
     }
 }
 
-/// A sequence as the native configuration has it.
-pub fn sequence(knocks: &[Port]) -> String {
-    let mut out = String::from("[");
-    for (index, knock) in knocks.iter().enumerate() {
-        let comma = if index == 0 { "" } else { ", " };
-        let _ = write!(out, "{comma}\"{knock}\"");
-    }
-    out.push(']');
-    out
-}
-
-fn errors(policy: &Policy) -> Vec<Finding> {
+/// What the check refuses.
+pub fn errors(policy: &Policy) -> Vec<Finding> {
     let mut findings = check(policy);
-    findings.retain(|finding| {
-        // Without a door, everything has been said already.
-        finding.problem.severity() == Severity::Error && finding.problem != Problem::NoDoor
-    });
+    findings.retain(|finding| finding.problem.severity() == Severity::Error);
     findings
 }
 
@@ -184,15 +158,13 @@ pub const fn is_about_sequence(place: Place) -> bool {
     matches!(place, Place::Sequence(_) | Place::Knock(..))
 }
 
-/// Where in the `knockd.conf` a thing comes from.
-fn place(planned: &Planned, place: Place) -> usize {
-    let places = &planned.places;
-    let or_name = |span: &Option<_>| span.as_ref().unwrap_or(&places.name).start;
+/// Where in the original a thing comes from.
+const fn place_of(places: &Places, place: Place) -> At {
     match place {
-        Place::Guards(_) | Place::Guard(..) => start_of_command(places),
-        Place::Sequence(_) | Place::Knock(..) => places.knocks.start,
-        Place::StepTimeout(_) => or_name(&places.seq_timeout),
-        Place::OpenFor(_) => or_name(&places.cmd_timeout),
-        _ => places.name.start,
+        Place::Guards(_) | Place::Guard(..) => places.guards,
+        Place::Sequence(_) | Place::Knock(..) => places.sequence,
+        Place::StepTimeout(_) => places.step_timeout,
+        Place::OpenFor(_) => places.open_for,
+        _ => places.door,
     }
 }

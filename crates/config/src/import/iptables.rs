@@ -3,6 +3,7 @@
 
 use portcullis_core::policy::Protocol;
 
+use super::ports;
 use super::rule::{self, ADDRESS, Known, Program, Rule};
 
 enum Verb {
@@ -11,23 +12,27 @@ enum Verb {
 }
 
 /// What has been read so far.
-#[derive(Default)]
 struct Reading {
     verb: Option<Verb>,
-    chain: String,
+    rule: Rule,
     from_knocker: bool,
     protocol: Option<Protocol>,
     ports: Option<String>,
     multiport: bool,
     accepts: bool,
-    destination: Option<String>,
-    interface: Option<String>,
-    details: Vec<String>,
 }
 
 /// Reads the arguments; `None` for anything that is not known for certain.
 pub fn read(program: Program, arguments: &[String]) -> Option<Known> {
-    let mut reading = Reading::default();
+    let mut reading = Reading {
+        verb: None,
+        rule: Rule::new(program, String::new()),
+        from_knocker: false,
+        protocol: None,
+        ports: None,
+        multiport: false,
+        accepts: false,
+    };
     let mut words = arguments.iter().map(String::as_str).peekable();
     while let Some(word) = words.next() {
         // `--dport=22` is `--dport 22`.
@@ -39,7 +44,7 @@ pub fn read(program: Program, arguments: &[String]) -> Option<Known> {
         let mut value = || joined.or_else(|| words.next());
         match option {
             "-A" | "--append" | "-I" | "--insert" | "-D" | "--delete" => {
-                reading.chain = value()?.into();
+                reading.rule.chain = value()?.into();
                 let given = number(words.peek());
                 if given.is_some() {
                     words.next();
@@ -61,30 +66,29 @@ pub fn read(program: Program, arguments: &[String]) -> Option<Known> {
                 }
             }
             "-t" | "--table" => (value()? == "filter").then_some(())?,
-            _ => reading.matching(program, option, value)?,
+            _ => reading.matching(option, value)?,
         }
     }
-    reading.finish(program)
+    reading.finish()
 }
 
 impl Reading {
     /// What a rule asks of a packet, and what it does with it.
     fn matching<'a>(
         &mut self,
-        program: Program,
         option: &str,
         mut value: impl FnMut() -> Option<&'a str>,
     ) -> Option<()> {
         match option {
             "-s" | "--source" | "--src" => {
-                let whole = if program == Program::Iptables { "/32" } else { "/128" };
+                let whole = if self.rule.program == Program::Iptables { "/32" } else { "/128" };
                 let source = value()?;
                 (source.strip_suffix(whole).unwrap_or(source) == ADDRESS).then_some(())?;
                 self.from_knocker = true;
             }
-            "-d" | "--destination" | "--dst" => self.destination = Some(value()?.into()),
-            "-i" | "--in-interface" => self.interface = Some(value()?.into()),
-            "-p" | "--protocol" | "--proto" => self.protocol = Some(rule::protocol(value()?)?),
+            "-d" | "--destination" | "--dst" => self.rule.destination = Some(value()?.into()),
+            "-i" | "--in-interface" => self.rule.interface = Some(value()?.into()),
+            "-p" | "--protocol" | "--proto" => self.protocol = Some(ports::protocol(value()?)?),
             "--dport" | "--destination-port" if self.ports.is_none() => {
                 self.ports = Some(value()?.into());
                 (!self.ports.as_ref()?.contains(',')).then_some(())?;
@@ -97,52 +101,33 @@ impl Reading {
                 "multiport" => self.multiport = true,
                 _ => return None,
             },
-            "--syn" => self.details.push("syn".into()),
+            "--syn" => self.rule.details.push("syn".into()),
             "--state" | "--ctstate" => {
                 let mut states: Vec<_> = value()?.split(',').collect();
                 states.contains(&"NEW").then_some(())?;
                 states.sort_unstable();
-                self.details.push(format!("{option} {}", states.join(",")));
+                self.rule.details.push(format!("{option} {}", states.join(",")));
             }
-            "--comment" => self.details.push(format!("comment {}", value()?)),
+            "--comment" => self.rule.details.push(format!("comment {}", value()?)),
             "-j" | "--jump" => self.accepts = (value()? == "ACCEPT").then_some(true)?,
             _ => return None,
         }
         Some(())
     }
 
-    fn finish(self, program: Program) -> Option<Known> {
-        let verb = self.verb?;
-        if !rule::is_for_this_host(&self.chain) {
+    fn finish(self) -> Option<Known> {
+        let Self { verb, rule, from_knocker, protocol, ports, accepts, .. } = self;
+        let verb = verb?;
+        if !rule::is_for_this_host(&rule.chain) {
             return None;
         }
-        let nothing_else = !self.from_knocker
-            && !self.accepts
-            && self.protocol.is_none()
-            && self.ports.is_none()
-            && self.destination.is_none()
-            && self.interface.is_none()
-            && self.details.is_empty();
         if let Verb::Delete(Some(number)) = verb {
-            return nothing_else.then_some(Known::DeleteNumber(program, self.chain, number));
+            let asks = from_knocker || accepts || protocol.is_some() || ports.is_some();
+            let nothing_else = !asks && rule == Rule::new(rule.program, rule.chain.clone());
+            return nothing_else.then_some(Known::DeleteNumber(rule.program, rule.chain, number));
         }
-        let mut ports = Vec::new();
-        for item in self.ports?.split(',') {
-            rule::add_ports(item, ':', &[self.protocol?], &mut ports)?;
-        }
-        let mut details = self.details;
-        details.sort_unstable();
-        let rule = Rule {
-            program,
-            chain: self.chain,
-            ports: rule::tidy(ports)?,
-            destination: self.destination,
-            interface: self.interface,
-            details,
-        };
-        if !(self.from_knocker && self.accepts) {
-            return None;
-        }
+        let ports = ports::all(ports.as_deref()?.split(','), ':', &[protocol?]).ok()?;
+        let rule = rule.opening(ports).filter(|_| from_knocker && accepts)?;
         Some(match verb {
             Verb::Add(number) => Known::Add(rule, number),
             Verb::Delete(_) => Known::Delete(rule),

@@ -2,8 +2,8 @@
 
 use portcullis_core::policy::Severity;
 
-use super::filter::draft::Draft;
-use crate::report::{Diagnostic, Report};
+use super::draft::Draft;
+use crate::report::{Diagnostic, Report, error, text_of};
 
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,36 +77,17 @@ fn of_line(line: &str) -> Option<Kind> {
         .then_some(Kind::Nft)
 }
 
-/// The text of bytes that need not be UTF-8: each byte that is none is a `?`, so that all stays where it was.
-pub fn text_of(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(std::iter::repeat_n('?', chunk.invalid().len()));
-    }
-    text
-}
-
 /// That there is nothing to import.
 pub fn nothing(kind: Kind, files: &[(String, String)], draft: &Draft) -> Report {
     let (path, text) = files.first().cloned().unwrap_or_default();
-    let mut found = vec![Diagnostic {
-        severity: Severity::Error,
-        code: "nothing-to-import",
-        message: format!("no door is in these rules of {}", kind.name()),
-        span: None,
-        related: None,
-        hint: Some(
-            "a port that only those come to who have knocked, or a firewall that is closed".into(),
-        ),
-    }];
-    found.extend(draft.said.iter().filter(|said| said.at.file == 0).map(|said| Diagnostic {
-        severity: Severity::Warning,
-        code: "not-imported",
-        message: said.message.clone(),
-        span: Some(said.at.byte..said.at.byte.saturating_add(1)),
-        related: None,
-        hint: said.hint.clone(),
+    let message = format!("no door is in these rules of {}", kind.name());
+    let hint = "a port that only those come to who have knocked, or a firewall that is closed";
+    let none = error("nothing-to-import", 0..0, message).hint(hint);
+    let mut found = vec![Diagnostic { span: None, ..none }];
+    found.extend(draft.said.iter().filter(|said| said.at.file == 0).map(|said| {
+        let span = said.at.byte..said.at.byte.saturating_add(1);
+        let found = error("not-imported", span, &*said.message);
+        Diagnostic { severity: Severity::Warning, hint: said.hint.clone(), ..found }
     }));
     Report::new(&path, &text, found)
 }

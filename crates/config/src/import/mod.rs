@@ -4,6 +4,10 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `kind` | what a file is |
+//! | `draft` | the configuration in the making, with the notes on it; each importer fills one |
+//! | `advice` | what the check of the policy will say of it, and an order of knocks that it would take |
+//! | `write` | the configuration as text |
+//! | `ports` | ports as rules name them |
 //! | `filter` | rules of a packet filter, and what doors, public ports and addresses they come to |
 //! | `recipes` | rules as `iptables-save` and `nft list ruleset` print them |
 //! | `iplock` | the rules of iplock |
@@ -12,41 +16,40 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `plan`, `planned` | which doors there will be |
-//! | `purpose` | what the commands of a section come to: a rule that opens, its reverse, or somebody's own |
 //! | `section` | sections to doors |
+//! | `purpose` | what the commands of a section come to: a rule that opens, its reverse, or somebody's own |
 //! | `rule`, `recognise` | commands that are known, in the words of `iptables`, `nft` and `ufw` |
 //! | `words` | a command line split into words |
 //! | [`shell`] | the address as an argument of a command instead of a part of its text |
-//! | `advice` | what the check of the policy will say, and an order of knocks that it would take |
-//! | `text` | the native configuration as text |
 //!
 //! Nothing is left out in silence. What cannot be carried over, or means something else, is in the
 //! notes; of each it is known whether somebody has to do something about it.
 
 mod advice;
+mod draft;
 mod filter;
 mod iplock;
 mod iptables;
 mod kind;
 mod nft;
-mod plan;
-mod planned;
+mod ports;
 mod purpose;
 mod recipes;
 mod recognise;
 mod rule;
 mod section;
 pub mod shell;
-mod text;
 mod ufw;
 mod words;
+mod write;
 
+use portcullis_core::policy::Stance;
 use portcullis_core::text::plain;
 
 use crate::Report;
 use crate::knockd::{parse_located, without_mark};
-use filter::draft;
+use crate::report::text_of;
+pub use draft::NoteKind;
 pub use kind::Kind;
 
 /// A native configuration, and what is to be said of it.
@@ -69,14 +72,19 @@ pub struct Note {
     pub place: (usize, usize),
     /// The line itself, of rules; whoever wrote a `knockd.conf` knows it.
     pub line: Option<String>,
-    /// It is about a hole of the original, which what is made of it has not.
-    pub hole: bool,
-    /// Whether somebody has to do something about it.
-    pub by_hand: bool,
+    /// How much it matters.
+    pub kind: NoteKind,
     /// What, as one sentence without a period.
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+impl Imported {
+    /// How many notes there are of this kind.
+    pub fn count(&self, kind: NoteKind) -> usize {
+        self.notes.iter().filter(|note| note.kind == kind).count()
+    }
 }
 
 /// Makes a native configuration from the text of a `knockd.conf`; `path` is what messages call it.
@@ -84,22 +92,7 @@ pub struct Note {
 /// # Errors
 /// Everything that is wrong with the `knockd.conf`.
 pub fn import(path: &str, text: &[u8]) -> Result<Imported, Report> {
-    let located = parse_located(path, text)?;
-    let places = Report::of_bytes(path, without_mark(text), Vec::new());
-    let mut plan = plan::plan(&located);
-    advice::add(&mut plan);
-    let toml = text::write(&plan, &places);
-    plan.remarks.sort_by_key(|remark| remark.at);
-    let notes = plan.remarks.into_iter().map(|remark| Note {
-        path: places.path().into(),
-        line: None,
-        hole: false,
-        place: places.position(remark.at),
-        by_hand: remark.by_hand,
-        message: plain(&remark.message),
-        hint: remark.hint,
-    });
-    Ok(Imported { toml, notes: notes.collect(), doors: plan.doors.len() })
+    import_files(Kind::Knockd, &[(path.into(), text.into())], &mut || None)
 }
 
 /// Makes a native configuration from files of this kind, each with what messages call it; in the order in
@@ -112,25 +105,30 @@ pub fn import_files(
     files: &[(String, Vec<u8>)],
     dice: &mut dyn FnMut() -> Option<u64>,
 ) -> Result<Imported, Report> {
-    if let (Kind::Knockd, [(path, bytes)]) = (kind, files) {
-        return import(path, bytes);
-    }
-    let reports: Vec<_> =
-        files.iter().map(|(path, bytes)| Report::of_bytes(path, bytes, Vec::new())).collect();
     let texts: Vec<_> =
-        files.iter().map(|(path, bytes)| (path.clone(), kind::text_of(bytes))).collect();
+        files.iter().map(|(path, bytes)| (path.clone(), text_of(without_mark(bytes)))).collect();
+    let reports: Vec<_> =
+        texts.iter().map(|(path, text)| Report::new(path, text, Vec::new())).collect();
     let mut draft = draft::Draft::default();
     match kind {
         Kind::Iptables => recipes::iptables(&texts, &mut draft),
         Kind::Nft => recipes::nft(&texts, &mut draft),
         Kind::Iplock => iplock::read(&texts, &mut draft),
-        Kind::Knockd => {}
+        Kind::Knockd => {
+            for (file, (path, bytes)) in files.iter().enumerate() {
+                section::read(&parse_located(path, bytes)?, file, &mut draft);
+            }
+        }
     }
-    if draft.doors.is_empty() && draft.stance == portcullis_core::policy::Stance::Guard {
-        return Err(kind::nothing(kind, &texts, &draft));
+    // What is wrong with a `knockd.conf` has been said; its clients go on with the knocks that they have.
+    if kind != Kind::Knockd {
+        if draft.doors.is_empty() && draft.stance == Stance::Guard {
+            return Err(kind::nothing(kind, &texts, &draft));
+        }
+        filter::strengthen::settle(&mut draft, dice);
     }
-    draft.settle(dice);
-    let toml = filter::write::write(&draft, &reports, kind.name());
+    advice::add(&mut draft);
+    let toml = write::write(&draft, &reports, kind);
     let mut said = draft.said;
     said.sort_by_key(|said| said.at);
     said.dedup_by(|one, other| one.at == other.at && one.message == other.message);
@@ -139,13 +137,11 @@ pub fn import_files(
         let file = reports.get(said.at.file)?;
         let place = file.position(said.at.byte);
         let line = lines.get(said.at.file)?.get(place.0.saturating_sub(1));
-        let line = line.map(|line| plain(line.trim()));
         Some(Note {
             path: file.path().into(),
             place,
-            line,
-            hole: said.kind == draft::Kind::Hole,
-            by_hand: said.kind == draft::Kind::Hand,
+            line: line.filter(|_| kind != Kind::Knockd).map(|line| plain(line.trim())),
+            kind: said.kind,
             message: plain(&said.message),
             hint: said.hint.as_deref().map(plain),
         })

@@ -2,8 +2,7 @@
 //! number of the rule, which only a shell can find out; by its text a rule is deleted only if
 //! somebody believes that nft can do that.
 
-use portcullis_core::policy::Protocol;
-
+use super::ports;
 use super::rule::{self, ADDRESS, Known, Program, Rule};
 
 /// Reads the arguments; `None` for anything that is not known for certain.
@@ -22,12 +21,9 @@ pub fn read(arguments: &[String]) -> Option<Known> {
     if !rule::is_for_this_host(chain) {
         return None;
     }
-    let mut from_knocker = false;
+    let mut rule = Rule::new(Program::Nft, format!("{family} {table} {chain}"));
     let mut ports = Vec::new();
-    let mut destination = None;
-    let mut interface = None;
-    let mut details = Vec::new();
-    let mut accepts = false;
+    let (mut from_knocker, mut accepts) = (false, false);
     while let Some(word) = words.next() {
         // Nothing but a comment comes after the verdict, and it ends the rule.
         if accepts != (word == "comment") {
@@ -38,23 +34,22 @@ pub fn read(arguments: &[String]) -> Option<Known> {
                 "saddr" if !from_knocker => {
                     from_knocker = (words.next()? == ADDRESS).then_some(true)?
                 }
-                "daddr" => destination = Some(list(&mut words)?.join(",")),
+                "daddr" => rule.destination = Some(list(&mut words)?.join(",")),
                 _ => return None,
             },
-            "iif" | "iifname" => interface = Some(list(&mut words)?.join(",").replace('"', "")),
+            "iif" | "iifname" => {
+                rule.interface = Some(list(&mut words)?.join(",").replace('"', ""));
+            }
             "tcp" | "udp" if ports.is_empty() => {
-                let protocol: Protocol = rule::protocol(word)?;
                 (words.next()? == "dport").then_some(())?;
-                for item in list(&mut words)? {
-                    rule::add_ports(item, '-', &[protocol], &mut ports)?;
-                }
+                ports = ports::all(list(&mut words)?, '-', &[ports::protocol(word)?]).ok()?;
             }
             "ct" => {
                 (words.next()? == "state").then_some(())?;
                 let mut states = list(&mut words)?;
                 states.contains(&"new").then_some(())?;
                 states.sort_unstable();
-                details.push(format!("ct state {}", states.join(",")));
+                rule.details.push(format!("ct state {}", states.join(",")));
             }
             "counter" => {}
             "comment" => words.by_ref().for_each(drop),
@@ -65,15 +60,7 @@ pub fn read(arguments: &[String]) -> Option<Known> {
     if !(from_knocker && accepts) {
         return None;
     }
-    details.sort_unstable();
-    let rule = Rule {
-        program: Program::Nft,
-        chain: format!("{family} {table} {chain}"),
-        ports: rule::tidy(ports)?,
-        destination,
-        interface,
-        details,
-    };
+    let rule = rule.opening(ports)?;
     Some(if delete { Known::Delete(rule) } else { Known::Add(rule, None) })
 }
 

@@ -4,10 +4,8 @@
 //! `nft` or `ufw`, for one address, with the ports that it opens. Everything else is somebody's own
 //! program, and is kept as it is.
 
-use std::num::NonZeroU16;
-
 use portcullis_core::limits::MAX_GUARDS;
-use portcullis_core::policy::{Port, Protocol};
+use portcullis_core::policy::Port;
 
 /// What stands for the address of the knocker.
 pub const ADDRESS: &str = "%IP%";
@@ -67,68 +65,18 @@ pub fn is_for_this_host(chain: &str) -> bool {
     !["forward", "output", "prerouting", "postrouting"].contains(&&*chain.to_ascii_lowercase())
 }
 
-/// Adds `22`, `6000:6007` or `ssh`, of each protocol; `None` if it is none of these, or too many.
-pub fn add_ports(
-    text: &str,
-    between: char,
-    protocols: &[Protocol],
-    ports: &mut Vec<Port>,
-) -> Option<()> {
-    let (first, last) = match text.split_once(between) {
-        Some((first, last)) => (number(first)?, number(last)?),
-        None => {
-            let one = number(text).or_else(|| service(text))?;
-            (one, one)
-        }
-    };
-    for number in first.get()..=last.get() {
-        for &protocol in protocols {
-            ports.push(Port { protocol, number: NonZeroU16::new(number)? });
-        }
-        if ports.len() > MAX_GUARDS.saturating_mul(2) {
-            return None;
-        }
+impl Rule {
+    /// A rule that opens nothing yet.
+    pub const fn new(program: Program, chain: String) -> Self {
+        let (destination, interface) = (None, None);
+        Self { program, chain, ports: Vec::new(), destination, interface, details: Vec::new() }
     }
-    (first <= last).then_some(())
-}
 
-/// Sorted, each once; `None` if there are none, or more than a door can guard.
-pub fn tidy(mut ports: Vec<Port>) -> Option<Vec<Port>> {
-    ports.sort_unstable();
-    ports.dedup();
-    (!ports.is_empty() && ports.len() <= MAX_GUARDS).then_some(ports)
-}
-
-fn number(text: &str) -> Option<NonZeroU16> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
-/// The services that people knock for, by their names in services(5).
-fn service(name: &str) -> Option<NonZeroU16> {
-    NonZeroU16::new(match name {
-        "ftp" => 21,
-        "ssh" => 22,
-        "telnet" => 23,
-        "smtp" => 25,
-        "domain" => 53,
-        "http" | "www" => 80,
-        "pop3" => 110,
-        "imap2" | "imap" => 143,
-        "https" => 443,
-        "submission" => 587,
-        "imaps" => 993,
-        "pop3s" => 995,
-        "openvpn" => 1194,
-        "ms-wbt-server" => 3389,
-        _ => return None,
-    })
-}
-
-/// The protocol of this name.
-pub fn protocol(name: &str) -> Option<Protocol> {
-    match name.to_ascii_lowercase().as_str() {
-        "tcp" => Some(Protocol::Tcp),
-        "udp" => Some(Protocol::Udp),
-        _ => None,
+    /// With these ports; `None` if there are none, or more than a door can guard.
+    pub fn opening(mut self, mut ports: Vec<Port>) -> Option<Self> {
+        ports.sort_unstable();
+        ports.dedup();
+        self.details.sort_unstable();
+        (!ports.is_empty() && ports.len() <= MAX_GUARDS).then_some(Self { ports, ..self })
     }
 }

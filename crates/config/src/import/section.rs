@@ -1,120 +1,159 @@
-//! Sections to doors.
+//! Sections of a `knockd.conf` to doors.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use portcullis_core::limits::{
-    MAX_DOOR_NAME, MAX_OPEN_FOR, MAX_STEP_TIMEOUT, MIN_OPEN_FOR, MIN_STEP_TIMEOUT,
-};
-use portcullis_core::policy::{
-    Door as Native, DoorName, Hook, HookError, Hooks, InterfaceName, Port, Protocol, Recogniser,
-};
+use portcullis_core::policy::{Hook, Hooks, InterfaceName, Port, Protocol};
 use portcullis_core::wire::TcpFlags;
 
-use super::planned::{Plan, Planned, Remark};
-use super::purpose::{FAMILIES, Purpose, Section};
+use super::draft::{At, Draft, Places, Said, Wanted};
+use super::purpose::{FAMILIES, Purpose, Section, join, purpose};
 use super::recognise::recognise;
 use super::rule::{Known, Rule};
 use super::shell::{self, Script};
 use crate::duration;
-use crate::knockd::{CommandLine, DoorPlaces, Knocks, Located, Name};
+use crate::knockd::{CommandLine, Door, DoorPlaces, Knocks, Located, Name};
 use crate::report::Span;
 
 /// How long a door stays open that only a knock closed before.
 const UNTIL_CLOSED: Duration = Duration::from_secs(3_600);
 
-/// Plans one section after the other.
-#[derive(Default)]
-pub struct Planner {
-    pub plan: Plan,
-    names: HashMap<String, u32>,
+/// Reads a `knockd.conf`, which is the file of this number.
+pub fn read(located: &Located, file: usize, draft: &mut Draft) {
+    let mut reading = Reading { file, draft };
+    reading.options(located);
+    let doors = located.configuration.doors.iter().zip(&located.doors);
+    let mut sections: Vec<_> = doors
+        .map(|(door, places)| Section {
+            door,
+            places,
+            purpose: purpose(door),
+            closers: Vec::new(),
+            is_closer: false,
+        })
+        .collect();
+    join(&mut sections);
+    for section in sections.iter().filter(|section| !section.is_closer) {
+        let closers: Vec<_> =
+            section.closers.iter().filter_map(|index| sections.get(*index)).collect();
+        reading.section(section, &closers);
+    }
 }
 
-impl Planner {
-    fn say(&mut self, remark: Remark) {
-        self.plan.remarks.push(remark);
+struct Reading<'a> {
+    file: usize,
+    draft: &'a mut Draft,
+}
+
+impl Reading<'_> {
+    const fn at(&self, span: &Span) -> At {
+        At { file: self.file, byte: span.start }
+    }
+
+    /// Where one of the section's values is, or the section if it is not there.
+    fn at_value(&self, places: &DoorPlaces, value: &Option<Span>) -> At {
+        self.at(value.as_ref().unwrap_or(&places.name))
+    }
+
+    /// Where the command is that opens.
+    fn at_command(&self, places: &DoorPlaces) -> At {
+        let command = places.start_command.as_ref().or(places.start_command_6.as_ref());
+        self.at(command.unwrap_or(&places.name))
     }
 
     /// What is said of the daemon.
-    pub fn options(&mut self, located: &Located) {
+    fn options(&mut self, located: &Located) {
         let (options, places) = (&located.configuration.options, &located.options);
-        let at = |span: &Option<Span>| span.as_ref().map_or(0, |span| span.start);
+        let at = |span: &Option<Span>| At {
+            file: self.file,
+            byte: span.as_ref().map_or(0, |span| span.start),
+        };
         let hint = "what `portcullis run` prints is for the service manager to keep";
-        if options.use_syslog {
-            self.say(Remark::new(at(&places.use_syslog), "`UseSyslog` is left out").hint(hint));
-        }
-        if options.log_file.is_some() {
-            self.say(Remark::new(at(&places.log_file), "`LogFile` is left out").hint(hint));
+        for (is_set, place, name) in [
+            (options.use_syslog, &places.use_syslog, "UseSyslog"),
+            (options.log_file.is_some(), &places.log_file, "LogFile"),
+        ] {
+            if is_set {
+                let message = format!("`{name}` is left out");
+                self.draft.say(Said::note(at(place), message).hint(hint));
+            }
         }
         if options.pid_file.is_some() {
             let message = "`PidFile` is left out, as `portcullis run` stays in the foreground";
-            self.say(Remark::new(at(&places.pid_file), message));
+            self.draft.say(Said::note(at(&places.pid_file), message));
         }
         if let Some(name) = &options.interface {
             let at = at(&places.interface);
             match InterfaceName::new(name) {
                 Ok(_) if name == "any" => {
                     let message = "the gate stands on all interfaces but loopback";
-                    self.say(Remark::new(at, message));
+                    self.draft.say(Said::note(at, message));
                 }
-                Ok(name) => self.plan.interface = Some(name),
+                Ok(name) => self.draft.interfaces.push(name),
                 Err(problem) => {
                     let message = format!("the interface is left out: {problem}");
                     let hint = "name it in `interfaces` as `ip link` shows it";
-                    self.say(Remark::new(at, message).hint(hint).by_hand());
+                    self.draft.say(Said::hand(at, message).hint(hint));
                 }
             }
         }
     }
 
     /// One section, with those that take back what it does.
-    pub fn section(&mut self, section: &Section<'_>, closers: &[&Section<'_>]) {
+    fn section(&mut self, section: &Section<'_>, closers: &[&Section<'_>]) {
         let (door, places) = (section.door, section.places);
         let Knocks::Sequence(sequence) = &door.knocks else {
-            let message = format!(
-                "door `{}` is left out: one-time sequences have no counterpart here yet",
+            let why = format!(
+                "door `{}` has one-time sequences, which the gate does not know",
                 door.name
             );
             let hint = "give it a fixed sequence, or let knockd go on with it";
-            self.say(Remark::new(places.knocks.start, &message).hint(hint).by_hand());
-            self.plan.left_out.push((places.name.start, message));
+            let at = self.at(&places.name);
+            self.draft.leave_text(at, &format!("[{}]", door.name), &why, hint);
             return;
         };
-        let name = self.name(section, closers);
-        // It is one: see `valid`.
-        let Ok(name) = DoorName::new(&name) else { return };
-        let mut planned = Planned {
-            door: Native {
-                name,
-                guards: Vec::new(),
-                sequence: sequence.clone(),
-                step_timeout: self.step_timeout(section, sequence.len()),
-                open_for: Native::DEFAULT_OPEN_FOR,
-                recogniser: Recogniser::default(),
-                tolerate: 0,
-                hooks: None,
-            },
-            closes: false,
-            sections: std::iter::once(section)
-                .chain(closers.iter().copied())
-                .map(|section| (section.door.name.to_string(), section.places.name.start))
-                .collect(),
-            places: places.clone(),
-            comments: Vec::new(),
-        };
-        self.flags_and_target(section, sequence);
-        match &section.purpose {
+        let (guards, hooks, open_for) = match &section.purpose {
             Purpose::Opens { rule, closes, .. } => {
-                self.rule(section, rule, *closes, closers, &mut planned);
+                let open_for = if *closes { door.cmd_timeout } else { UNTIL_CLOSED };
+                (rule.ports.clone(), None, Some(open_for))
             }
             Purpose::Nothing => {
                 let message = format!("door `{}` runs nothing, and guards nothing", door.name);
                 let hint = "name the ports that it should open in `guards`";
-                self.say(Remark::new(places.name.start, message).hint(hint).by_hand());
+                self.draft.say(Said::hand(self.at(&places.name), message).hint(hint));
+                (Vec::new(), None, None)
             }
-            Purpose::Closes(_) | Purpose::Unknown => self.commands(section, &mut planned),
+            Purpose::Closes(_) | Purpose::Unknown => {
+                let hooks = self.commands(section);
+                let closes = hooks.as_ref().is_some_and(|hooks| hooks.on_close.is_some());
+                (Vec::new(), hooks, closes.then_some(door.cmd_timeout))
+            }
+        };
+        let names = std::iter::once(section).chain(closers.iter().copied());
+        let from = names.map(|one| (text(&one.door.name), self.at(&one.places.name)));
+        let closer = closers.first().map(|closer| &closer.door.name);
+        let common = closer.and_then(|closer| common(&door.name, closer));
+        let wanted = Wanted {
+            name: common.or_else(|| Some(text(&door.name))),
+            from: from.collect(),
+            places: Places {
+                door: self.at(&places.name),
+                guards: self.at_command(places),
+                sequence: self.at(&places.knocks),
+                step_timeout: self.at_value(places, &places.seq_timeout),
+                open_for: self.at_value(places, &places.cmd_timeout),
+            },
+            guards,
+            sequence: sequence.clone(),
+            step_timeout: Some(door.seq_timeout),
+            open_for,
+        };
+        let Some(sketch) = self.draft.add(wanted) else { return };
+        sketch.door.hooks = hooks;
+        let name = sketch.door.name.to_string();
+        self.differences(section, sequence);
+        if let Purpose::Opens { rule, closes, .. } = &section.purpose {
+            self.rule(section, rule, *closes, closers, &name);
         }
-        self.plan.doors.push(planned);
     }
 
     /// A door that the gate opens and closes by itself.
@@ -124,195 +163,118 @@ impl Planner {
         rule: &Rule,
         closes: bool,
         closers: &[&Section<'_>],
-        planned: &mut Planned,
+        here: &str,
     ) {
         let name = &section.door.name;
-        let at = start_of_command(section.places);
-        planned.door.guards.clone_from(&rule.ports);
-        planned.closes = true;
+        let at = self.at_command(section.places);
         for (what, kept) in [("address", &rule.destination), ("interface", &rule.interface)] {
             if let Some(kept) = kept {
                 let message =
                     format!("door `{name}` opened its ports at the {what} `{kept}` alone");
                 let hint = format!("here `guards` are ports of every {what} of this host");
-                self.say(Remark::new(at, message).hint(hint).by_hand());
+                self.draft.say(Said::hand(at, message).hint(hint));
             }
         }
         for closer in closers {
             let message = format!(
                 "door `{}` is left out: what it closes, `{}`, closes by itself",
-                closer.door.name, planned.door.name
+                closer.door.name, here
             );
-            self.say(Remark::new(closer.places.name.start, message));
+            self.draft.say(Said::note(self.at(&closer.places.name), message));
         }
         if closes {
-            planned.door.open_for = self.open_for(section);
             return;
         }
-        planned.door.open_for = UNTIL_CLOSED;
         let long = duration::format(UNTIL_CLOSED);
         if closers.is_empty() {
             let message = format!("nothing ever closed door `{name}`; it is open for {long} now");
             let hint = "set `open_for`: connections that were made in this time go on after it";
-            self.say(Remark::new(at, message).hint(hint).by_hand());
+            self.draft.say(Said::hand(at, message).hint(hint));
         } else {
             let message = format!("door `{name}` had no limit of time; it is open for {long} now");
             let hint = "a shorter `open_for` is safer: connections that were made in this time go \
                         on after it";
-            self.say(Remark::new(at, message).hint(hint));
+            self.draft.say(Said::note(at, message).hint(hint));
         }
     }
 
-    /// A door whose commands are kept.
-    fn commands(&mut self, section: &Section<'_>, planned: &mut Planned) {
+    /// The commands of a door, which are kept.
+    fn commands(&mut self, section: &Section<'_>) -> Option<Hooks> {
         let (door, places) = (section.door, section.places);
-        let at = start_of_command(places);
-        let [start, stop] = [false, true].map(|stop| {
-            let [four, six] = FAMILIES.map(|address| {
-                let start = door.start_command(address);
-                if stop { start.and(door.stop_command(address)) } else { start }
-            });
-            script(four, six)
-        });
-        let (Ok(start), Ok(stop)) = (start, stop) else {
-            let message = format!("the commands of door `{}` are left out: not UTF-8", door.name);
-            let hint = "put them into a script of their own, and name that in `on_open`";
-            self.say(Remark::new(at, message).hint(hint).by_hand());
-            return;
-        };
-        let hooks = match hooks(start.as_ref(), stop.as_ref()) {
-            Ok(hooks) => hooks,
+        let at = self.at_command(places);
+        let (hooks, certain) = match hooks(door) {
+            Ok(kept) => kept,
             Err(problem) => {
                 let message =
                     format!("the commands of door `{}` are left out: {problem}", door.name);
                 let hint = "put them into a script of their own, and name that in `on_open`";
-                self.say(Remark::new(at, message).hint(hint).by_hand());
-                return;
+                self.draft.say(Said::hand(at, message).hint(hint));
+                return None;
             }
         };
-        let kept = match &stop {
-            Some(_) => "the commands of door `{}` are kept as `on_open` and `on_close`",
-            None => "the command of door `{}` is kept as `on_open`",
+        let stops = hooks.as_ref().is_some_and(|hooks| hooks.on_close.is_some());
+        let kept = if stops {
+            "the commands of door `{}` are kept as `on_open` and `on_close`"
+        } else {
+            "the command of door `{}` is kept as `on_open`"
         };
         let message = kept.replace("{}", &door.name.to_string());
         let opens = FAMILIES.into_iter().filter_map(|address| door.start_command(address));
         let opens = opens.filter_map(recognise).any(|known| matches!(known, Known::Add(..)));
-        let hint = if opens && stop.is_some() {
+        let hint = if opens && stops {
             "the start command is known and the stop command is not its reverse; if it is meant to be, \
              name the ports in `guards` instead: the kernel closes them by itself"
         } else {
             "if all they do is to open ports, name these in `guards` instead: the kernel closes them \
              by itself"
         };
-        self.say(Remark::new(at, message).hint(hint));
-        let certain = [&start, &stop].into_iter().flatten().all(|script| script.certain);
+        self.draft.say(Said::note(at, message).hint(hint));
         if !certain {
             let message =
                 format!("the address may be quoted wrongly in what door `{}` runs", door.name);
             let hint = "read it: `$1` is the address, as an argument of the shell";
-            self.say(Remark::new(at, message).hint(hint).by_hand());
+            self.draft.say(Said::hand(at, message).hint(hint));
         }
-        if stop.is_some() {
-            planned.closes = true;
-            planned.door.open_for = self.open_for(section);
-        }
-        planned.door.hooks = hooks;
+        hooks
     }
 
-    fn flags_and_target(&mut self, section: &Section<'_>, sequence: &[Port]) {
+    /// What was asked of a knock, and is not here; and a timeout that was none.
+    fn differences(&mut self, section: &Section<'_>, sequence: &[Port]) {
         let (door, places) = (section.door, section.places);
         let (set, clear) = (door.flags.set, door.flags.clear);
         let others = set.bits() & !TcpFlags::SYN.bits() != 0 || clear.contains(TcpFlags::SYN);
         if others && sequence.iter().any(|port| port.protocol == Protocol::Tcp) {
-            let at = places.flags.as_ref().map_or(places.name.start, |span| span.start);
+            let at = self.at_value(places, &places.flags);
             let message =
                 format!("door `{}` was knocked at with other flags than a SYN", door.name);
             let hint = "here a knock at a TCP port is always a SYN, as `portcullis knock` sends it";
-            self.say(Remark::new(at, message).hint(hint).by_hand());
+            self.draft.say(Said::hand(at, message).hint(hint));
         }
         if let (Some(target), Some(span)) = (door.target, &places.target) {
             let message = format!("door `{}` was knocked at the address {target} alone", door.name);
             let hint = "here knocks are for this host, at any of its addresses: the door opens only if \
                         that is one of them";
-            self.say(Remark::new(span.start, message).hint(hint).by_hand());
+            self.draft.say(Said::hand(self.at(span), message).hint(hint));
         }
-    }
-
-    fn step_timeout(&mut self, section: &Section<'_>, knocks: usize) -> Duration {
-        let (door, places) = (section.door, section.places);
-        let at = places.seq_timeout.as_ref().map_or(places.name.start, |span| span.start);
-        if door.seq_timeout.is_zero() && knocks > 1 {
+        if door.seq_timeout.is_zero() && sequence.len() > 1 {
+            let at = self.at_value(places, &places.seq_timeout);
             let message = format!("door `{}` could not be opened: its timeout was none", door.name);
             let hint = "set `step_timeout`, and 5s is a good value";
-            self.say(Remark::new(at, message).hint(hint).by_hand());
+            self.draft.say(Said::hand(at, message).hint(hint));
         }
-        let clamped = door.seq_timeout.clamp(MIN_STEP_TIMEOUT, MAX_STEP_TIMEOUT);
-        if clamped < door.seq_timeout {
-            let message = format!(
-                "door `{}` waits {} for each knock, which is the longest time",
-                door.name,
-                duration::format(clamped)
-            );
-            self.say(Remark::new(at, message));
-        }
-        clamped
     }
-
-    fn open_for(&mut self, section: &Section<'_>) -> Duration {
-        let (door, places) = (section.door, section.places);
-        let clamped = door.cmd_timeout.clamp(MIN_OPEN_FOR, MAX_OPEN_FOR);
-        if clamped != door.cmd_timeout {
-            let at = places.cmd_timeout.as_ref().map_or(places.name.start, |span| span.start);
-            let message = format!(
-                "door `{}` is open for {} instead of {}",
-                door.name,
-                duration::format(clamped),
-                duration::format(door.cmd_timeout)
-            );
-            let shorter = clamped < door.cmd_timeout;
-            let remark = Remark::new(at, message);
-            self.say(if shorter { remark.by_hand() } else { remark });
-        }
-        clamped
-    }
-
-    /// A name that the native configuration takes, and that no other door has.
-    fn name(&mut self, section: &Section<'_>, closers: &[&Section<'_>]) -> String {
-        let original = &section.door.name;
-        let closer = closers.first().map(|closer| &closer.door.name);
-        let plain = String::from_utf8_lossy(original.as_bytes());
-        let wanted = closer.and_then(|closer| common(original, closer));
-        let wanted = valid(wanted.as_deref().unwrap_or(&plain));
-        let mut name = wanted.clone();
-        while self.names.contains_key(&name) {
-            let next = self.names.entry(wanted.clone()).or_insert(1);
-            *next = next.saturating_add(1);
-            let number = format!("-{next}");
-            let kept = MAX_DOOR_NAME.saturating_sub(number.len());
-            name = format!("{}{number}", wanted.get(..kept).unwrap_or(&wanted));
-        }
-        self.names.insert(name.clone(), 1);
-        if name.as_bytes() != original.as_bytes() {
-            let message = format!("door `{original}` is called `{name}` here");
-            self.say(Remark::new(section.places.name.start, message));
-        }
-        name
-    }
-}
-
-/// Where the command stands that opens, or the door if there is none.
-pub fn start_of_command(places: &DoorPlaces) -> usize {
-    let command = places.start_command.as_ref().or(places.start_command_6.as_ref());
-    command.unwrap_or(&places.name).start
 }
 
 /// What to run for knockers of either family; an error if it is not UTF-8, as the native
 /// configuration is.
-fn script(four: Option<&CommandLine>, six: Option<&CommandLine>) -> Result<Option<Script>, ()> {
+fn script(
+    four: Option<&CommandLine>,
+    six: Option<&CommandLine>,
+) -> Result<Option<Script>, &'static str> {
     let read = |command: Option<&CommandLine>| match command {
         None => Ok(None),
         Some(command) => {
-            let text = std::str::from_utf8(command.as_bytes()).map_err(drop)?;
+            let text = std::str::from_utf8(command.as_bytes()).map_err(|_| "not UTF-8")?;
             Ok(Some(shell::with_argument(text)))
         }
     };
@@ -330,11 +292,25 @@ fn script(four: Option<&CommandLine>, six: Option<&CommandLine>) -> Result<Optio
     }))
 }
 
-/// The commands of a door as the native configuration has them.
-fn hooks(start: Option<&Script>, stop: Option<&Script>) -> Result<Option<Hooks>, HookError> {
-    let hook = |script: Option<&Script>| script.map(|script| Hook::new(script.arguments()));
-    let (on_open, on_close) = (hook(start).transpose()?, hook(stop).transpose()?);
-    Ok(on_open.map(|on_open| Hooks { on_open, on_close }))
+/// The commands of a door as the native configuration has them, and whether they certainly do the same.
+fn hooks(door: &Door) -> Result<(Option<Hooks>, bool), String> {
+    let mut certain = true;
+    let mut hook = |[four, six]: [Option<&CommandLine>; 2]| {
+        let script = script(four, six)?;
+        certain &= script.as_ref().is_none_or(|script| script.certain);
+        let hook = script.map(|script| Hook::new(script.arguments())).transpose();
+        hook.map_err(|problem| problem.to_string())
+    };
+    let on_open = hook(FAMILIES.map(|address| door.start_command(address)))?;
+    // Without a start command knockd does not run a stop command either.
+    let stop = |address| door.start_command(address).and(door.stop_command(address));
+    let on_close = hook(FAMILIES.map(stop))?;
+    Ok((on_open.map(|on_open| Hooks { on_open, on_close }), certain))
+}
+
+/// A name as text; what is none becomes a question mark.
+fn text(name: &Name) -> String {
+    String::from_utf8_lossy(name.as_bytes()).into_owned()
 }
 
 /// `SSH` of `openSSH` and `closeSSH`.
@@ -347,23 +323,3 @@ fn common(opener: &Name, closer: &Name) -> Option<String> {
     let rest = rest.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     (same && !rest.is_empty()).then(|| rest.into())
 }
-
-/// The name with a hyphen for each run of what a native name cannot hold.
-fn valid(name: &str) -> String {
-    let mut out = String::new();
-    for c in name.chars() {
-        let fits = c.is_ascii_alphanumeric() || (matches!(c, '_' | '-' | '.') && !out.is_empty());
-        if out.len() >= MAX_DOOR_NAME {
-            break;
-        } else if fits {
-            out.push(c);
-        } else if !out.is_empty() && !out.ends_with('-') {
-            out.push('-');
-        }
-    }
-    let kept = out.trim_end_matches('-');
-    if kept.is_empty() { FALLBACK.into() } else { kept.into() }
-}
-
-/// What a door is called of whose name nothing is left.
-const FALLBACK: &str = "door";

@@ -80,35 +80,15 @@ impl Scan<'_> {
             return;
         }
         let Some(c) = self.rest.chars().next() else { return };
-        if context == Context::Single {
-            if c == '\'' {
-                self.open.pop();
-            }
+        if context == Context::Single && c != '\'' {
             return self.copy(c.len_utf8());
         }
         match c {
             '\\' => self.backslash(context),
-            '"' => {
-                if context == Context::Double {
-                    self.open.pop();
-                } else {
-                    self.open.push(Context::Double);
-                }
-                self.copy(1);
-            }
-            '`' => {
-                if context == Context::Backquotes {
-                    self.open.pop();
-                } else {
-                    self.open.push(Context::Backquotes);
-                }
-                self.copy(1);
-            }
+            '"' => self.quote(Context::Double),
+            '`' => self.quote(Context::Backquotes),
+            '\'' if context != Context::Double => self.quote(Context::Single),
             '$' => self.dollar(),
-            '\'' if context != Context::Double => {
-                self.open.push(Context::Single);
-                self.copy(1);
-            }
             '(' if context == Context::Words => {
                 self.begins = true;
                 self.open.push(Context::Words);
@@ -129,6 +109,16 @@ impl Scan<'_> {
                 self.copy(c.len_utf8());
             }
         }
+    }
+
+    /// A quotation mark, which ends what it has begun.
+    fn quote(&mut self, context: Context) {
+        if self.open.last() == Some(&context) {
+            self.open.pop();
+        } else {
+            self.open.push(context);
+        }
+        self.copy(1);
     }
 
     /// The original had a digit or a letter of an address behind it, which it did not change.

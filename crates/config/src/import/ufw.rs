@@ -2,7 +2,11 @@
 
 use portcullis_core::policy::Protocol;
 
-use super::rule::{self, ADDRESS, Known, Program, Rule};
+use super::ports;
+use super::rule::{ADDRESS, Known, Program, Rule};
+
+/// What is meant where no protocol is said.
+const BOTH: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 
 /// Reads the arguments; `None` for anything that is not known for certain.
 pub fn read(arguments: &[String]) -> Option<Known> {
@@ -16,10 +20,10 @@ pub fn read(arguments: &[String]) -> Option<Known> {
         number = Some(1);
     }
     (words.next()? == "allow").then_some(())?;
-    let mut interface = None;
+    let mut rule = Rule::new(Program::Ufw, String::new());
     let incoming = words.next_if_eq(&"in").is_some();
     if incoming && words.next_if_eq(&"on").is_some() {
-        interface = Some(words.next()?.into());
+        rule.interface = Some(words.next()?.into());
     }
     let mut from = None;
     let mut to = None;
@@ -35,7 +39,7 @@ pub fn read(arguments: &[String]) -> Option<Known> {
                     ports = Some(words.next()?);
                 }
             }
-            "proto" if protocol.is_none() => protocol = Some(rule::protocol(words.next()?)?),
+            "proto" if protocol.is_none() => protocol = Some(ports::protocol(words.next()?)?),
             // It makes no difference to which rule is deleted.
             "comment" => drop(words.next()?),
             _ => return None,
@@ -44,33 +48,14 @@ pub fn read(arguments: &[String]) -> Option<Known> {
     if from != Some(ADDRESS) {
         return None;
     }
-    let (both, one);
-    let protocols: &[Protocol] = match protocol {
-        Some(protocol) => {
-            one = [protocol];
-            &one
-        }
-        None => {
-            both = [Protocol::Tcp, Protocol::Udp];
-            &both
-        }
-    };
+    let protocols = protocol.as_ref().map_or(&BOTH[..], std::slice::from_ref);
     let text = ports?;
     // Lists and ranges need a protocol.
     if protocol.is_none() && text.contains([',', ':']) {
         return None;
     }
-    let mut ports = Vec::new();
-    for item in text.split(',') {
-        rule::add_ports(item, ':', protocols, &mut ports)?;
-    }
-    let rule = Rule {
-        program: Program::Ufw,
-        chain: String::new(),
-        ports: rule::tidy(ports)?,
-        destination: to.filter(|to| *to != "any").map(Into::into),
-        interface,
-        details: Vec::new(),
-    };
+    let ports = ports::all(text.split(','), ':', protocols).ok()?;
+    rule.destination = to.filter(|to| *to != "any").map(Into::into);
+    let rule = rule.opening(ports)?;
     Some(if delete { Known::Delete(rule) } else { Known::Add(rule, number) })
 }

@@ -4,15 +4,15 @@
 mod files;
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::path::PathBuf;
 
-use portcullis_config::import::{Imported, Kind, import_files};
+use portcullis_config::import::{Imported, Kind, NoteKind, import_files};
 use portcullis_config::knockd::DEFAULT_PATH;
 
 use super::live::count;
-use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::{config, out};
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
@@ -70,21 +70,12 @@ pub fn run(args: &Args) -> Outcome {
         config::show(&report);
         Failure { exit: Exit::CouldNot, ..Failure::no() }
     })?;
-    let mut out = io::stdout().lock();
-    match out.write_all(imported.toml.as_bytes()).and_then(|()| out.flush()) {
-        // The reader has seen enough, as `head` has.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let message = format!("cannot write to standard output: {error}");
-            return Err(Failure::could_not(message));
-        }
-        _ => {}
-    }
+    out::print(&imported.toml)?;
     // Nothing can be done when there is nobody to tell.
     let _ = anstream::stderr()
         .lock()
         .write_all(talk(files.first().map_or("", |file| &file.0), &imported).as_bytes());
-    let by_hand = imported.notes.iter().any(|note| note.by_hand);
-    Ok(if by_hand { Exit::No } else { Exit::Done })
+    Ok(if imported.count(NoteKind::Hand) > 0 { Exit::No } else { Exit::Done })
 }
 
 /// What is said of a configuration, as a person reads it.
@@ -92,11 +83,7 @@ fn talk(name: &str, imported: &Imported) -> String {
     let mut out = String::new();
     for note in &imported.notes {
         let (line, column) = note.place;
-        let kind = match (note.by_hand, note.hole) {
-            (true, _) => "warning",
-            (false, true) => "hole",
-            (false, false) => "note",
-        };
+        let kind = note.kind.word();
         let _ = writeln!(out, "{}:{line}:{column}: {kind}: {}", note.path, note.message);
         if let Some(text) = &note.line {
             let _ = writeln!(out, "  | {text}");
@@ -105,16 +92,15 @@ fn talk(name: &str, imported: &Imported) -> String {
             let _ = writeln!(out, "  hint: {hint}");
         }
     }
-    let by_hand = imported.notes.iter().filter(|note| note.by_hand).count();
     let of_rules = imported.notes.iter().any(|note| note.line.is_some());
     let mut doors = count(imported.doors, "door");
-    let holes = imported.notes.iter().filter(|note| note.hole).count();
+    let holes = imported.count(NoteKind::Hole);
     if holes > 0 {
         let _ = write!(doors, ", {} of the original closed", count(holes, "hole"));
     }
-    let _ = match by_hand {
+    let _ = match imported.count(NoteKind::Hand) {
         0 => writeln!(out, "{name}: {doors}, everything was carried over"),
-        _ => writeln!(out, "{name}: {doors}, {} to be done by hand", count(by_hand, "thing")),
+        hands => writeln!(out, "{name}: {doors}, {} to be done by hand", count(hands, "thing")),
     };
     if of_rules {
         out.push_str(

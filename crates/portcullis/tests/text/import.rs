@@ -9,8 +9,8 @@ use std::process::{Command, Output, Stdio};
 
 use portcullis::config;
 use portcullis_config::Diagnostic;
-use portcullis_config::import::import;
 use portcullis_config::import::shell::{Script, with_argument};
+use portcullis_config::import::{NoteKind, import};
 use portcullis_core::policy::{DoorName, Severity};
 use proptest::prelude::*;
 
@@ -95,10 +95,9 @@ fn what_is_written_is_read_as_it_was_meant() {
                 // What is refused is what was said before.
                 let errors = |found: &&Diagnostic| found.severity == Severity::Error;
                 for found in report.findings().iter().filter(errors) {
-                    let announced = imported
-                        .notes
-                        .iter()
-                        .any(|note| note.by_hand && note.message.ends_with(&found.message));
+                    let announced = imported.notes.iter().any(|note| {
+                        note.kind == NoteKind::Hand && note.message.ends_with(&found.message)
+                    });
                     let nothing = found.code == "no-door" && imported.doors == 0;
                     let empty = imported.notes.iter().any(|note| {
                         note.message.ends_with("guards nothing")
@@ -151,7 +150,7 @@ fn from_standard_input_or_from_nowhere() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(stderr, "<stdin>: 2 doors, everything was carried over\n");
-    assert!(output.stdout.starts_with(b"# Made from <stdin> by `portcullis import`.\n"));
+    assert!(output.stdout.starts_with(b"# Made from <stdin> (knockd) by `portcullis import`.\n"));
     let output = run_import(Path::new("/"), "/no/such/file", b"");
     assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0));
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -183,7 +182,7 @@ fn commands_are_carried_over_to_the_byte() {
     let imported = import("x", section(&"x".repeat(70_000)).as_bytes()).unwrap();
     assert!(!imported.toml.contains("on_open"));
     let said = imported.notes.iter().find(|note| note.message.contains("are left out: the arg"));
-    assert!(said.unwrap().by_hand);
+    assert!(said.unwrap().kind == NoteKind::Hand);
 }
 
 /// The advice is worth its name: with the order that it gives, the check takes the door.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use portcullis::config;
-use portcullis_config::import::{Imported, Kind, import_files};
+use portcullis_config::import::{Imported, Kind, NoteKind, import_files};
 use portcullis_core::policy::{Gate, Port, Refuse, Stance};
 use proptest::prelude::*;
 
@@ -66,13 +66,7 @@ fn of_text(kind: Kind, text: &str) -> Imported {
 fn shown(imported: &Imported) -> String {
     let mut out = imported.toml.clone();
     for note in &imported.notes {
-        let kind = if note.by_hand {
-            "warning"
-        } else if note.hole {
-            "hole"
-        } else {
-            "note"
-        };
+        let kind = note.kind.word();
         let (line, column) = note.place;
         out += &format!("{}:{line}:{column}: {kind}: {}\n", note.path, note.message);
         out += &note.hint.iter().map(|hint| format!("  hint: {hint}\n")).collect::<String>();
@@ -107,7 +101,7 @@ fn every_case_becomes_what_it_should_and_passes_the_check() {
 fn the_holes_of_the_articles_are_named_with_their_lines() {
     let named = |kind, file: &str| -> Vec<(usize, String)> {
         let imported = import(kind, &[file]);
-        let holes = imported.notes.iter().filter(|note| note.hole);
+        let holes = imported.notes.iter().filter(|note| note.kind == NoteKind::Hole);
         let holes: Vec<_> = holes.map(|note| (note.place.0, note.message.clone())).collect();
         for (line, message) in &holes {
             assert!(imported.toml.contains(&format!("{file}:{line}: {message}")), "{message}");
@@ -197,7 +191,10 @@ fn nothing_becomes_open_to_more_than_it_was() {
             (Stance::Closed, &[][..], &[][..]),
             "{rule}"
         );
-        assert!(imported.notes.iter().any(|note| note.by_hand && note.place.0 == 3), "{rule}");
+        assert!(
+            imported.notes.iter().any(|note| note.kind == NoteKind::Hand && note.place.0 == 3),
+            "{rule}"
+        );
     }
     for rule in [
         "tcp dport != 22 accept",
@@ -222,7 +219,7 @@ fn nothing_becomes_open_to_more_than_it_was() {
             (Stance::Closed, &[][..], &[][..]),
             "{rule}"
         );
-        assert!(imported.notes.iter().any(|note| note.by_hand), "{rule}");
+        assert!(imported.notes.iter().any(|note| note.kind == NoteKind::Hand), "{rule}");
     }
     // A variable that is in another file must not open what it closes.
     for key in ["sources", "knocks", "interfaces", "limit"] {

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::draft::{Draft, Said};
 use super::{Asks, MAX_RULES, Rule, Transport, Verdict};
+use crate::import::draft::{Draft, Said};
 
 /// Chains within chains are followed so far.
 const MAX_DEPTH: usize = 16;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use portcullis_core::limits::{MAX_ALLOWED, MAX_PUBLIC};
 use portcullis_core::policy::{Allowed, Port, Refuse, Stance};
 
-use super::draft::{Draft, Said};
-use super::{Asks, At, Rule, Transport, Verdict};
+use super::{Asks, Rule, Transport, Verdict};
+use crate::import::draft::{At, Draft, Said, add_entry};
 
 /// Goes through the rules that belong to no door, in their order. `closed` is what becomes of packets
 /// that no rule decides about, with its place, if they are refused.
@@ -47,12 +47,7 @@ pub fn read(rules: &[Rule], of_door: &[bool], closed: Option<At>, draft: &mut Dr
             Some(end) if index > end => {
                 host.draft.leave(rule, "no packet comes as far as this", false);
             }
-            _ => host.rule(
-                rule,
-                rules
-                    .get(index.saturating_add(1))
-                    .filter(|_| Some(index.saturating_add(1)) == ends),
-            ),
+            _ => host.rule(rule, ends == index.checked_add(1)),
         }
     }
 }
@@ -83,11 +78,12 @@ struct Host<'a> {
 }
 
 impl Host<'_> {
-    fn rule(&mut self, rule: &Rule, then_ends: Option<&Rule>) {
+    /// `then_ends` if the next rule decides about everything.
+    fn rule(&mut self, rule: &Rule, then_ends: bool) {
         match &rule.verdict {
             Verdict::Accept => self.accepts(rule),
             Verdict::Drop | Verdict::Reset | Verdict::Reject => self.refuses(rule),
-            Verdict::Log if then_ends.is_some() && rule.asks.lists.is_empty() && self.is_closed => {
+            Verdict::Log if then_ends && rule.asks.lists.is_empty() && self.is_closed => {
                 self.draft.log_refused = true;
                 let message =
                     "refused packets are logged: this is `log_refused`, one line a second at most";
@@ -166,19 +162,16 @@ impl Host<'_> {
     fn allow(&mut self, rule: &Rule, name: &str, why: Option<String>) {
         match name.parse::<Allowed>() {
             Ok(allowed) if self.draft.allow.len() < MAX_ALLOWED => {
-                if self.draft.allow.iter().any(|(known, _, other)| {
-                    *known == allowed && (other.is_none() || why.is_some())
-                }) {
-                    return;
-                }
-                if let Some(why) = &why {
+                let entry = (allowed.clone(), rule.at, why.clone());
+                if add_entry(&mut self.draft.allow, entry)
+                    && let Some(why) = why
+                {
                     let message =
                         format!("`{allowed}` is not allowed yet: {why}, and here for every port");
                     let hint =
                         "it stands in `allow` as a comment: take the `#` away if that is right";
                     self.draft.say(Said::hand(rule.at, message).hint(hint));
                 }
-                self.draft.allow.push((allowed, rule.at, why));
             }
             Ok(_) => self.draft.leave(rule, "there is no room for more in `allow`", true),
             Err(problem) => {
@@ -213,13 +206,9 @@ impl Host<'_> {
             let hint = "they stand in `public` as comments: take the `#` away if that is right";
             self.draft.say(Said::hand(rule.at, message).hint(hint));
         }
-        let over = asks
-            .four
-            .map(|four| format!("over {} alone before", if four { "IPv4" } else { "IPv6" }));
-        let twin = over.as_ref().map(|_| {
-            format!("over {} alone before", if asks.four == Some(true) { "IPv6" } else { "IPv4" })
-        });
-        why = why.or(over);
+        let over = |four| format!("over {} alone before", if four { "IPv4" } else { "IPv6" });
+        let twin = asks.four.map(|four| over(!four));
+        why = why.or(asks.four.map(over));
         for port in ports {
             let mut entries = self.draft.public.iter_mut();
             // Over both, each in a rule of its own.
@@ -232,13 +221,8 @@ impl Host<'_> {
             if self.refused.contains(port) {
                 let message = format!("`{port}` is refused before this: it was never open");
                 self.draft.say(Said::note(rule.at, message));
-            } else if !self
-                .draft
-                .public
-                .iter()
-                .any(|(known, _, other)| known == port && (other.is_none() || why.is_some()))
-            {
-                self.draft.public.push((*port, rule.at, why.clone()));
+            } else {
+                add_entry(&mut self.draft.public, (*port, rule.at, why.clone()));
             }
         }
     }

@@ -8,8 +8,8 @@ use portcullis_core::limits::MAX_KNOCKS;
 use portcullis_core::policy::{Port, Protocol};
 use portcullis_core::strength::monotone;
 
-use super::draft::{Draft, Said, Wanted};
-use super::{At, Does, Rule, Verdict};
+use super::{Does, Rule, Verdict};
+use crate::import::draft::{At, Draft, Said, Wanted};
 
 /// For which family the rules are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,9 @@ fn door(
     }
     conditions(accept, draft);
     let new = draft.said.len();
-    if !draft.add(Wanted { name: None, at: accept.at, guards, sequence, step_timeout, open_for }) {
+    let (places, from) = (accept.at.into(), Vec::new());
+    let wanted = Wanted { name: None, from, places, guards, sequence, step_timeout, open_for };
+    if !draft.add_once(wanted) {
         // What holds for one family has been said.
         draft.said.drain(said..new);
     }
@@ -251,16 +253,14 @@ fn family(rules: &[Rule], accept: &Rule, guards: &[Port], families: Families, dr
     }
 }
 
+/// How long ago at most the source must have been put on this list.
 fn asked(rule: &Rule, name: &str) -> Option<Duration> {
-    rule.asks.lists.iter().find_map(|list| match list.does {
-        Does::Asks(time) if list.name == name => time,
-        _ => None,
-    })
+    let mut lists = rule.asks.lists.iter().filter(|list| list.name == name);
+    lists.find_map(|list| if let Does::Asks(time) = list.does { time } else { None })
 }
 
+/// For how long the source is put on this list.
 fn put(rule: &Rule, name: &str) -> Option<Duration> {
-    rule.asks.lists.iter().find_map(|list| match list.does {
-        Does::Puts(time) if list.name == name => time,
-        _ => None,
-    })
+    let mut lists = rule.asks.lists.iter().filter(|list| list.name == name);
+    lists.find_map(|list| if let Does::Puts(time) = list.does { time } else { None })
 }

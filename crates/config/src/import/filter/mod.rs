@@ -6,28 +6,24 @@
 //! | `flatten` | the chains that a packet for this host goes through, as one list |
 //! | `knocks` | doors that are made of lists of addresses, and their holes |
 //! | `host` | everything else: what is open, for whom, and what is closed |
-//! | `draft` | what will be written, and the sequences that the check takes |
-//! | `write` | the native configuration as text |
+//! | `strengthen` | doors whose sequences the check takes |
 
-pub mod draft;
 pub mod flatten;
 pub mod host;
 pub mod knocks;
-pub mod write;
+pub mod strengthen;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
 
+use super::draft::{At, Draft, Entry, Left, NoteKind, add_entry};
+use crate::duration;
+pub use knocks::Families;
+
 /// Rules that are followed in all, counting each as often as a packet can come to it by another way.
 pub const MAX_RULES: usize = 50_000;
-
-/// A place: the number of the file, and the byte in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct At {
-    pub file: usize,
-    pub byte: usize,
-}
 
 /// One rule.
 #[derive(Debug, Clone)]
@@ -44,7 +40,7 @@ pub struct Rule {
 }
 
 /// What a rule asks of a packet. Everything must hold.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asks {
     /// Of one family only; `true` is IPv4.
     pub four: Option<bool>,
@@ -75,7 +71,7 @@ pub enum Transport {
 }
 
 /// A list of addresses, and what is done with it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
     pub name: String,
     pub does: Does,
@@ -115,18 +111,95 @@ pub enum Verdict {
     Other(String),
 }
 
+impl Transport {
+    /// The one of this name or number.
+    pub fn named(name: &str) -> Self {
+        match &*name.to_ascii_lowercase() {
+            "tcp" | "6" => Self::Port(Protocol::Tcp),
+            "udp" | "17" => Self::Port(Protocol::Udp),
+            "icmp" | "icmpv6" | "ipv6-icmp" | "1" | "58" => Self::Icmp,
+            _ => Self::Other,
+        }
+    }
+
+    /// Which protocol it is, if it has ports.
+    pub const fn with_ports(self) -> Option<Protocol> {
+        if let Self::Port(protocol) = self { Some(protocol) } else { None }
+    }
+}
+
+impl Rule {
+    /// A rule that asks for nothing yet, and decides nothing.
+    pub fn new(at: At, text: String, command: String) -> Self {
+        Self { at, text, command, asks: Asks::default(), verdict: Verdict::None, logs: false }
+    }
+}
+
+/// What the rules come to from this chain on, where packets for this host come in: adds the doors, and what is
+/// open beside them, but returns the public ports. `closed` is where it says that all else is refused.
+pub fn input(
+    chains: &HashMap<String, Vec<Rule>>,
+    start: &str,
+    families: Families,
+    closed: Option<At>,
+    draft: &mut Draft,
+) -> Vec<Entry<Port>> {
+    let rules = flatten::flatten(chains, start, draft);
+    let of_door = knocks::find(&rules, families, draft);
+    host::read(&rules, &of_door, closed, draft);
+    std::mem::take(&mut draft.public)
+}
+
+/// The public ports by one list of rules among several.
+pub struct Opened {
+    pub ports: Vec<Entry<Port>>,
+    /// Whether no port is public that this one does not open.
+    pub needed: bool,
+    /// Why a port that only some open is a comment.
+    pub alone: &'static str,
+}
+
+/// What is public by all of these together.
+pub fn together(all: &[Opened]) -> Vec<Entry<Port>> {
+    let open = |port| {
+        let opens =
+            |one: &Opened| one.ports.iter().any(|(known, _, why)| *known == port && why.is_none());
+        all.iter().filter(|one| one.needed).all(opens)
+    };
+    let mut kept: Vec<Entry<Port>> = Vec::new();
+    for one in all {
+        for (port, at, why) in &one.ports {
+            let why = why.clone().or_else(|| (!open(*port)).then(|| one.alone.into()));
+            add_entry(&mut kept, (*port, *at, why));
+        }
+    }
+    kept
+}
+
+impl Draft {
+    /// A rule that is not carried over, with a command that does the same if it can be kept.
+    pub fn leave(&mut self, rule: &Rule, why: &str, by_hand: bool) {
+        // What the gate refuses, no other rule can accept; but any rule may refuse more.
+        let refuses = rule.verdict.decides() && rule.verdict != Verdict::Accept;
+        let keep = (refuses && !rule.command.is_empty()).then(|| rule.command.clone());
+        let hint = keep.as_ref().map(|command| format!("the same beside the gate: {command}"));
+        let (text, why) = (rule.text.clone(), why.to_owned());
+        let kind = if by_hand { NoteKind::Hand } else { NoteKind::Note };
+        self.leave_out(Left { at: rule.at, text, why, command: keep }, kind, hint);
+    }
+}
+
+impl Does {
+    /// Whether it changes the list.
+    pub const fn changes(self) -> bool {
+        matches!(self, Self::Puts(_) | Self::Removes)
+    }
+}
+
 impl Asks {
     /// Whether it asks for nothing at all.
     pub fn nothing(&self) -> bool {
-        self.four.is_none()
-            && self.interfaces.is_empty()
-            && self.sources.is_empty()
-            && self.protocol.is_none()
-            && self.ports.is_none()
-            && self.states.is_empty()
-            && !self.syn
-            && self.lists.is_empty()
-            && self.others.is_empty()
+        *self == Self::default()
     }
 
     /// Whether it lets only such packets through as belong to connections that are there already.
@@ -141,52 +214,13 @@ impl Asks {
     }
 }
 
-/// `22`, `6000:6007` or `ssh`, of each protocol; `None` if it is none of these. A range may be all.
-pub fn ports(text: &str, between: char, protocols: &[Protocol]) -> Option<Vec<Port>> {
-    let number = |text: &str| text.trim().parse::<u16>().ok().or_else(|| service(text.trim()));
-    let (first, last) = match text.split_once(between) {
-        Some((first, last)) => (number(first)?, number(last)?),
-        None => (number(text)?, number(text)?),
-    };
-    if first > last {
-        return None;
+/// Seconds, or a time such as `1d2h3m4s`.
+pub fn time(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
     }
-    let each = |protocol: &Protocol| {
-        (first..=last).filter_map(|number| Port::new(*protocol, number)).collect::<Vec<_>>()
-    };
-    let ports: Vec<_> = protocols.iter().flat_map(each).collect();
-    (!ports.is_empty()).then_some(ports)
-}
-
-/// Services by the names that rules call them (services(5), and RFC 6335).
-const SERVICES: [(&str, u16); 20] = [
-    ("ssh", 22),
-    ("http", 80),
-    ("https", 443),
-    ("ftp", 21),
-    ("ftp-data", 20),
-    ("telnet", 23),
-    ("smtp", 25),
-    ("domain", 53),
-    ("pop3", 110),
-    ("ntp", 123),
-    ("imap2", 143),
-    ("imap", 143),
-    ("submission", 587),
-    ("imaps", 993),
-    ("pop3s", 995),
-    ("openvpn", 1194),
-    ("mysql", 3306),
-    ("ms-wbt-server", 3389),
-    ("postgresql", 5432),
-    ("http-alt", 8080),
-];
-
-fn service(name: &str) -> Option<u16> {
-    SERVICES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
-}
-
-/// What a door to this port may be called.
-pub fn service_name(number: u16) -> Option<&'static str> {
-    SERVICES.iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
+    let Some((days, rest)) = text.split_once('d') else { return duration::parse(text).ok() };
+    let days = Duration::from_secs(days.trim().parse::<u64>().ok()?.checked_mul(86_400)?);
+    if rest.is_empty() { Some(days) } else { days.checked_add(duration::parse(rest).ok()?) }
 }

@@ -19,9 +19,8 @@ use std::collections::HashMap;
 
 use portcullis_core::policy::Refuse;
 
-use super::filter::draft::{Draft, Said};
-use super::filter::flatten::flatten;
-use super::filter::{At, Rule, host, knocks};
+use super::draft::{At, Draft, Said};
+use super::filter::{self, Families, Rule, knocks};
 use rule::{INPUT, Made};
 use syntax::Section;
 use variables::Variables;
@@ -41,11 +40,11 @@ pub fn read(files: &[(String, String)], draft: &mut Draft) {
                 }
             }
             Made::Door(rule, wanted) => {
-                knocks::flooded(wanted.at, draft);
-                knocks::easy(&wanted.sequence, wanted.at, draft);
+                knocks::flooded(rule.at, draft);
+                knocks::easy(&wanted.sequence, rule.at, draft);
                 knocks::conditions(&rule, draft);
-                knocking.push(wanted.at);
-                draft.add(*wanted);
+                knocking.push(rule.at);
+                draft.add_once(*wanted);
             }
         }
     }
@@ -55,9 +54,7 @@ pub fn read(files: &[(String, String)], draft: &mut Draft) {
         draft.say(Said::note(second, message).hint("here both do"));
     }
     let closed = input(&sections, &mut variables, draft);
-    let rules = flatten(&chains, INPUT, draft);
-    let of_door = vec![false; rules.len()];
-    host::read(&rules, &of_door, closed, draft);
+    draft.public = filter::input(&chains, INPUT, Families::Both, closed, draft);
 }
 
 /// What becomes of packets that no rule decides about: where it says that they are refused.

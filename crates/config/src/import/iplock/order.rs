@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::syntax::Section;
 use super::value;
-use crate::import::filter::draft::{Draft, Said};
+use crate::import::draft::{Draft, Said};
 
 /// The sections that iplock has, in their order, and the one of a rule that names none.
 const SECTIONS: [&str; 5] = ["header", "early_content", "content", "late_content", "footer"];
@@ -76,12 +76,10 @@ fn sort<'a>(all: Vec<&'a Section>, draft: &mut Draft) -> Vec<&'a Section> {
         .map(|(index, _)| index)
         .collect();
     let mut out = Vec::new();
-    let mut done = vec![false; all.len()];
+    let mut done = BTreeSet::new();
     while let Some(index) = ready.pop_first() {
-        if let (Some(section), Some(done)) = (all.get(index), done.get_mut(index)) {
-            out.push(*section);
-            *done = true;
-        }
+        out.extend(all.get(index).copied());
+        done.insert(index);
         for later in after.get(index).into_iter().flatten() {
             if let Some(count) = waits.get_mut(*later) {
                 *count = count.saturating_sub(1);
@@ -91,12 +89,10 @@ fn sort<'a>(all: Vec<&'a Section>, draft: &mut Draft) -> Vec<&'a Section> {
             }
         }
     }
-    let left = all.iter().zip(&done).filter(|(_, done)| !**done).map(|(section, _)| *section);
-    for section in left {
+    for (_, section) in all.iter().copied().enumerate().filter(|(index, _)| !done.contains(index)) {
         let message = format!("`{}` goes round in a circle of `before` and `after`", section.name);
-        draft.say(
-            Said::hand(section.at, message).hint("ipload refuses this; it is read as the last"),
-        );
+        let hint = "ipload refuses this; it is read as the last";
+        draft.say(Said::hand(section.at, message).hint(hint));
         out.push(section);
     }
     out

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
 
-use super::syntax::{Entry, KEYS, Section};
-use super::value::{self, State};
+use super::syntax::{KEYS, Section};
+use super::value;
 use super::variables::{Variables, condition};
 use crate::duration;
-use crate::import::filter::draft::{Draft, Said, Wanted};
-use crate::import::filter::{Asks, Rule, Transport, Verdict, ports};
+use crate::import::draft::{At, Draft, Said, Wanted};
+use crate::import::filter::{Rule, Transport, Verdict};
+use crate::import::ports;
 
 /// Where packets for this host come in.
 pub const INPUT: &str = "INPUT";
@@ -27,54 +28,31 @@ pub enum Made {
 /// Makes what a section says.
 pub fn make(section: &Section, variables: &mut Variables<'_>, draft: &mut Draft) -> Made {
     variables.missed = false;
-    let mut expand = |keys: &[&str], draft: &mut Draft| -> Option<(String, &Entry)> {
-        let entry = section.get(keys)?;
-        let value = variables.expand(&entry.value, entry.at, draft);
-        (!value.trim().is_empty()).then_some((value, entry))
-    };
-    for entry in
-        section.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key) && entry.key != "tables")
-    {
+    let mut reading = Reading { section, variables, draft };
+    for entry in section.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
         let message = format!("`{}` is no key of a rule that is known", entry.key);
-        draft.say(Said::hand(entry.at, message).hint("the keys are those of ipload(5)"));
+        reading.draft.say(Said::hand(entry.at, message).hint("the keys are those of ipload(5)"));
     }
-    if let Some((enabled, entry)) = expand(&["enabled"], draft)
-        && !["true", "on", "1", "yes"].contains(&enabled.trim())
+    if let Some(enabled) = reading.value(&["enabled"])
+        && !["true", "on", "1", "yes"].contains(&&*enabled)
     {
         let message = format!("rule `{}` is not enabled, and left out", section.name);
-        draft.say(Said::note(entry.at, message));
+        reading.draft.say(Said::note(reading.at(&["enabled"]), message));
         return Made::Nothing;
     }
-    let mut unsure = false;
-    if let Some((text, entry)) = expand(&["condition", "conditions"], draft) {
-        match condition(&text) {
-            Some(true) => {}
-            Some(false) => {
-                let message =
-                    format!("rule `{}` is left out: its condition does not hold", section.name);
-                draft.say(Said::note(entry.at, message));
-                return Made::Nothing;
-            }
-            None => {
-                unsure = true;
-                draft.say(Said::hand(entry.at, "this condition is not understood"));
-            }
-        }
+    let keys = ["condition", "conditions"];
+    let holds = reading.value(&keys).map_or(Some(true), |text| condition(&text));
+    if holds == Some(false) {
+        let message = format!("rule `{}` is left out: its condition does not hold", section.name);
+        reading.draft.say(Said::note(reading.at(&keys), message));
+        return Made::Nothing;
     }
-    let text = shown(section);
-    let mut rule = Rule {
-        at: section.at,
-        text,
-        command: String::new(),
-        asks: Asks::default(),
-        verdict: Verdict::None,
-        logs: false,
-    };
-    let mut reading = Reading { section, variables, draft };
+    let mut rule = Rule::new(section.at, shown(section), String::new());
     reading.verdict(&mut rule);
     let chains = reading.asks(&mut rule);
-    if unsure {
-        draft.leave(&rule, "nobody knows whether its condition holds", true);
+    if holds.is_none() {
+        reading.draft.say(Said::hand(reading.at(&keys), "this condition is not understood"));
+        reading.draft.leave(&rule, "nobody knows whether its condition holds", true);
         return Made::Nothing;
     }
     let (pseudo, chains): (Vec<_>, Vec<_>) =
@@ -83,39 +61,35 @@ pub fn make(section: &Section, variables: &mut Variables<'_>, draft: &mut Draft)
         rule.asks.four = Some(one == "ipv4");
     }
     if chains.is_empty() {
-        draft.leave(&rule, "it names no chain", true);
+        reading.draft.leave(&rule, "it names no chain", true);
         return Made::Nothing;
     }
     let elsewhere =
         |chain: &&String| ["OUTPUT", "FORWARD", "PREROUTING", "POSTROUTING"].contains(&&***chain);
     if chains.iter().any(|chain| elsewhere(&chain)) {
-        draft.leave(
-            &rule,
-            "the gate is about what comes in: keep this in iplock or iptables",
-            false,
-        );
+        let why = "the gate is about what comes in: keep this in iplock or iptables";
+        reading.draft.leave(&rule, why, false);
     }
     let tables = section.get(&["table", "tables"]).map(|entry| value::list(&entry.value));
     if tables.is_some_and(|tables| !tables.iter().any(|table| table == "filter")) {
-        draft.leave(&rule, "it is of another table than `filter`: keep this", false);
+        reading.draft.leave(&rule, "it is of another table than `filter`: keep this", false);
         return Made::Nothing;
     }
     let chains: Vec<_> = chains.into_iter().filter(|chain| !elsewhere(&chain)).collect();
     if chains.iter().any(|chain| chain == INPUT) {
-        let mut reading = Reading { section, variables, draft };
         match reading.door(&rule) {
             Some(Ok(wanted)) => return Made::Door(Box::new(rule), Box::new(wanted)),
             Some(Err(why)) => {
-                draft.leave(&rule, &why, true);
+                reading.draft.leave(&rule, &why, true);
                 return Made::Nothing;
             }
             None => {}
         }
     }
     // Who is let in must not be read as everybody.
-    if variables.missed && rule.verdict == Verdict::Accept && !rule.asks.only_known() {
+    if reading.variables.missed && rule.verdict == Verdict::Accept && !rule.asks.only_known() {
         let why = "what it depends on is not set in these files, so nobody knows whom it lets in";
-        draft.leave(&rule, why, true);
+        reading.draft.leave(&rule, why, true);
         return Made::Nothing;
     }
     let each = chains.into_iter().map(|chain| {
@@ -142,6 +116,11 @@ struct Reading<'a, 'b> {
 }
 
 impl Reading<'_, '_> {
+    /// Where the value of the first of these keys is.
+    fn at(&self, keys: &[&str]) -> At {
+        self.section.get(keys).map_or(self.section.at, |entry| entry.at)
+    }
+
     fn value(&mut self, keys: &[&str]) -> Option<String> {
         let entry = self.section.get(keys)?;
         let value = self.variables.expand(&entry.value, entry.at, self.draft);
@@ -167,12 +146,10 @@ impl Reading<'_, '_> {
             "NONE" => Verdict::None,
             _ => Verdict::Other(action),
         };
-        if let Some(entry) = self.section.get(&["log"])
-            && rule.verdict != Verdict::Log
-        {
+        if self.section.get(&["log"]).is_some() && rule.verdict != Verdict::Log {
             let message = format!("what rule `{}` logs is left out", self.section.name);
             let hint = "the gate logs what it refuses in the stance `closed` (`log_refused`)";
-            self.draft.say(Said::note(entry.at, message).hint(hint));
+            self.draft.say(Said::note(self.at(&["log"]), message).hint(hint));
         }
     }
 
@@ -186,12 +163,7 @@ impl Reading<'_, '_> {
         let known: Vec<Transport> = protocols
             .iter()
             .filter(|name| *name != "all")
-            .map(|name| match &*name.to_ascii_lowercase() {
-                "tcp" => Transport::Port(Protocol::Tcp),
-                "udp" => Transport::Port(Protocol::Udp),
-                "icmp" | "icmpv6" | "ipv6-icmp" => Transport::Icmp,
-                _ => Transport::Other,
-            })
+            .map(|name| Transport::named(name))
             .collect();
         asks.protocol = match &known[..] {
             [] => None,
@@ -199,21 +171,15 @@ impl Reading<'_, '_> {
             all if all.iter().all(|one| *one == Transport::Icmp) => Some(Transport::Icmp),
             _ => Some(Transport::Other),
         };
-        let with_ports: Vec<Protocol> = known
-            .iter()
-            .filter_map(|one| match one {
-                Transport::Port(protocol) => Some(*protocol),
-                _ => None,
-            })
-            .collect();
+        let with_ports: Vec<_> = known.iter().copied().filter_map(Transport::with_ports).collect();
         let named = self.list(&["destination_ports", "destination_port"]);
         if !named.is_empty() {
             let mut all: Vec<Port> = Vec::new();
             for name in &named {
                 let name = name.replace('-', ":");
-                match ports(&name, ':', &with_ports) {
-                    Some(more) => all.extend(more),
-                    None => asks.others.push(format!("destination_port {name}")),
+                match ports::all([&*name], ':', &with_ports) {
+                    Ok(more) => all.extend(more),
+                    Err(_) => asks.others.push(format!("destination_port {name}")),
                 }
             }
             if let [protocol] = with_ports[..] {
@@ -225,9 +191,9 @@ impl Reading<'_, '_> {
         }
         if let Some(states) = self.value(&["states", "state"]) {
             match value::states(&states) {
-                State::Known(states) => asks.states = states,
-                State::Other if asks.protocol == Some(Transport::Icmp) => {}
-                State::Other => asks.others.push(format!("state {states}")),
+                Some(states) => asks.states = states,
+                None if asks.protocol == Some(Transport::Icmp) => {}
+                None => asks.others.push(format!("state {states}")),
             }
         }
         for keys in [
@@ -253,14 +219,11 @@ impl Reading<'_, '_> {
     /// The door, if knocks are asked for.
     fn door(&mut self, rule: &Rule) -> Option<Result<Wanted, String>> {
         let text = self.value(&["knocks", "knock"])?;
-        let at = self.section.get(&["knocks", "knock"]).map(|entry| entry.at).unwrap_or(rule.at);
+        let at = self.at(&["knocks", "knock"]);
         if rule.verdict != Verdict::Accept {
             return Some(Err("knocks are asked for, and nothing is opened".into()));
         }
-        let default = match rule.asks.protocol {
-            Some(Transport::Port(protocol)) => protocol,
-            _ => Protocol::Tcp,
-        };
+        let default = rule.asks.protocol.and_then(Transport::with_ports).unwrap_or(Protocol::Tcp);
         let knocks = match value::knocks(&text, default) {
             Ok(knocks) => knocks,
             Err(why) => return Some(Err(why)),
@@ -286,9 +249,11 @@ impl Reading<'_, '_> {
             self.draft.say(Said::note(at, message));
         }
         let name = (!self.section.headless).then(|| self.section.name.clone());
+        let from = name.iter().map(|name| (name.clone(), rule.at)).collect();
         let sequence = knocks.iter().map(|(port, _)| *port).collect();
         let open_for = Some(last.1);
-        Some(Ok(Wanted { name, at: rule.at, guards, sequence, step_timeout, open_for }))
+        let places = rule.at.into();
+        Some(Ok(Wanted { name, from, places, guards, sequence, step_timeout, open_for }))
     }
 }
 
@@ -307,13 +272,11 @@ fn command(chain: &str, rule: &Rule) -> String {
     let of = |words: &[String]| if words.is_empty() { any.to_vec() } else { words.to_vec() };
     let mut commands = Vec::new();
     for interface in of(&asks.interfaces) {
-        for protocol in
-            [portcullis_core::policy::Protocol::Tcp, portcullis_core::policy::Protocol::Udp]
-        {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
             let ports = asks.ports.as_deref().unwrap_or_default();
             let ports = ports.iter().filter(|port| port.protocol == protocol);
             let numbers: Vec<_> = ports.map(|port| port.number.to_string()).collect();
-            let whole = asks.ports.is_none() && protocol == portcullis_core::policy::Protocol::Tcp;
+            let whole = asks.ports.is_none() && protocol == Protocol::Tcp;
             for part in numbers.chunks(15).chain(whole.then_some(&[][..])) {
                 let mut line = vec![format!("iptables -A {chain}")];
                 line.extend((!interface.is_empty()).then(|| format!("-i {interface}")));

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::import::filter::At;
-use crate::import::filter::draft::{Draft, Left, Said};
+use crate::import::draft::At;
+use crate::import::draft::{Draft, Said};
 
 /// A section, with what all the files say of it.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +53,7 @@ impl Section {
 }
 
 /// The keys of a rule (ipload(5)).
-pub const KEYS: [&str; 46] = [
+pub const KEYS: [&str; 47] = [
     "action",
     "after",
     "before",
@@ -100,6 +100,7 @@ pub const KEYS: [&str; 46] = [
     "state",
     "states",
     "table",
+    "tables",
 ];
 
 /// Reads all files, in this order.
@@ -146,12 +147,8 @@ impl Sections {
                 continue;
             }
             let Some((left, value)) = line.split_once('=') else {
-                draft.say(
-                    Said::hand(at, "not carried over: this line is neither a key nor a section")
-                        .hint("write `key = value`, or `[rule::name]`"),
-                );
-                let why = "neither a key nor a section".to_owned();
-                draft.left.push(Left { at, text: line.to_owned(), why, command: None });
+                let hint = "write `key = value`, or `[rule::name]`";
+                draft.leave_text(at, line, "this line is neither a key nor a section", hint);
                 continue;
             };
             let key = left.trim_end().trim_end_matches(['?', '+', ':']).trim_end();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use portcullis_core::policy::{Port, Protocol};
 
-use crate::duration;
-use crate::import::filter::ports;
+use crate::import::filter::time;
+use crate::import::ports;
 
 /// How long a knock is remembered where nothing is said, and the least (ipload(5)).
 pub const KNOCK: Duration = Duration::from_secs(10);
@@ -26,47 +26,24 @@ pub fn knocks(text: &str, default: Protocol) -> Result<Vec<(Port, Duration)>, St
             None => (&**part, KNOCK),
         };
         let (protocol, port) = match knock.split_once(':') {
-            Some((protocol, port)) if protocol.eq_ignore_ascii_case("tcp") => (Protocol::Tcp, port),
-            Some((protocol, port)) if protocol.eq_ignore_ascii_case("udp") => (Protocol::Udp, port),
-            Some(_) => return Err(wrong()),
+            Some((protocol, port)) => (ports::protocol(protocol).ok_or_else(wrong)?, port),
             None => (default, knock),
         };
-        let port = ports(port, '\n', &[protocol]).and_then(|ports| ports.first().copied());
-        Ok((port.ok_or_else(wrong)?, time))
+        Ok((ports::one(port, protocol).ok_or_else(wrong)?, time))
     };
     list(text).iter().map(one).collect()
 }
 
-/// Seconds, or a number with its unit.
-pub fn time(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    if let Some(days) = text.strip_suffix('d') {
-        return Some(Duration::from_secs(days.trim().parse::<u64>().ok()?.checked_mul(86_400)?));
-    }
-    duration::parse(text).ok()
-}
-
-/// What the word for a state comes to.
-pub enum State {
-    /// A state that connections have.
-    Known(Vec<String>),
-    /// Something else.
-    Other,
-}
-
-/// `new`, `established | related | !new`.
-pub fn states(text: &str) -> State {
+/// `new`, `established | related | !new`; `None` if something else is asked too.
+pub fn states(text: &str) -> Option<Vec<String>> {
     let mut known = Vec::new();
     for word in text.split(['|', ',', ' ', '(', ')', '\t']).filter(|word| !word.is_empty()) {
         match &*word.to_ascii_lowercase() {
             state @ ("new" | "established" | "related" | "invalid") => known.push(state.to_owned()),
             // Beside what is said already, this says nothing.
             "!new" if text.contains("established") => {}
-            _ => return State::Other,
+            _ => return None,
         }
     }
-    State::Known(known)
+    Some(known)
 }

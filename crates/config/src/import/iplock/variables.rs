@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::syntax::Section;
-use crate::import::filter::At;
-use crate::import::filter::draft::{Draft, Said};
+use crate::import::draft::At;
+use crate::import::draft::{Draft, Said};
 
 /// Variables within variables are followed so far, and no value is longer.
 const MAX_DEPTH: usize = 16;

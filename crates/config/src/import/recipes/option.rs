@@ -2,19 +2,10 @@
 
 use std::time::Duration;
 
-use portcullis_core::policy::{Port, Protocol};
-
-use crate::import::filter::draft::{Draft, Said};
-use crate::import::filter::{Asks, At, Does, List, Rule, Transport, Verdict, ports};
-
-/// A word of a line, and where it stands.
-#[derive(Debug, Clone)]
-pub struct Word {
-    pub text: String,
-    pub at: At,
-    /// It was in quotes, so it is no option.
-    quoted: bool,
-}
+use super::token::{Token, shown, unknown_port};
+use crate::import::draft::{At, Draft, Said};
+use crate::import::filter::{Does, List, Rule, Transport, Verdict};
+use crate::import::ports;
 
 /// A rule that was read.
 pub struct Read {
@@ -29,9 +20,9 @@ pub struct Read {
 }
 
 /// Splits a line. Whether a dash was one of those that typesetters make of hyphens is said too.
-pub fn words(line: &str, at: At) -> (Vec<Word>, bool) {
-    let mut out: Vec<Word> = Vec::new();
-    let mut word: Option<Word> = None;
+pub fn words(line: &str, at: At) -> (Vec<Token>, bool) {
+    let mut out: Vec<Token> = Vec::new();
+    let mut word: Option<Token> = None;
     let (mut quote, mut escaped, mut dashed) = (None, false, false);
     for (offset, c) in line.char_indices() {
         let here = At { byte: at.byte.saturating_add(offset), ..at };
@@ -40,8 +31,7 @@ pub fn words(line: &str, at: At) -> (Vec<Word>, bool) {
             out.extend(word.take());
             continue;
         }
-        let current =
-            word.get_or_insert_with(|| Word { text: String::new(), at: here, quoted: false });
+        let current = word.get_or_insert_with(|| Token::new("", here, false));
         match c {
             _ if escaped => {
                 current.text.push(c);
@@ -74,13 +64,11 @@ const MATCHES: [&str; 9] =
 type Wrong = (At, String);
 
 /// Reads the arguments of one command. `None` if it is one that says nothing of packets.
-pub fn rule(line: &[Word], program: &str, draft: &mut Draft) -> Result<Option<Read>, Wrong> {
+pub fn rule(line: &[Token], program: &str, draft: &mut Draft) -> Result<Option<Read>, Wrong> {
     let at = line.first().map(|word| word.at).unwrap_or_default();
-    let text: Vec<_> = line.iter().map(shown).collect();
-    let text = text.join(" ");
+    let text = shown(line);
     let command = format!("{program} {text}");
-    let rule =
-        Rule { at, text, command, asks: Asks::default(), verdict: Verdict::None, logs: false };
+    let rule = Rule::new(at, text, command);
     let read = Read { chain: String::new(), filter: true, position: None, policy: None, rule };
     let reading = Reading {
         line,
@@ -96,12 +84,8 @@ pub fn rule(line: &[Word], program: &str, draft: &mut Draft) -> Result<Option<Re
     reading.all()
 }
 
-fn shown(word: &Word) -> String {
-    if word.quoted { format!("{:?}", word.text) } else { word.text.clone() }
-}
-
 struct Reading<'a> {
-    line: &'a [Word],
+    line: &'a [Token],
     next: usize,
     read: Read,
     /// Which matches are loaded, in the order in which they are asked.
@@ -152,14 +136,14 @@ impl Reading<'_> {
         self.finish(lists)
     }
 
-    fn word(&mut self) -> Option<Word> {
+    fn word(&mut self) -> Option<Token> {
         let word = self.line.get(self.next).cloned();
         self.next = self.next.saturating_add(1);
         word
     }
 
     /// The value of an option; an article may have lost it.
-    fn value(&mut self, option: &Word) -> Option<String> {
+    fn value(&mut self, option: &Token) -> Option<String> {
         match self.line.get(self.next) {
             Some(word) if word.quoted || !word.text.starts_with('-') || word.text == "-" => {
                 self.next = self.next.saturating_add(1);
@@ -179,7 +163,7 @@ impl Reading<'_> {
         option: &str,
         joined: Option<String>,
         negated: bool,
-        word: &Word,
+        word: &Token,
         lists: &mut Vec<Recent>,
     ) -> Result<(), Wrong> {
         if self.command(option, word)? || self.recent(option, &joined, negated, word, lists) {
@@ -196,13 +180,8 @@ impl Reading<'_> {
         match option {
             "-p" | "--protocol" | "--proto" if !negated => {
                 let value = value!();
-                self.read.rule.asks.protocol = match &*value.to_ascii_lowercase() {
-                    "tcp" | "6" => Some(Transport::Port(Protocol::Tcp)),
-                    "udp" | "17" => Some(Transport::Port(Protocol::Udp)),
-                    "icmp" | "icmpv6" | "ipv6-icmp" | "1" | "58" => Some(Transport::Icmp),
-                    "all" | "0" => None,
-                    _ => Some(Transport::Other),
-                };
+                let any = ["all", "0"].contains(&&*value.to_ascii_lowercase());
+                self.read.rule.asks.protocol = (!any).then(|| Transport::named(&value));
             }
             "-s" | "--source" | "--src" if !negated => {
                 let value = value!();
@@ -288,7 +267,7 @@ impl Reading<'_> {
     }
 
     /// What is to be done with the rule.
-    fn command(&mut self, option: &str, word: &Word) -> Result<bool, Wrong> {
+    fn command(&mut self, option: &str, word: &Token) -> Result<bool, Wrong> {
         match option {
             "-t" | "--table" => {
                 let table = self.value(word);
@@ -334,7 +313,7 @@ impl Reading<'_> {
         option: &str,
         joined: &Option<String>,
         negated: bool,
-        word: &Word,
+        word: &Token,
         lists: &mut [Recent],
     ) -> bool {
         let Some(list) = lists.last_mut() else { return false };
@@ -380,17 +359,10 @@ impl Reading<'_> {
         }
         let asks = &mut self.read.rule.asks;
         if self.port_at.is_some() {
-            let protocols: &[Protocol] = match asks.protocol {
-                Some(Transport::Port(Protocol::Tcp)) => &[Protocol::Tcp],
-                Some(Transport::Port(Protocol::Udp)) => &[Protocol::Udp],
-                _ => &[],
-            };
-            let mut all: Vec<Port> = Vec::new();
-            for word in &self.ports {
-                let read = ports(word, ':', protocols);
-                all.extend(read.ok_or_else(|| (at, format!("`{word}` is no port that is known")))?);
-            }
-            asks.ports = Some(all);
+            let protocol = asks.protocol.and_then(Transport::with_ports);
+            let words = self.ports.iter().map(String::as_str);
+            let named = ports::all(words, ':', protocol.as_slice());
+            asks.ports = Some(named.map_err(|word| (at, unknown_port(word)))?);
         }
         asks.syn = self.syn_at.is_some();
         for list in lists {

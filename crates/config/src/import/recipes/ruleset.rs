@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::statement::{Context, rule};
+use portcullis_core::policy::Stance;
+
+use super::statement::rule;
 use super::token::{Token, shown};
-use crate::import::filter::draft::{Draft, Left, Said};
-use crate::import::filter::flatten::flatten;
-use crate::import::filter::knocks::{self, Families};
-use crate::import::filter::{At, Rule, host};
+use crate::import::draft::{At, Draft};
+use crate::import::filter::{Families, Opened, Rule, input, together};
 
 /// A chain on the hook `input`.
 struct Base {
@@ -37,41 +37,19 @@ pub fn read(files: &[(String, String)], draft: &mut Draft) {
     }
     let Ruleset { chains, mut bases, .. } = ruleset;
     bases.sort_by_key(|base| base.priority);
-    let mut public = Vec::new();
-    let mut closed = 0usize;
+    let mut opened = Vec::new();
+    let mut stance = Stance::Guard;
     for base in &bases {
         let Some(chains) = chains.get(&base.table) else { continue };
-        let rules = flatten(chains, &base.chain, draft);
-        let of_door = knocks::find(&rules, base.families, draft);
-        let before = draft.stance;
-        draft.stance = portcullis_core::policy::Stance::Guard;
-        host::read(&rules, &of_door, base.closed, draft);
-        let found = std::mem::take(&mut draft.public);
-        if draft.stance == portcullis_core::policy::Stance::Closed {
-            closed = closed.saturating_add(1);
-            public.push((found, true));
-        } else {
-            draft.stance = before;
-            public.push((found, false));
-        }
+        draft.stance = Stance::Guard;
+        let ports = input(chains, &base.chain, base.families, base.closed, draft);
+        // Every chain that refuses must have accepted a port for it to be open.
+        let needed = draft.stance == Stance::Closed;
+        opened.push(Opened { ports, needed, alone: "in one of the chains alone" });
+        stance = if needed { Stance::Closed } else { stance };
     }
-    // Every chain that refuses must have accepted a port for it to be open.
-    let refusing: Vec<_> = public.iter().filter(|(_, closed)| *closed).collect();
-    let open = |port| {
-        let has = |(ports, _): &&(Vec<(_, _, Option<String>)>, bool)| {
-            ports.iter().any(|(known, _, why)| *known == port && why.is_none())
-        };
-        refusing.iter().all(has)
-    };
-    let mut kept: Vec<(portcullis_core::policy::Port, At, Option<String>)> = Vec::new();
-    for (port, at, why) in public.iter().flat_map(|(ports, _)| ports) {
-        let why =
-            why.clone().or_else(|| (!open(*port)).then(|| "in one of the chains alone".into()));
-        if !kept.iter().any(|(known, ..)| known == port) {
-            kept.push((*port, *at, why));
-        }
-    }
-    draft.public = kept;
+    draft.stance = stance;
+    draft.public = together(&opened);
 }
 
 /// Splits a text: words, `{`, `}`, `;`, `,` and line ends. Comments are left out.
@@ -87,23 +65,13 @@ fn tokens(text: &str, file: usize) -> Vec<Token> {
             continue;
         }
         comment = false;
-        if quote {
-            match c {
-                '"' => {
-                    quote = false;
-                    out.extend(word.take());
-                }
-                // Nobody has such a line in a string.
-                '\n' => {
-                    quote = false;
-                    out.extend(word.take());
-                    out.push(Token { text: "\n".into(), at, quoted: false });
-                }
-                c => word
-                    .get_or_insert_with(|| Token { text: String::new(), at, quoted: true })
-                    .text
-                    .push(c),
-            }
+        if quote && !matches!(c, '"' | '\n') {
+            word.get_or_insert_with(|| Token::new("", at, true)).text.push(c);
+            continue;
+        }
+        // Nobody has a string of several lines: it ends with its line.
+        if std::mem::take(&mut quote) && c == '"' {
+            out.extend(word.take());
             continue;
         }
         match c {
@@ -111,7 +79,7 @@ fn tokens(text: &str, file: usize) -> Vec<Token> {
             '\\' => escaped = true,
             '"' => {
                 out.extend(word.take());
-                word = Some(Token { text: String::new(), at, quoted: true });
+                word = Some(Token::new("", at, true));
                 quote = true;
             }
             '#' => {
@@ -120,13 +88,10 @@ fn tokens(text: &str, file: usize) -> Vec<Token> {
             }
             '{' | '}' | ';' | ',' | '\n' => {
                 out.extend(word.take());
-                out.push(Token { text: c.into(), at, quoted: false });
+                out.push(Token::new(c, at, false));
             }
             c if c.is_whitespace() => out.extend(word.take()),
-            c => word
-                .get_or_insert_with(|| Token { text: String::new(), at, quoted: false })
-                .text
-                .push(c),
+            c => word.get_or_insert_with(|| Token::new("", at, false)).text.push(c),
         }
     }
     out.extend(word);
@@ -186,14 +151,29 @@ impl<'a> Reader<'a> {
         words
     }
 
-    /// Passes over what is left of a block.
-    fn skip_block(&mut self) {
-        while self.peek().is_some_and(|token| token.quoted || token.text != "}") {
-            if self.statement().is_empty() {
-                self.next = self.next.saturating_add(1);
+    /// Whether a block begins here.
+    fn is_opened(&self) -> bool {
+        let before = self.next.checked_sub(1).and_then(|before| self.tokens.get(before));
+        before.is_some_and(|token| token.text == "{")
+    }
+
+    /// What a statement within a block begins with; `None` at the end of the block, which is taken.
+    fn within(&mut self) -> Option<&'a Token> {
+        loop {
+            let token = self.peek()?;
+            match &*token.text {
+                "\n" | ";" | "}" if !token.quoted => self.take(),
+                _ => return Some(token),
+            };
+            if token.text == "}" {
+                return None;
             }
         }
-        self.next = self.next.saturating_add(1);
+    }
+
+    /// Passes over a statement.
+    fn skip_statement(&mut self) {
+        self.statement();
     }
 
     fn file(&mut self) {
@@ -209,17 +189,12 @@ impl<'a> Reader<'a> {
                         self.ruleset.defines.insert(format!("${}", name.text), value.to_vec());
                     }
                 }
-                "flush" | "delete" | "destroy" => {
-                    self.statement();
-                }
+                "flush" | "delete" | "destroy" => self.skip_statement(),
                 "add" | "insert" | "create" => self.add(),
                 _ => {
                     let at = token.at;
                     let words = self.statement();
                     self.unknown(at, words, "this is no rule");
-                    if words.is_empty() {
-                        self.next = self.next.saturating_add(1);
-                    }
                 }
             }
         }
@@ -227,9 +202,7 @@ impl<'a> Reader<'a> {
 
     fn unknown(&mut self, at: At, words: &[Token], why: &str) {
         let hint = "write it as `nft list ruleset` prints it, or carry it over by hand";
-        self.draft.say(Said::hand(at, format!("not carried over: {why}")).hint(hint));
-        let (text, why) = (shown(words), why.to_owned());
-        self.draft.left.push(Left { at, text, why, command: None });
+        self.draft.leave_text(at, &shown(words), why, hint);
     }
 
     /// `add rule inet filter input …`, `add chain …`, `add table …`.
@@ -238,9 +211,7 @@ impl<'a> Reader<'a> {
         let kind = self.peek().map(|token| &*token.text).unwrap_or_default();
         match kind {
             "table" => self.table(),
-            "set" | "map" | "element" | "counter" => {
-                self.statement();
-            }
+            "set" | "map" | "element" | "counter" => self.skip_statement(),
             "chain" => {
                 self.next = self.next.saturating_add(1);
                 let head = self.head();
@@ -281,51 +252,37 @@ impl<'a> Reader<'a> {
             [name] => ("ip", name),
             _ => return,
         };
-        let opened = self.next.checked_sub(1).and_then(|before| self.tokens.get(before));
-        if opened.is_none_or(|token| token.text != "{") {
+        if !self.is_opened() {
             return;
         }
         let table = format!("{family} {name}");
-        while let Some(token) = self.peek() {
+        while let Some(token) = self.within() {
             match &*token.text {
-                "\n" | ";" => self.next = self.next.saturating_add(1),
-                "}" => {
-                    self.next = self.next.saturating_add(1);
-                    return;
-                }
                 "chain" => {
                     self.next = self.next.saturating_add(1);
                     let head = self.head();
                     let name = head.first().map(|token| token.text.clone()).unwrap_or_default();
                     self.chain(family, &table, &name);
                 }
-                _ => {
-                    if self.statement().is_empty() {
-                        self.next = self.next.saturating_add(1);
-                    }
-                }
+                _ => self.skip_statement(),
             }
         }
     }
 
     /// What stands in the braces of a chain.
     fn chain(&mut self, family: &str, table: &str, name: &str) {
-        let opened = self.next.checked_sub(1).and_then(|before| self.tokens.get(before));
         self.ruleset.chains.entry(table.into()).or_default().entry(name.into()).or_default();
-        if opened.is_none_or(|token| token.text != "{") {
+        if !self.is_opened() {
             return;
         }
         if !["ip", "ip6", "inet"].contains(&family) {
-            self.skip_block();
+            while self.within().is_some() {
+                self.skip_statement();
+            }
             return;
         }
-        while let Some(token) = self.peek() {
+        while let Some(token) = self.within() {
             match &*token.text {
-                "\n" | ";" => self.next = self.next.saturating_add(1),
-                "}" => {
-                    self.next = self.next.saturating_add(1);
-                    return;
-                }
                 "type" => {
                     let words = self.statement();
                     self.hook(family, table, name, words);
@@ -339,15 +296,10 @@ impl<'a> Reader<'a> {
                         base.closed = closed.then_some(token.at);
                     }
                 }
-                "comment" => {
-                    self.statement();
-                }
+                "comment" => self.skip_statement(),
                 _ => {
                     let words = self.statement();
                     self.rule(table, name, words, false);
-                    if words.is_empty() {
-                        self.next = self.next.saturating_add(1);
-                    }
                 }
             }
         }
@@ -395,8 +347,7 @@ impl<'a> Reader<'a> {
         let words = self.filled(words);
         let text = shown(&words);
         let command = format!("nft add rule {table} {chain} {text}");
-        let mut context = Context { draft: self.draft };
-        match rule(&words, text, command, &mut context) {
+        match rule(&words, text, command, self.draft) {
             Ok(rules) => {
                 let tables = self.ruleset.chains.entry(table.into()).or_default();
                 let chain = tables.entry(chain.into()).or_default();

@@ -2,13 +2,10 @@
 
 use std::collections::HashMap;
 
-use portcullis_core::policy::Port;
-
-use super::option::{Word, rule, words};
-use crate::import::filter::draft::{Draft, Said};
-use crate::import::filter::flatten::flatten;
-use crate::import::filter::knocks::{self, Families};
-use crate::import::filter::{At, Rule, host};
+use super::option::{rule, words};
+use super::token::Token;
+use crate::import::draft::{At, Draft, Said};
+use crate::import::filter::{Families, Opened, Rule, input, together};
 
 /// Where packets for this host come in.
 const INPUT: &str = "INPUT";
@@ -32,34 +29,19 @@ pub fn read(files: &[(String, String)], draft: &mut Draft) {
     }
     let [four, six] = tables;
     let both = four.any && six.any;
-    let mut public = Vec::new();
-    for (table, families) in [(four, Families::Four), (six, Families::Six)] {
-        if !table.any {
-            continue;
-        }
-        let rules = flatten(&table.chains, INPUT, draft);
-        let families = if both { Families::Both } else { families };
-        let of_door = knocks::find(&rules, families, draft);
-        host::read(&rules, &of_door, table.closed, draft);
-        public.push(std::mem::take(&mut draft.public));
-    }
-    let mut public = public.into_iter();
-    let (first, second) = (public.next().unwrap_or_default(), public.next().unwrap_or_default());
-    let doubtful = |entry: &Public, others: &[Public], family: &str| {
-        let also = others.iter().any(|(port, _, why)| *port == entry.0 && why.is_none());
-        let why = (both && !also).then(|| format!("over {family} alone before"));
-        (entry.0, entry.1, entry.2.clone().or(why))
-    };
-    draft.public = first.iter().map(|entry| doubtful(entry, &second, "IPv4")).collect();
-    for entry in &second {
-        let entry = doubtful(entry, &first, "IPv6");
-        if !draft.public.iter().any(|(port, ..)| *port == entry.0) {
-            draft.public.push(entry);
+    let mut opened = Vec::new();
+    for (table, families, alone) in [
+        (four, Families::Four, "over IPv4 alone before"),
+        (six, Families::Six, "over IPv6 alone before"),
+    ] {
+        if table.any {
+            let families = if both { Families::Both } else { families };
+            let ports = input(&table.chains, INPUT, families, table.closed, draft);
+            opened.push(Opened { ports, needed: true, alone });
         }
     }
+    draft.public = together(&opened);
 }
-
-type Public = (Port, At, Option<String>);
 
 fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mut Draft) {
     let (mut filter, mut said_dashes) = (true, false);
@@ -73,7 +55,7 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
         let offset = start;
         start = start.saturating_add(line.len());
         let (all, dashed) = words(line, At { file: index, byte: offset });
-        let mut line_words: &[Word] = &all;
+        let mut line_words: &[Token] = &all;
         // A prompt, or `sudo`, before a command; an article has `#`.
         while let Some((first, rest)) = line_words.split_first() {
             match &*first.text {
@@ -123,8 +105,7 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
                 _ if word.starts_with('-') || word.starts_with('[') => {}
                 _ => {
                     let hint = "lines of `iptables-save`, or commands of iptables, are understood";
-                    draft.say(Said::hand(at, "this line is no rule").hint(hint));
-                    draft.left.push(left(at, line, "this is no rule"));
+                    draft.leave_text(at, line, "this line is no rule", hint);
                     continue;
                 }
             }
@@ -157,8 +138,7 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
             Ok(None) => {}
             Err((at, why)) => {
                 let hint = "write it as `iptables-save` prints it, or carry it over by hand";
-                draft.say(Said::hand(at, format!("not carried over: {why}")).hint(hint));
-                draft.left.push(left(at, line, &why));
+                draft.leave_text(at, line, &why, hint);
             }
         }
     }
@@ -170,11 +150,6 @@ impl Table {
             self.closed = (policy == "DROP").then_some(at);
         }
     }
-}
-
-fn left(at: At, line: &str, why: &str) -> crate::import::filter::draft::Left {
-    let (text, why) = (line.trim().to_owned(), why.to_owned());
-    crate::import::filter::draft::Left { at, text, why, command: None }
 }
 
 /// Whether this word calls `iptables`; `true` for `ip6tables`.

@@ -1,32 +1,24 @@
 //! What one rule of nftables asks (nft(8)).
 
-use std::time::Duration;
+use portcullis_core::policy::Protocol;
 
-use portcullis_core::policy::{Port, Protocol};
-
-use super::token::{Token, shown};
-use crate::duration;
-use crate::import::filter::draft::{Draft, Said};
-use crate::import::filter::{Asks, Does, List, Rule, Transport, Verdict, ports};
-
-/// Who is told what is odd in a rule.
-pub struct Context<'a> {
-    pub draft: &'a mut Draft,
-}
+use super::token::{Token, shown, unknown_port};
+use crate::import::draft::{Draft, Said};
+use crate::import::filter::{Does, List, Rule, Transport, Verdict, time};
+use crate::import::ports;
 
 /// Reads one rule. It is several where one statement is several rules.
 pub fn rule(
     words: &[Token],
     text: String,
     command: String,
-    context: &mut Context<'_>,
+    draft: &mut Draft,
 ) -> Result<Vec<Rule>, String> {
     let at = words.first().map(|word| word.at).unwrap_or_default();
     let words: Vec<Token> = words.iter().filter(|word| word.text != "\n").cloned().collect();
-    let rule =
-        Rule { at, text, command, asks: Asks::default(), verdict: Verdict::None, logs: false };
+    let rule = Rule::new(at, text, command);
     let mut reading = Reading { words: &words, next: 0, rule, more: Vec::new() };
-    reading.all(context)?;
+    reading.all(draft)?;
     let Reading { mut rule, more: mut rules, .. } = reading;
     if rule.logs && rule.verdict == Verdict::None && rule.asks.lists.is_empty() {
         (rule.verdict, rule.logs) = (Verdict::Log, false);
@@ -86,10 +78,10 @@ impl Reading<'_> {
         Some(out)
     }
 
-    fn all(&mut self, context: &mut Context<'_>) -> Result<(), String> {
+    fn all(&mut self, draft: &mut Draft) -> Result<(), String> {
         while let Some(word) = self.word().map(str::to_owned) {
             let start = self.next.saturating_sub(1);
-            if self.one(&word, context)?.is_none() {
+            if self.one(&word, draft)?.is_none() {
                 // Whatever else is asked has no counterpart: up to the verdict.
                 let verdicts = ["accept", "drop", "reject", "return", "jump", "goto", "continue"];
                 while !self.peek(0).is_empty() && !verdicts.contains(&self.peek(0)) {
@@ -104,7 +96,7 @@ impl Reading<'_> {
     }
 
     /// One match or statement; `None` if it is not known.
-    fn one(&mut self, word: &str, context: &mut Context<'_>) -> Result<Option<()>, String> {
+    fn one(&mut self, word: &str, draft: &mut Draft) -> Result<Option<()>, String> {
         let done = Ok(Some(()));
         match word {
             "accept" => self.rule.verdict = Verdict::Accept,
@@ -159,7 +151,7 @@ impl Reading<'_> {
                 let Some(states) = self.values() else { return Ok(None) };
                 self.rule.asks.states.extend(states);
             }
-            "add" | "update" | "delete" => return self.list(word == "delete", context),
+            "add" | "update" | "delete" => return self.list(word == "delete", draft),
             _ => return Ok(None),
         }
         done
@@ -208,15 +200,9 @@ impl Reading<'_> {
     }
 
     fn protocol(&mut self, values: &[String]) -> Option<()> {
-        let one = |text: &str| match text {
-            "tcp" | "6" => Some(Transport::Port(Protocol::Tcp)),
-            "udp" | "17" => Some(Transport::Port(Protocol::Udp)),
-            "icmp" | "icmpv6" | "ipv6-icmp" | "1" | "58" => Some(Transport::Icmp),
-            _ => Some(Transport::Other),
-        };
-        let mut known = values.iter().map(|value| one(value));
-        let first = known.next()??;
-        let same = known.all(|other| other == Some(first));
+        let mut known = values.iter().map(|value| Transport::named(value));
+        let first = known.next()?;
+        let same = known.all(|other| other == first);
         if same {
             self.rule.asks.protocol = Some(first);
         }
@@ -284,12 +270,8 @@ impl Reading<'_> {
         match &*key {
             "dport" => {
                 let Some(values) = self.values() else { return Ok(None) };
-                let mut all: Vec<Port> = Vec::new();
-                for value in &values {
-                    let known = ports(value, '-', protocols);
-                    all.extend(known.ok_or_else(|| format!("`{value}` is no port that is known"))?);
-                }
-                self.rule.asks.ports = Some(all);
+                let named = ports::all(values.iter().map(String::as_str), '-', protocols);
+                self.rule.asks.ports = Some(named.map_err(unknown_port)?);
             }
             "flags" => {
                 let start = self.next;
@@ -318,7 +300,7 @@ impl Reading<'_> {
     }
 
     /// `add @set { ip saddr . 234 timeout 1s }`, and the older `set add ip saddr @set`.
-    fn list(&mut self, delete: bool, context: &mut Context<'_>) -> Result<Option<()>, String> {
+    fn list(&mut self, delete: bool, draft: &mut Draft) -> Result<Option<()>, String> {
         let at = self.words.get(self.next).map(|word| word.at).unwrap_or_default();
         let set = self.word().unwrap_or_default().to_owned();
         let Some(set) = set.strip_prefix('@') else { return Ok(None) };
@@ -336,8 +318,7 @@ impl Reading<'_> {
         let (name, rest) = match &words[..] {
             [family @ ("ip" | "ip6"), "saddr", ".", port, rest @ ..] => {
                 self.rule.asks.four = Some(*family == "ip");
-                let port =
-                    ports(port, '-', &[Protocol::Tcp]).and_then(|ports| ports.first().copied());
+                let port = ports::one(port, Protocol::Tcp);
                 let port = port.ok_or("a set is filled with what is no port")?;
                 (joined(set, port.number.get()), rest)
             }
@@ -352,7 +333,7 @@ impl Reading<'_> {
             timeout = time(text);
             if timeout.is_none() {
                 let message = format!("`{text}` is no time that is known");
-                context.draft.say(Said::hand(at, message).hint("set `step_timeout` or `open_for`"));
+                draft.say(Said::hand(at, message).hint("set `step_timeout` or `open_for`"));
             }
         }
         let does = if delete { Does::Removes } else { Does::Puts(timeout) };
@@ -365,20 +346,4 @@ impl Reading<'_> {
 /// What a set of addresses and ports holds for one port.
 fn joined(set: &str, port: u16) -> String {
     format!("{set} . {port}")
-}
-
-/// `1d2h3m4s`, or seconds.
-fn time(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    match text.split_once('d') {
-        Some((days, rest)) => {
-            let days = days.parse::<u64>().ok()?.checked_mul(86_400)?;
-            let rest =
-                if rest.is_empty() { Some(Duration::ZERO) } else { duration::parse(rest).ok() };
-            Duration::from_secs(days).checked_add(rest?)
-        }
-        None => duration::parse(text).ok(),
-    }
 }

@@ -1,6 +1,6 @@
-//! Words of a ruleset.
+//! Words of rules.
 
-use crate::import::filter::At;
+use crate::import::draft::At;
 
 /// A word, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +11,13 @@ pub struct Token {
     pub quoted: bool,
 }
 
-/// The words as one line.
+impl Token {
+    pub fn new(text: impl Into<String>, at: At, quoted: bool) -> Self {
+        Self { text: text.into(), at, quoted }
+    }
+}
+
+/// The words as one line, those in quotes in quotes again.
 pub fn shown(words: &[Token]) -> String {
     let words: Vec<_> = words
         .iter()
@@ -19,4 +25,9 @@ pub fn shown(words: &[Token]) -> String {
         .map(|word| if word.quoted { format!("{:?}", word.text) } else { word.text.clone() })
         .collect();
     words.join(" ")
+}
+
+/// Why a rule with this port is left out.
+pub fn unknown_port(word: &str) -> String {
+    format!("`{word}` is no port that is known")
 }
