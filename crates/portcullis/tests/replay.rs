@@ -276,12 +276,12 @@ fn unreadable() {
         ),
         (
             b"\x28\xb5\x2f\xfd\0\0",
-            "error: cannot replay `a.pcap`: it is compressed with zstd, and only gzip is read\n  \
+            "error: cannot replay `a.pcap`: it is compressed with zstd; only gzip can be read\n  \
              hint: decompress it: `zstd -dc FILE | portcullis replay -`\n",
         ),
         (
             b"[door.ssh]\n",
-            "error: cannot replay `a.pcap`: it is neither pcap nor pcapng\n  \
+            "error: cannot replay `a.pcap`: it is not pcap or pcapng\n  \
              hint: write one with `tcpdump -i eth0 -w FILE`\n",
         ),
     ] {
