@@ -185,11 +185,11 @@ fn wrong_use() {
     let world = World::new(By::Kernel, CONFIG);
     let config = world.config.to_str().unwrap();
     for (arguments, code, expected) in [
-        (["--door", "shh"], 2, "error: there is no door `shh`\n  hint: did you mean `ssh`?\n"),
+        (["--door", "shh"], 2, "error: unknown door `shh`\n  hint: did you mean `ssh`?\n"),
         (
             ["--interface", "eth9"],
             3,
-            "error: there is no interface `eth9`\n  hint: `ip link` lists those that there are\n",
+            "error: this host has no interface `eth9`\n  hint: run `ip link` to list the interfaces\n",
         ),
         (["--from", "\u{1b}[2J"], 2, "error: `\\u{1b}[2J` is not an IP address\n"),
     ] {

@@ -155,7 +155,7 @@ fn commands(by: By) {
     host.apply();
     let text = host.done("status FILE");
     assert!(
-        text.out.starts_with(&format!("gate      in force, as {} says\n", host.file)),
+        text.out.starts_with(&format!("gate      active, as configured in {}\n", host.file)),
         "{text:?}"
     );
     assert!(text.out.contains(&format!("\nbackend   {}\n", by.word())), "{text:?}");
@@ -222,12 +222,15 @@ fn commands(by: By) {
     }
     // Who has come in by a knock can be shut out again.
     for from in open {
-        assert_eq!(host.done(&format!("revoke ssh {from}")).err, format!("{from}: ssh: closed\n"));
+        assert_eq!(
+            host.done(&format!("revoke ssh {from}")).err,
+            format!("{from}: ssh: grant revoked\n")
+        );
         assert!(!host.place.is_open(from));
         let again = host.run(&format!("revoke ssh {from}"));
-        assert_eq!((again.code, again.err), (1, format!("{from}: ssh: was not open\n")));
+        assert_eq!((again.code, again.err), (1, format!("{from}: ssh: no grant\n")));
     }
-    assert_eq!(host.done("revoke --all").err, "no door was open\n");
+    assert_eq!(host.done("revoke --all").err, "no active grants\n");
     let said = host.remove();
     assert!(said.err.contains("guarded ports are open again"), "{said:?}");
 }
@@ -309,7 +312,10 @@ fn changed(by: By) {
         );
         let difference = found["difference"].as_str().unwrap().to_owned();
         let text = host.run("status FILE");
-        assert!(text.out.contains("loaded, but not what") && text.code == 1, "{what}: {text:?}");
+        assert!(
+            text.out.contains("loaded, but different from") && text.code == 1,
+            "{what}: {text:?}"
+        );
         assert!(text.err.contains("portcullis apply"), "{text:?}");
         assert!(!text.out.contains("not loaded"), "{text:?}");
         host.apply();
@@ -423,7 +429,8 @@ fn nothing(by: By) {
         }
         let said = host.run("status FILE");
         assert!(
-            said.code == 1 && said.out.starts_with("gate      not loaded: nothing is guarded\n"),
+            said.code == 1
+                && said.out.starts_with("gate      not loaded; all guarded ports are open\n"),
             "{said:?}"
         );
         let (_, found) = host.status();
