@@ -27,10 +27,10 @@ const FAILED: u8 = 1;
 #[command(name = "knock", version = VERSION, infer_long_args = true, args_override_self = true)]
 #[command(after_help = "Example: knock myserver.example.com 123:tcp 456:udp 789:tcp")]
 struct Arguments {
-    /// Use UDP for all ports, whatever they say
+    /// Use UDP for all ports, even for those with a protocol
     #[arg(short, long)]
     udp: bool,
-    /// Wait so many milliseconds after each port
+    /// Wait this number of milliseconds after each knock
     // Theirs takes whatever follows, also what looks like another option.
     #[arg(short, long, value_name = "MS", allow_hyphen_values = true, default_value = "0")]
     #[arg(value_parser = delay)]
@@ -41,13 +41,13 @@ struct Arguments {
     /// Use IPv6 only
     #[arg(short = '6', long)]
     ipv6: bool,
-    /// Say what is being knocked at
+    /// Print each knock
     #[arg(short, long)]
     verbose: bool,
     /// Name or address of the host
     #[arg(value_name = "HOST")]
     host: String,
-    /// Number or service name of a port, and its protocol: TCP where there is none
+    /// Port number or service name, and protocol (default: TCP)
     #[arg(value_name = "PORT[:PROTOCOL]", required = true)]
     ports: Vec<String>,
 }
@@ -119,7 +119,7 @@ fn read(text: &str, udp: bool) -> Result<Wanted<'_>, Problem> {
         "tcp" if !udp => Protocol::Tcp,
         "tcp" | "udp" => Protocol::Udp,
         _ => {
-            return Err(Problem::new(format!("the protocol of `{shown}` is neither tcp nor udp"))
+            return Err(Problem::new(format!("the protocol of `{shown}` is not tcp or udp"))
                 .hint("write `7000`, `7000:tcp` or `7000:udp`"));
         }
     };
@@ -134,8 +134,8 @@ fn read(text: &str, udp: bool) -> Result<Wanted<'_>, Problem> {
         })
     } else {
         service::port(typed, protocol).ok_or_else(|| {
-            Problem::new(format!("this system knows no service `{}`", typed.escape_debug()))
-                .hint("write the number of its port")
+            Problem::new(format!("unknown service `{}`", typed.escape_debug()))
+                .hint("write the port number")
         })
     };
     Ok(Wanted { port: port?, typed })
@@ -149,7 +149,7 @@ fn delay(text: &str) -> Result<Duration, &'static str> {
     // Theirs is kept in as many bits: some 49 days.
     text.parse::<u32>()
         .map(|millis| Duration::from_millis(millis.into()))
-        .map_err(|_| "a delay is a whole number of milliseconds, below 2^32")
+        .map_err(|_| "a delay is a whole number of milliseconds, less than 2^32")
 }
 
 /// The address as theirs prints it: without brackets, and with the interface that was asked for.
@@ -186,15 +186,16 @@ impl From<KnockError> for Problem {
     fn from(error: KnockError) -> Self {
         let problem = Self::new(error.to_string());
         match error {
-            KnockError::Unresolved { .. } => problem.hint("give its address instead of its name"),
+            KnockError::Unresolved { .. } => problem.hint("use the address instead of the name"),
             KnockError::NoAddress { .. } => problem.hint("leave out -4 or -6"),
             KnockError::NoRoute { address: std::net::IpAddr::V6(address), .. }
                 if address.is_unicast_link_local() =>
             {
-                problem.hint("name the interface too, as in fe80::1%eth0")
+                problem.hint("add the interface, as in fe80::1%eth0")
             }
-            KnockError::Send { .. } => problem
-                .hint("a firewall of this host may be in the way; knock again from the start"),
+            KnockError::Send { .. } => {
+                problem.hint("check the firewall of this host, then knock again from the start")
+            }
             KnockError::NoRoute { .. } | KnockError::NoPorts => problem,
         }
     }

@@ -49,15 +49,15 @@ pub enum KnockError {
 impl fmt::Display for KnockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPorts => f.write_str("there are no ports to knock at"),
+            Self::NoPorts => f.write_str("no ports to knock at"),
             Self::Unresolved { host, source } => {
-                write!(f, "the host {} is not found: {source}", host.escape_default())
+                write!(f, "cannot resolve {}: {source}", host.escape_default())
             }
             Self::NoAddress { host, family } => {
-                write!(f, "the host {} has no {family} address", host.escape_default())
+                write!(f, "{} has no {family} address", host.escape_default())
             }
             Self::NoRoute { address, source } => {
-                write!(f, "there is no way to {address}: {source}")
+                write!(f, "no route to {address}: {source}")
             }
             Self::Send { port, address, source } => {
                 write!(f, "cannot knock at {port} of {address}: {source}")

@@ -88,9 +88,9 @@ mod tests {
     #[test]
     fn the_wrong_family_is_said_so() {
         let error = Target::new("127.0.0.1").resolve(Family::V6).unwrap_err();
-        assert_eq!(error.to_string(), "the host 127.0.0.1 has no IPv6 address");
+        assert_eq!(error.to_string(), "127.0.0.1 has no IPv6 address");
         let error = Target::new("::1").resolve(Family::V4).unwrap_err();
-        assert_eq!(error.to_string(), "the host ::1 has no IPv4 address");
+        assert_eq!(error.to_string(), "::1 has no IPv4 address");
     }
 
     #[test]

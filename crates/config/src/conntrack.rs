@@ -38,23 +38,23 @@ pub fn warnings(table: Tracking) -> Vec<Diagnostic> {
         return found;
     }
     let rate = max.div_ceil(udp_timeout.max(1));
-    let fills = format!("{rate} datagrams a second from new ports keep it full");
+    let fills = format!("{rate} datagrams a second from new ports keep the table full");
     if max < SMALL {
         let message = format!(
-            "the kernel tracks {max} connections at most, and the gate needs them tracked: {fills}"
+            "the connection table of the kernel is small (at most {max} connections): {fills}"
         );
         found.push(warning("conntrack-small", message).hint(set(ENOUGH.max(buckets))));
     } else if buckets >= max.saturating_mul(SPARSE) {
         let message = format!(
-            "the kernel tracks {max} connections in {buckets} chains, too sparse to make room once they \
-             are full: {fills}, and others lose packets"
+            "the connection table of the kernel has {buckets} chains for {max} connections, so a \
+             full table drops new packets: {fills}"
         );
         found.push(warning("conntrack-sparse", message).hint(set(buckets)));
     }
     if u64::from(count).saturating_mul(10) >= u64::from(max).saturating_mul(9) {
         let message = format!(
-            "the kernel tracks {count} connections, and {max} is its limit: new ones may be lost, and \
-             knocks with them"
+            "the connection table of the kernel is nearly full ({count} of {max}), so new \
+             connections and knocks may be lost"
         );
         let more = max.saturating_mul(4).max(ENOUGH);
         found.push(warning("conntrack-full", message).hint(set(more)));
@@ -64,8 +64,8 @@ pub fn warnings(table: Tracking) -> Vec<Diagnostic> {
 
 fn set(max: u32) -> String {
     format!(
-        "`sysctl -w net.netfilter.nf_conntrack_max={max}`, and a line in /etc/sysctl.d to keep it; \
-         docs/flood.md has the figures"
+        "sysctl -w net.netfilter.nf_conntrack_max={max} (and a line in /etc/sysctl.d to keep it; \
+         see docs/flood.md)"
     )
 }
 
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(found.code, "conntrack-small");
         assert!(found.message.contains("547 datagrams a second"), "{}", found.message);
         let hint = found.hint.as_deref().unwrap();
-        assert!(hint.starts_with("`sysctl -w net.netfilter.nf_conntrack_max=262144`"), "{hint}");
+        assert!(hint.starts_with("sysctl -w net.netfilter.nf_conntrack_max=262144 "), "{hint}");
     }
 
     #[test]

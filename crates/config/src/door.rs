@@ -42,7 +42,7 @@ pub fn read(
         return None;
     };
     let name = DoorName::new(key.get_ref()).map_err(|problem| {
-        let hint = "a name is made of letters, digits, `_`, `-` and `.`";
+        let hint = "use letters, digits, `_`, `-` and `.`";
         found.push(error("bad-name", key.span(), problem.to_string()).hint(hint));
     });
     let mut reading = Reading::new(key);
@@ -54,12 +54,12 @@ pub fn read(
         // It may be there for what it runs alone.
         reading.guards.get_or_insert_default();
     } else {
-        let hint = "name the ports behind it, as in `guards = [\"tcp/22\"]`";
+        let hint = "write the ports behind it, as in `guards = [\"tcp/22\"]`";
         reading.require("guards", hint, found);
     }
     if !reading.has_keys {
         let hint =
-            "name its knocks, as in `sequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]`";
+            "write its knocks, as in `sequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]`";
         reading.require("sequence", hint, found);
     }
     let hooks = reading.hooks(found);
@@ -79,11 +79,11 @@ pub fn read(
 fn not_a_door(key: &Key<'_>, value: &Value<'_>) -> Diagnostic {
     let name = key.get_ref();
     if KEYS.contains(&name.as_ref()) {
-        let message = format!("`{name}` belongs to a door, and this door has no name");
+        let message = format!("`{name}` belongs to a door, but this table has no name of a door");
         return error("wrong-type", key.span(), message)
             .hint("write a header such as `[door.ssh]`");
     }
-    let hint = format!("write `[door.{name}]`, each key on a line below it");
+    let hint = format!("write `[door.{name}]`, and each key on its own line below it");
     wrong_type(value, "a table").hint(hint)
 }
 
@@ -169,8 +169,8 @@ impl Reading {
             }
             "keys" => {
                 self.has_keys = true;
-                let hint = "remove the key; it comes with single packet authorization, and until \
-                            then a door needs a `sequence`";
+                let hint = "remove the key and write a `sequence`; this version has no single \
+                            packet authorization";
                 Err(not_available(key.span(), "`keys`", hint))
             }
             "on_open" => {
@@ -200,8 +200,8 @@ impl Reading {
         if let Some(span) = self.on_close_key.take()
             && !self.present.contains(&"on_open")
         {
-            let message = format!("door `{}` has `on_close` and no `on_open`", self.name);
-            let hint = "write `on_open` too; if there is nothing to run, as `[\"/bin/true\"]`";
+            let message = format!("door `{}` has `on_close` but no `on_open`", self.name);
+            let hint = "write `on_open` too; if nothing should run, `on_open = [\"/bin/true\"]`";
             found.push(error("close-without-open", span, message).hint(hint));
         }
         let on_open = self.on_open.take()?;

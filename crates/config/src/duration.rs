@@ -26,10 +26,10 @@ impl fmt::Display for DurationError {
         f.write_str(match self {
             Self::NoNumber => "expected a duration such as `30s`",
             Self::NoUnit => "the duration has no unit",
-            Self::UnknownUnit => {
-                "the duration has an unknown unit; there are `ms`, `s`, `m` and `h`"
+            Self::UnknownUnit => "the duration has an unknown unit; use `ms`, `s`, `m` or `h`",
+            Self::Order => {
+                "the units of a duration must go from the largest to the smallest, each once"
             }
-            Self::Order => "the units of a duration go from the largest to the smallest, each once",
             Self::TooLong => "the duration is too long",
         })
     }

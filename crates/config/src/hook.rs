@@ -11,8 +11,9 @@ use super::report::{Diagnostic, Span, error};
 pub fn read(value: &Value<'_>, found: &mut Vec<Diagnostic>) -> Option<Hook> {
     let expected = "an array of arguments such as `[\"/usr/bin/logger\", \"{address}\"]`";
     if let DeValue::String(_) = value.get_ref() {
-        let hint = "write the program and each argument by itself; a line of shell is written \
-                    `[\"/bin/sh\", \"-c\", \"...\", \"sh\", \"{address}\"]`, and has the address as `$1`";
+        let hint = "write the program and each argument as its own string; for a shell, write \
+                    `[\"/bin/sh\", \"-c\", \"...\", \"sh\", \"{address}\"]`, where `$1` is the \
+                    address";
         found.push(wrong_type(value, expected).hint(hint));
         return None;
     }
@@ -43,17 +44,15 @@ fn argument(value: &Value<'_>) -> Result<String, Diagnostic> {
 
 fn hint(problem: HookError) -> String {
     match problem {
-        HookError::Empty => "name a program and its arguments, or leave the key out".into(),
-        HookError::NotAbsolute => {
-            "write `/usr/bin/logger` for `logger`; it is not searched for".into()
-        }
+        HookError::Empty => "write a program and its arguments, or remove the key".into(),
+        HookError::NotAbsolute => "write the whole path: `/usr/bin/logger`, not `logger`".into(),
         HookError::TooManyArguments { .. } => {
-            format!("at most {}; put the rest into a script", limits::MAX_HOOK_ARGUMENTS)
+            format!("use at most {}; move the rest into a script", limits::MAX_HOOK_ARGUMENTS)
         }
         HookError::TooLong { .. } => {
-            format!("at most {} bytes; put the rest into a script", limits::MAX_HOOK_BYTES)
+            format!("use at most {} bytes; move the rest into a script", limits::MAX_HOOK_BYTES)
         }
-        HookError::Nul { .. } => "leave it out".into(),
+        HookError::Nul { .. } => "remove the NUL byte".into(),
     }
 }
 
@@ -62,8 +61,8 @@ fn never_replaced(argument: &str, place: &Span) -> Option<Diagnostic> {
     let inside = |name: &&&str| argument.contains(**name) && argument != **name;
     let name = [Hook::DOOR, Hook::ADDRESS].iter().find(inside).copied()?;
     let message = format!("`{name}` is replaced only where it is a whole argument");
-    let hint = "give it an argument of its own; a script of `sh -c` has those behind it as `$0`, `$1` \
-                and so on";
+    let hint = "make it an argument of its own; a script of `sh -c` gets the arguments after it as \
+                `$0`, `$1` and so on";
     let severity = Severity::Warning;
     Some(Diagnostic { severity, ..error("placeholder-inside", place.clone(), message).hint(hint) })
 }

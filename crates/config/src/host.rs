@@ -68,13 +68,13 @@ fn answered_knocks(meaning: &Meaning, listening: &BTreeSet<Port>, found: &mut Ve
             // The port is not named, nor its line shown: the configuration is good, and its knocks are
             // secret.
             let message = format!(
-                "a program of this host answers at knock {} of door `{}`: its clients make this knock \
-                 without knowing, and whoever knocks is answered",
+                "a service of this host answers at the port of knock {} of door `{}`, so its \
+                 clients make this knock too",
                 index.saturating_add(1),
                 door.name
             );
             let place = Place::Door(id);
-            let hint = "use a port with nothing behind it";
+            let hint = "use a closed port";
             found.push(warning("knock-answered", meaning, place, message).hint(hint));
         }
     }
@@ -105,8 +105,8 @@ fn blind_interfaces(
 fn superfluous_interfaces(meaning: &Meaning, topology: Topology<'_>, found: &mut Vec<Diagnostic>) {
     for (index, master) in topology.superfluous() {
         let message = format!(
-            "packets of this interface arrive on `{master}`, which is named too: the daemon sees each \
-             of them twice"
+            "packets of this interface arrive on `{master}`, which is listed too, so the daemon \
+             sees each packet twice"
         );
         let place = Place::Interface(index);
         let hint = "remove it from `interfaces`";
@@ -118,10 +118,11 @@ fn interfaces_beside(meaning: &Meaning, topology: Topology<'_>, found: &mut Vec<
     for beside in topology.beside().into_iter().filter(|beside| !is_public(beside.address)) {
         let (name, top, address) = (beside.name, beside.top, beside.address);
         let message = format!(
-            "`{top}` on top of `{name}` has the address {address}, and the gate does not stand there: \
-             guarded ports are open to who reaches it"
+            "the gate is not active on `{top}`, which is on top of `{name}` and has the address \
+             {address}; guarded ports are open there"
         );
-        let hint = format!("add \"{top}\"; if it is meant to be open, there is nothing to do");
+        let hint =
+            format!("add \"{top}\" to `interfaces`, unless guarded ports should be open there");
         let place = Place::Interface(beside.place);
         found.push(warning("interface-on-top", meaning, place, message).hint(hint));
     }
@@ -155,13 +156,14 @@ fn bare_interfaces(
             continue;
         };
         let message = format!(
-            "`{}` has the address {address}, and the gate does not stand there: guarded ports are \
-             open to the internet",
+            "the gate is not active on `{}`, which has the address {address}; guarded ports are \
+             open to the internet there",
             interface.name
         );
         let span = meaning.interfaces.key.clone().unwrap_or(0..0);
         let hint = format!(
-            "add \"{}\", or leave `interfaces` out to have the gate on all but loopback",
+            "add \"{}\" to `interfaces`, or remove `interfaces` to activate the gate on all \
+             interfaces except loopback",
             interface.name
         );
         let found_here = error("interface-without-gate", span, message).hint(hint);

@@ -33,70 +33,72 @@ pub const KEYS: [Key; 18] = [
         "stance",
         "`\"guard\"` or `\"closed\"`",
         "`\"guard\"`",
-        "`\"guard\"`: refuse at guarded ports only (`like-closed` answers for closed ports too); `\"closed\"`: a whole base firewall, which refuses all but \
-         doors, `public` ports, established connections and what a network needs to live",
+        "`\"guard\"`: refuse at the ports of doors only (`like-closed` answers for closed ports too); `\"closed\"`: a whole base firewall, which \
+         refuses all packets except for doors, `public` ports, the allow-list, established \
+         connections and what every network needs (ICMP, DHCP)",
     ),
     key(
         "gate",
         "backend",
         "`\"nftables\"`, `\"iptables\"` or `\"ipset\"`",
         "`\"nftables\"`",
-        "`\"nftables\"`, or `\"iptables\"` (match `recent`) or `\"ipset\"` where iptables rules",
+        "which firewall to use; `\"iptables\"` (match `recent`) and `\"ipset\"` are for hosts that \
+         use iptables",
     ),
     key(
         "gate",
         "interfaces",
         "names, as `[\"eth0\"]`",
-        "all but loopback",
-        "where the gate stands: the interfaces that packets arrive on, so the bridge, bond or VRF and not \
-         its member; the VLAN or macvlan too, beside the interface below it",
+        "all except loopback",
+        "interfaces on which the gate is active: those that packets arrive on. Write the bridge, \
+         bond or VRF, not its members; write a VLAN or macvlan and also the interface below it",
     ),
     key(
         "gate",
         "public",
         "ports, as `[\"tcp/80\"]`",
         "none",
-        "ports whose touch is never a wrong knock; when closed, the only ones that anybody may use",
+        "ports that are open to everybody; a packet to them never ends an attempt",
     ),
     key(
         "gate",
         "allow",
         "as `[\"203.0.113.7\", \"2001:db8::/32\", \"iface:wg0\", \"admin.example.org\"]`",
         "none",
-        "who needs no knock: addresses, networks, `iface:NAME`, and names of hosts, which `run` looks up \
-         again when their time to live is over (`apply` once)",
+        "allow-list, which needs no knock: addresses, networks, `iface:NAME` and host names. `run` \
+         looks names up again when they expire; `apply` looks them up once",
     ),
     key(
         "gate",
         "refuse",
         "`\"like-closed\"`, `\"drop\"` or `\"reject\"`",
         "`\"like-closed\"`; when closed, `\"drop\"`",
-        "how a guarded port answers those who may not pass: as a port with nothing behind it would, not at \
-         all (when closed, an ACK is answered at every port), or with “administratively prohibited”",
+        "how a guarded port answers without a grant: like a closed port, not at all (when closed, an ACK is still answered), or with \
+         “administratively prohibited”",
     ),
     key(
         "gate",
         "log_refused",
         "`true` or `false`",
         "`false`",
-        "`true`: the kernel logs refused packets, one a second (only when closed; all are counted, see \
-         `nft list chain inet portcullis refuse`)",
+        "`true`: the kernel logs refused packets, at most one a second (only with `stance = \
+         \"closed\"`; counters: `nft list chain inet portcullis refuse`)",
     ),
     key(
         "ban",
         "strikes",
         "2 to 10000",
         "`10`",
-        "number of strikes that trigger a ban. A strike is a refused bare SYN or datagram, to any port that is \
-         not public; knocks are strikes too, so choose well above three times the knocks of a sequence. \
-         Without `[ban]` nobody is banned",
+        "number of strikes that trigger a ban. A strike is a refused bare SYN or datagram to a \
+         port that is not public. Knocks are strikes too, so use more than three times the knocks \
+         of a sequence. Without `[ban]` nobody is banned",
     ),
     key(
         "ban",
         "within",
         "1s to 1h",
         "`1m`",
-        "strikes are counted for this long from the first one on",
+        "time in which strikes are counted, from the first one",
     ),
     key("ban", "for", "1s to 720h", "`1h`", "how long a ban lasts"),
     key("door", "guards", "ports, as `[\"tcp/22\"]`", "required", "ports that open"),
@@ -107,14 +109,15 @@ pub const KEYS: [Key; 18] = [
         "required",
         "the knocks that open it, `tcp/N` or `udp/N`, in this order",
     ),
-    key("door", "step_timeout", "500ms to 5m", "`5s`", "time for each next knock"),
+    key("door", "step_timeout", "500ms to 5m", "`5s`", "time to wait for the next knock"),
     key("door", "open_for", "2s to 24h", "`30s`", "how long a grant lasts"),
     key(
         "door",
         "recogniser",
         "`\"both\"`, `\"kernel\"` or `\"daemon\"`",
         "`\"both\"`",
-        "who sees the knocks: the rules in the kernel, the process `portcullis run`, or either",
+        "what recognises the knocks: the rules in the kernel, the daemon `portcullis run`, or \
+         either",
     ),
     key("door", "tolerate", "0 to 16", "`0`", "wrong ports forgiven in one attempt"),
     key(
@@ -122,14 +125,14 @@ pub const KEYS: [Key; 18] = [
         "on_open",
         "a program and its arguments, as `[\"/usr/bin/logger\", \"{door}\", \"{address}\"]`",
         "nothing",
-        "what `portcullis run` runs when the door opens; never a line of shell",
+        "command that `portcullis run` runs when the door opens; no shell reads it",
     ),
     key(
         "door",
         "on_close",
         "the same",
         "nothing",
-        "what it runs when the grant has ended; also after a crash, by the next start",
+        "command that it runs when the grant ends; after a crash, the next start runs it",
     ),
 ];
 

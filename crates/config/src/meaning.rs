@@ -63,10 +63,10 @@ pub fn read(tree: &Spanned<DeTable<'_>>, found: &mut Vec<Diagnostic>) -> Meaning
                 let message = format!("unknown key `{}` outside of any table", key.get_ref());
                 let diagnostic = error("unknown-key", key.span(), message);
                 found.push(if GATE_KEYS.contains(&key.get_ref().as_ref()) {
-                    diagnostic.hint("write it below `[gate]`")
+                    diagnostic.hint("move it below `[gate]`")
                 } else if door::KEYS.contains(&key.get_ref().as_ref()) {
                     meaning.has_door = true;
-                    diagnostic.hint("write it below the table of a door, such as `[door.ssh]`")
+                    diagnostic.hint("move it below the table of a door, such as `[door.ssh]`")
                 } else {
                     diagnostic.hint("keys belong below `[gate]` or a door such as `[door.ssh]`")
                 });
@@ -222,7 +222,7 @@ fn allowed(value: &Value<'_>) -> Result<Allowed, Diagnostic> {
                 format!("write `{network}/{prefix}` for all of it, or the address alone")
             }
             AllowedError::MappedAddress => "write the IPv4 address itself".to_owned(),
-            AllowedError::Interface(_) => "interfaces are named as `ip link` shows them".to_owned(),
+            AllowedError::Interface(_) => "write the name that `ip link` shows".to_owned(),
             _ => {
                 "write it as in `203.0.113.7`, `2001:db8::/32`, `admin.example.org` or `iface:wg0`"
                     .to_owned()
@@ -237,7 +237,7 @@ fn interface(value: &Value<'_>) -> Result<InterfaceName, Diagnostic> {
         return Err(wrong_type(value, "the name of an interface such as `\"eth0\"`"));
     };
     InterfaceName::new(name).map_err(|problem| {
-        let hint = "interfaces are named as `ip link` shows them; there are no wildcards";
+        let hint = "write the name that `ip link` shows; there are no wildcards";
         error("bad-name", value.span(), problem.to_string()).hint(hint)
     })
 }

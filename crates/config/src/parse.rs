@@ -56,7 +56,7 @@ impl Loaded {
         if self.backend == Backend::Nftables {
             return Ok(self);
         }
-        let message = format!("`portcullis {command}` works with nftables alone");
+        let message = format!("`portcullis {command}` works only with nftables");
         let found = error("backend-not-here", self.backend_span, message).hint(hint);
         Err(Box::new(self.warnings.with_only(found)))
     }

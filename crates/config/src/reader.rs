@@ -148,14 +148,14 @@ fn port_hint(text: &str) -> Option<String> {
         return Some(format!("write `{port}`"));
     }
     if right.contains('-') && matches!(left, "tcp" | "udp") {
-        return Some("name each port by itself; there are no ranges".into());
+        return Some("write each port by itself; there are no ranges".into());
     }
     match (left, right) {
         ("tcp" | "udp", right) if right.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-            Some("write its number; names of services are not looked up".into())
+            Some("write the port number; names of services are not looked up".into())
         }
         ("tcp" | "udp", _) => None,
-        _ => Some("only `tcp` and `udp` have ports that can be guarded or knocked".into()),
+        _ => Some("use `tcp` or `udp`".into()),
     }
 }
 

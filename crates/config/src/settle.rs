@@ -20,12 +20,8 @@ pub(crate) fn settle(meaning: &mut Meaning, found: &mut Vec<Diagnostic>) {
     if meaning.policy.gate.ban.is_some() {
         let span = meaning.ban.clone().unwrap_or(0..0);
         found.push(
-            error(
-                "backend-cannot",
-                span,
-                "`ban` works with nftables alone, which counts strikes".to_owned(),
-            )
-            .hint("write `backend = \"nftables\"`, or take it out"),
+            error("backend-cannot", span, "`ban` works only with nftables".to_owned())
+                .hint("write `backend = \"nftables\"`, or remove the table"),
         );
     }
 }

@@ -5,10 +5,10 @@ pub fn hint(near: Option<&str>, known: &[&str]) -> String {
     match near {
         Some(near) => format!("did you mean `{near}`?"),
         None => match known {
-            [one] => format!("only `{one}` is known here"),
+            [one] => format!("the only known name is `{one}`"),
             _ => {
                 let all: Vec<_> = known.iter().map(|known| format!("`{known}`")).collect();
-                format!("known here are {}", all.join(", "))
+                format!("known names: {}", all.join(", "))
             }
         },
     }

@@ -35,7 +35,7 @@ fn syntax(text: &str, error: &Error, span: Span) -> Diagnostic {
     let diagnostic = report::error("syntax", span, error.message());
     // To the parser a bare word that begins with t or f is a failed `true` or `false`.
     if word.len() > 1 && error.message().starts_with("invalid boolean") {
-        diagnostic.hint("text is written between quotation marks")
+        diagnostic.hint("write text between quotation marks")
     } else {
         diagnostic
     }
@@ -50,12 +50,12 @@ fn duplicate(text: &str, span: Span) -> (Diagnostic, bool) {
         .map_or(0, |at| at.saturating_add(1));
     let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or("").trim();
     if !line.starts_with('[') {
-        let message = format!("`{name}` is given twice");
+        let message = format!("`{name}` is written twice");
         return (report::error("duplicate-key", span, message).hint("remove one of them"), false);
     }
     let header = line.split_inclusive(']').next().unwrap_or(line);
     let message = format!("there are two tables `{header}`");
-    let hint = "give one of them another name, or make them one";
+    let hint = "rename one of them, or merge them";
     let mut diagnostic = report::error("duplicate-table", span, message).hint(hint);
     let mut at = 0usize;
     for earlier in text.get(..line_start).unwrap_or("").split_inclusive('\n') {

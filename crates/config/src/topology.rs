@@ -105,21 +105,21 @@ impl Blind {
     pub fn message(&self) -> String {
         let name = &self.name;
         match &self.why {
-            Why::Missing => format!("this host has no interface `{name}` now"),
+            Why::Missing => format!("this host has no interface `{name}`"),
             Why::OtherName(first) => format!(
-                "`{name}` is another name of `{first}`, and rules match the first name only: the gate \
-                 sees no packet"
+                "`{name}` is an alternative name of `{first}`, but rules match only `{first}`, so \
+                 the gate sees no packets"
             ),
             Why::Member { role, master } => {
-                format!("`{name}` is {role} `{master}`: the gate sees no packet there")
+                format!("`{name}` is {role} `{master}`, so the gate sees no packets there")
             }
             Why::Below { top, address } => format!(
-                "`{name}` has no address, and `{top}` on top of it has {address}: packets arrive on \
-                 `{top}`, where the gate does not stand"
+                "`{name}` has no address, but `{top}` on top of it has {address}; packets arrive \
+                 on `{top}`, where the gate is not active"
             ),
             Why::NoAddress { other, address } => format!(
-                "`{name}` has no address, and `{other}` has {address}: packets arrive on `{other}`, where \
-                 the gate does not stand"
+                "`{name}` has no address, but `{other}` has {address}; packets arrive on \
+                 `{other}`, where the gate is not active"
             ),
         }
     }
@@ -128,11 +128,13 @@ impl Blind {
     pub fn hint(&self) -> String {
         match (&self.why, self.instead.as_slice()) {
             (Why::Missing, _) => {
-                "look with `ip link`; one that comes later is fine, a misspelled one leaves its doors \
-                 unguarded"
+                "check the name with `ip link`; with a wrong name guarded ports stay open, but an \
+                 interface may appear later"
                     .to_owned()
             }
-            (_, []) => "name the interface that has this host's address (`ip address`)".to_owned(),
+            (_, []) => "write the interface that has the address of this host; `ip address` shows \
+                        it"
+            .to_owned(),
             (_, names) => format!("write {}", line(names)),
         }
     }

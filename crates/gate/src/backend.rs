@@ -283,7 +283,7 @@ impl Backend {
                     return Ok(Some(instead(chains.matcher().into(), Kind::Nftables)));
                 }
                 if self.look == Look::Always && Chains::read()?.is_some() {
-                    return Ok(Some("there are chains of iptables beside the table".to_owned()));
+                    return Ok(Some("chains of iptables are loaded beside the table".to_owned()));
                 }
                 let ruleset = self.known(policy, ruleset)?;
                 match self.table.verify(&ruleset) {
@@ -298,7 +298,7 @@ impl Backend {
                     return Ok(Some(instead(Kind::Nftables, wanted)));
                 }
                 let Some(chains) = Chains::read()? else {
-                    return Ok(Some("there are no chains".to_owned()));
+                    return Ok(Some("no chains are loaded".to_owned()));
                 };
                 let loaded = Kind::from(chains.matcher());
                 match chains.difference(policy, *matcher)? {

@@ -32,7 +32,7 @@ const ROUNDS: usize = 10;
 pub struct Cut {
     /// TCP connections of this host.
     pub tcp: usize,
-    /// UDP conversations.
+    /// UDP flows.
     pub udp: usize,
 }
 
@@ -65,7 +65,7 @@ const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Failed> {
     let source = Network::from_str(&source.to_string())
         .map_err(|error| Failed::new(format!("{source}: {error}")))?;
-    cut_which(Which { source, ports: Some(ports) }, "the door is shut")
+    cut_which(Which { source, ports: Some(ports) }, "the grant is revoked")
 }
 
 /// Ends all that a network has with this host, whoever spoke first. It must be banned already.
@@ -74,7 +74,7 @@ pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Failed> {
 ///
 /// As [`cut`].
 pub fn cut_all(source: Network) -> Result<Cut, Failed> {
-    cut_which(Which { source, ports: None }, "the ban is in force")
+    cut_which(Which { source, ports: None }, "the ban is active")
 }
 
 /// `done` is what has been done already, if this cannot be.
@@ -146,11 +146,11 @@ fn own_end(connection: &Connection, which: Which<'_>) -> Option<IpAddr> {
 }
 
 fn cannot_end(done: &str, error: socket::Error) -> Failed {
-    let failure = Failed::new(format!("{done}, but connections live on: {error}"));
+    let failure = Failed::new(format!("{done}, but its connections stay open: {error}"));
     match error.errno() {
         Some(Errno::EOPNOTSUPP | Errno::ENOENT | Errno::EPROTONOSUPPORT) => failure.hint(
-            "this kernel cannot end connections (CONFIG_INET_DIAG and CONFIG_INET_DIAG_DESTROY); \
-             end the program that serves them",
+            "this kernel cannot close connections (CONFIG_INET_DIAG and CONFIG_INET_DIAG_DESTROY \
+             are missing); stop the service instead",
         ),
         _ => failure,
     }
@@ -158,11 +158,11 @@ fn cannot_end(done: &str, error: socket::Error) -> Failed {
 
 fn cannot_forget(done: &str, error: socket::Error) -> Failed {
     let failure = Failed::new(format!(
-        "{done} and connections are ended, but the firewall still knows them: {error}"
+        "{done} and its connections are closed, but connection tracking still has them: {error}"
     ));
     match error.errno() {
         Some(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOENT) => {
-            failure.hint("the kernel has no CONFIG_NF_CT_NETLINK; what it knows ends with time")
+            failure.hint("the kernel has no CONFIG_NF_CT_NETLINK; the entries expire by themselves")
         }
         _ => failure,
     }

@@ -69,25 +69,25 @@ impl fmt::Display for Error {
             Self::NoBans(kind) => {
                 write!(
                     f,
-                    "the loaded gate has no bans: backend \"{}\" cannot count strikes",
+                    "the loaded gate has no bans: back end \"{}\" cannot count strikes",
                     kind.word()
                 )
             }
             Self::FixedTime { door, time } => write!(
                 f,
-                "with backend \"iptables\" every grant of door {door} lasts {} seconds, as its rule says",
+                "with back end \"iptables\" every grant of door {door} lasts {} seconds",
                 time.as_secs()
             ),
             Self::NoList { door } => {
-                write!(f, "the loaded rules of door {door} name no list of grants")
+                write!(f, "the loaded rules of door {door} have no list of grants")
             }
             Self::List { list, doing, error, .. } => {
                 write!(f, "cannot {doing} the list {list}: {error}")
             }
-            Self::ListFormat(list) => write!(f, "cannot understand what is in the list {list}"),
+            Self::ListFormat(list) => write!(f, "unknown format of list {list}"),
             Self::Set { set, error } => write!(f, "cannot use the set {set}: {error}"),
-            Self::Full { list } => write!(f, "{list} is full: it holds no more addresses"),
-            Self::Conflict => f.write_str("doors contradict each other"),
+            Self::Full { list } => write!(f, "{list} is full"),
+            Self::Conflict => f.write_str("the doors of this configuration contradict each other"),
         }
     }
 }
@@ -98,27 +98,27 @@ impl Error {
     /// What to do about it, as one sentence without a period.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NotLoaded => "load it with `portcullis apply` or `portcullis run`",
+            Self::NotLoaded => "run `portcullis apply` or `portcullis run`",
             Self::Failed(failed) => return failed.hint.clone(),
-            Self::NoBans(_) => "bans need `backend = \"nftables\"` and a section `[ban]`",
+            Self::NoBans(_) => "bans need `backend = \"nftables\"` and a table `[ban]`",
             Self::FixedTime { .. } => {
                 "leave out `--for`; with `backend = \"ipset\"` or \"nftables\" each grant has its own time"
             }
             Self::List { kind: io::ErrorKind::PermissionDenied, .. } => {
-                "the lists belong to root of the machine (see `ip_list_perms` and `ip_list_uid` of the \
-                 module xt_recent): run it there, outside of containers"
+                "run it as root outside of containers; see `ip_list_perms` and `ip_list_uid` of \
+                 the module xt_recent"
             }
             Self::List { kind: io::ErrorKind::NotFound, .. } | Self::NoList { .. } => {
-                "somebody has changed the rules: `portcullis apply` loads them again"
+                "another program has changed the rules; run `portcullis apply` to load them again"
             }
             Self::Set { error, .. } if error.errno() == Some(nix::errno::Errno::EPERM) => {
-                "run it with sudo"
+                "run it as root"
             }
             Self::Set { error, .. } if error.errno() == Some(nix::errno::Errno::ENOENT) => {
-                "somebody has removed the set: `portcullis apply` loads the gate again"
+                "another program has removed the set; run `portcullis apply` to load it again"
             }
             Self::Full { .. } => {
-                "grants end by themselves; `portcullis grants` lists them, `portcullis revoke` ends some now"
+                "wait until grants end, or revoke some: portcullis revoke DOOR ADDRESS"
             }
             Self::Nftables(_)
             | Self::List { .. }

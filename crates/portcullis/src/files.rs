@@ -108,7 +108,9 @@ pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
         let link = OpenOptions::new().read(true).custom_flags(flags).open(&path)?;
         let owner = link.metadata()?.uid();
         if owner != 0 && owner != geteuid().as_raw() {
-            let message = format!("it is a symbolic link of user {owner}, which is not followed");
+            let message = format!(
+                "it is a symbolic link that belongs to user {owner}; such links are not followed"
+            );
             return Err(invalid(&message));
         }
         if is_descriptor(&path) {
@@ -186,11 +188,11 @@ pub(crate) fn must_be_ours(
     purpose: &str,
 ) -> Result<(), Failure> {
     if !about.is_dir() {
-        return Err(Failure::could_not(format!("{shown} is not a folder")).hint(purpose));
+        return Err(Failure::could_not(format!("{shown} is not a directory")).hint(purpose));
     }
     let refuse = |what: &str, mend: String| {
-        let message = format!("{shown} {what}, and its content is {danger}");
-        Err(Failure::could_not(message).hint(format!("{mend}, after a look at what is in it")))
+        let message = format!("{shown} {what}, but its content is {danger}");
+        Err(Failure::could_not(message).hint(format!("check its content first, then run: {mend}")))
     };
     let user = geteuid();
     if about.uid() != user.as_raw() {
@@ -318,7 +320,7 @@ mod tests {
         lchown(at("link"), Some(65_534), None).unwrap();
         for name in ["link", "second"] {
             let error = open_to_append(&at(name)).unwrap_err();
-            assert!(error.to_string().contains("of user 65534"), "{error}");
+            assert!(error.to_string().contains("to user 65534"), "{error}");
         }
     }
 }

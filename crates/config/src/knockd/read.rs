@@ -75,7 +75,7 @@ impl Reader<'_> {
             }
             _ if matches!(self.section, Section::None) => {
                 self.section = Section::Unknown;
-                let message = "there is no section that this could belong to";
+                let message = "this line does not belong to a section";
                 let hint = "begin with a line such as `[options]` or `[openSSH]`";
                 self.found.push(error("no-section", line.span.clone(), message).hint(hint));
             }

@@ -74,7 +74,7 @@ fn unknown_protocol(number: &[u8], name: &[u8], span: Range<usize>) -> Diagnosti
     let turned = matches!(number.to_ascii_lowercase().as_slice(), b"tcp" | b"udp")
         && name.iter().all(u8::is_ascii_digit)
         && !name.is_empty();
-    let message = "the protocol is neither `tcp` nor `udp`";
+    let message = "the protocol is not `tcp` or `udp`";
     let diagnostic = error("unknown-protocol", span, message);
     if turned {
         diagnostic.hint(format!("write `{}:{}`", shown(name), shown(number)))
@@ -127,10 +127,10 @@ fn hint(number: &[u8], item: &[u8]) -> Option<String> {
     }
     if number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-') && !number.starts_with(b"-")
     {
-        return Some("name each port by itself; there are no ranges".into());
+        return Some("write each port by itself; there are no ranges".into());
     }
     number
         .first()
         .is_some_and(u8::is_ascii_alphabetic)
-        .then(|| "write its number; names of services are not looked up".into())
+        .then(|| "write the port number; names of services are not looked up".into())
 }

@@ -7,26 +7,27 @@ use super::entry::Example::{Made, Text, Words};
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "backend-cannot",
-        title: "This works with nftables alone",
-        why: "Chains of iptables cannot say it (a name would be looked up once and never again), and a gate that leaves it out in silence would be another gate \
-              than the one that is written down.",
-        remedy: "Write `backend = \"nftables\"`, or take it out.",
+        title: "This works only with nftables",
+        why: "The iptables back ends cannot do it. For example, they would look up a name once and \
+              never again. Ignoring it would give other rules than the configuration says.",
+        remedy: "Write `backend = \"nftables\"`, or remove it.",
         example: Text("[gate]\nbackend = \"iptables\"\nallow   = [\"admin.example.org\"]"),
     },
     Entry {
         code: "backend-not-here",
-        title: "A command works with nftables alone",
-        why: "The daemon opens doors by adding elements to sets of nftables. With iptables the rules recognise \
-              knocks by themselves, and `run` would have nothing to do.",
+        title: "A command works only with nftables",
+        why: "The daemon opens doors with sets of nftables. With iptables the rules recognise all \
+              knocks, so the daemon has nothing to do.",
         remedy: "Use `portcullis apply`, or write `backend = \"nftables\"`.",
         example: Words("by `portcullis run` in a configuration with `backend = \"iptables\"`"),
     },
     Entry {
         code: "backend-no-daemon",
         title: "The daemon cannot open doors of this back end",
-        why: "With iptables the kernel recognises knocks by itself, and nothing else does. A door that waits for \
-              the daemon would never open.",
-        remedy: "Write `recogniser = \"kernel\"`, or leave it out; or `backend = \"nftables\"`.",
+        why: "With iptables only the kernel recognises knocks. A door that waits for the daemon \
+              would never open.",
+        remedy: "Write `recogniser = \"kernel\"` or `backend = \"nftables\"`, or remove \
+                 `recogniser`.",
         example: Text(
             "[gate]\nbackend = \"iptables\"\n\n[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \
              \"udp/29117\", \"tcp/1123\"]\nrecogniser = \"both\"",
@@ -35,8 +36,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "backend-tolerate",
         title: "This back end cannot forgive a wrong port",
-        why: "It would have to keep both the stage and the time that is left of it, and a list of addresses keeps \
-              one of them.",
+        why: "It would have to store the stage and also the time that is left. A list of addresses \
+              stores only one of them.",
         remedy: "Write `tolerate = 0`, or `backend = \"nftables\"`.",
         example: Text(
             "[gate]\nbackend = \"ipset\"\n\n[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \
@@ -46,7 +47,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "backend-whole-seconds",
         title: "This back end counts in whole seconds",
-        why: "A duration that is rounded in silence is another one than is written down.",
+        why: "Rounding the duration would change what you wrote.",
         remedy: "Write whole seconds such as `5s`.",
         example: Text(
             "[gate]\nbackend = \"iptables\"\n\n[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \
@@ -55,18 +56,18 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "backend-wildcard",
-        title: "iptables takes this name for a pattern",
-        why: "`eth+` is every interface whose name begins with eth, and `!eth0` is every other one. The gate would \
-              stand elsewhere than is written down.",
+        title: "iptables treats this name as a pattern",
+        why: "`eth+` means every interface whose name begins with eth, and `!eth0` means every \
+              other interface. The gate would be active on other interfaces than you wrote.",
         remedy: "Rename the interface, or write `backend = \"nftables\"`.",
         example: Text("[gate]\nbackend = \"iptables\"\ninterfaces = [\"eth+\"]"),
     },
     Entry {
         code: "backend-same-name",
         title: "The sets of two doors would have the same name",
-        why: "Names of sets and lists are short, so long names of doors are shortened to a checksum. These two come \
-              to the same, and a grant of one would open the other.",
-        remedy: "Give one of them another name.",
+        why: "Names of sets and lists are short, so a checksum replaces a long name of a door. \
+              These two have the same result, so a grant of one door would open the other.",
+        remedy: "Rename one of them.",
         // The second is the checksum of the first (FNV-1a).
         example: Text(
             "[gate]\nbackend = \"ipset\"\n\n[door.office-of-the-administrators]\nguards   = [\"tcp/22\"]\n\
@@ -77,28 +78,29 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "backend-too-many-lists",
         title: "The doors need too many lists",
-        why: "Each stage of each door is a list, and a packet is looked up in one after the other: with `recent` \
-              the cost grows with the square of their number.",
-        remedy: "At most 256 lists of `recent`, or 1,024 sets of `ipset`; or write `backend = \"nftables\"`, which \
-                 costs the same for any number of doors.",
+        why: "Each stage of each door is a list, and the kernel searches these lists one after the \
+              other for each packet. With `recent` the cost grows with the square of their number.",
+        remedy: "Use at most 256 `recent` lists or 1,024 sets of `ipset`, or write `backend = \
+                 \"nftables\"`; its cost does not grow with the number of doors.",
         example: Made("in 90 doors with `backend = \"iptables\"`", || many("iptables", 90)),
     },
     Entry {
         code: "recent-slow",
-        title: "Packets are looked up in many lists",
-        why: "The kernel finds a list of `recent` by comparing names, one after the other, and looks a packet up in \
-              all of them: the cost grows with the square of the number of doors.",
-        remedy: "Write `backend = \"nftables\"`, which costs the same for any number of doors.",
+        title: "The kernel searches many lists for each packet",
+        why: "The kernel finds a `recent` list by comparing names one after the other, and \
+              searches all lists for each packet. The cost grows with the square of the number of \
+              doors.",
+        remedy: "Write `backend = \"nftables\"`; its cost does not grow with the number of doors.",
         example: Made("in 20 doors with `backend = \"iptables\"`", || many("iptables", 20)),
     },
     Entry {
         code: "recent-evicts",
-        title: "A hundred forged packets undo everyone's attempts",
-        why: "A list of `recent` holds 100 addresses (`ip_list_tot`) and forgets the oldest. That many packets from \
-              forged sources to the first knock port push out everybody who is in the middle of a knock. It \
-              opens nothing.",
-        remedy: "Write `backend = \"nftables\"`: there a flood locks nobody out. `\"ipset\"` has room \
-                 for 65,536.",
+        title: "100 forged packets end the attempts of all other sources",
+        why: "A `recent` list holds 100 addresses (`ip_list_tot`) and removes the oldest. 100 \
+              packets from forged sources to the first knock port remove every source that has an \
+              attempt. This opens no door.",
+        remedy: "Write `backend = \"nftables\"`, where a flood locks nobody out, or `\"ipset\"`, \
+                 which has room for 65,536 addresses.",
         example: Text(
             "[gate]\nbackend = \"iptables\"\n\n[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \
              \"udp/29117\", \"tcp/1123\"]",
@@ -106,10 +108,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "ipset-fills",
-        title: "65,536 forged sources keep everybody from knocking",
-        why: "A set of ipset does not evict. When forged first knocks have filled the set of a stage, nobody else \
-              can knock until their time is up. It opens nothing.",
-        remedy: "Write `backend = \"nftables\"`: there a flood locks nobody out.",
+        title: "With 65,536 forged sources nobody else can knock",
+        why: "A full set of ipset accepts no new address. When forged first knocks have filled the \
+              set of a stage, nobody else can knock until these entries expire. This opens no door.",
+        remedy: "Write `backend = \"nftables\"`, where a flood locks nobody out.",
         example: Text(
             "[gate]\nbackend = \"ipset\"\n\n[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \
              \"udp/29117\", \"tcp/1123\"]",
@@ -117,11 +119,12 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "backend-less-exact",
-        title: "iptables refuses less exactly than a closed port",
-        why: "A reset that the firewall makes has type of service 0 and no flow label, and comes even where other \
-              rules drop. Whoever compares answers can tell guarded ports from closed ones.",
-        remedy: "With `backend = \"nftables\"` the network stack itself answers. `refuse = \"drop\"` suits a host \
-                 that drops everything else.",
+        title: "With iptables a guarded port does not answer exactly like a closed port",
+        why: "A reset from the firewall has type of service 0 and no flow label, and it comes even \
+              where other rules drop. A scanner that compares answers can see which ports are \
+              guarded.",
+        remedy: "Write `backend = \"nftables\"`, where the network stack itself answers. Or write \
+                 `refuse = \"drop\"` if this host drops all other packets.",
         example: Text(
             "[gate]\nbackend = \"iptables\"\n\n[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \
              \"udp/29117\", \"tcp/1123\"]",
@@ -129,9 +132,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "backend-many-networks",
-        title: "Packets are compared with many allowed networks",
-        why: "With `recent` each allowed network is a rule of its own, and a packet meets one after the other.",
-        remedy: "Write `backend = \"ipset\"` or `\"nftables\"`, which look up any number at once.",
+        title: "The kernel compares each packet with many allowed networks",
+        why: "With `recent` each allowed network is a rule, and the kernel checks these rules one \
+              after the other.",
+        remedy: "Write `backend = \"ipset\"` or `\"nftables\"`; they find a network in one lookup.",
         example: Made("in 257 addresses to allow with `backend = \"iptables\"`", || {
             let allow: Vec<_> = (0..257).map(|n| format!("\"2001:db8::{n:x}\"")).collect();
             format!("[gate]\nbackend = \"iptables\"\nallow = [{}]", allow.join(", "))

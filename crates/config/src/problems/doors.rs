@@ -9,18 +9,19 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "duplicate-door",
         title: "Two doors have the same name",
-        why: "Grants, logs and commands name a door by its name.",
-        remedy: "Give one of them another name.",
+        why: "Grants, logs and commands identify a door by its name.",
+        remedy: "Rename one of them.",
         example: Words(
-            "in policies that are made by a program; in a file two tables of one name are a \
+            "in a policy that a program makes; in a file, two tables with the same name are a \
              `duplicate-table`",
         ),
     },
     Entry {
         code: "no-guards",
-        title: "A door guards nothing and runs nothing",
-        why: "Nothing would happen when it opens.",
-        remedy: "Name the ports behind the door, as in `guards = [\"tcp/22\"]`, or what it runs in `on_open`.",
+        title: "A door guards no port and runs no command",
+        why: "Opening it has no effect.",
+        remedy: "Write the ports behind the door, as in `guards = [\"tcp/22\"]`, or a command in \
+                 `on_open`.",
         example: Text(
             "[door.ssh]\nguards   = []\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]",
         ),
@@ -28,8 +29,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "too-many-guards",
         title: "A door guards too many ports",
-        why: "Each is an element in the kernel; there is a limit to everything that can grow.",
-        remedy: "A door guards at most 64 ports; use a second door.",
+        why: "Each port is an element in the kernel, and their number has a limit.",
+        remedy: "Use at most 64 ports; guard the others with a second door.",
         example: Made("in a door that guards 65 ports", || {
             let guards: Vec<_> = (1..=65).map(|port| format!("\"tcp/{port}\"")).collect();
             format!(
@@ -41,7 +42,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "duplicate-guard",
         title: "A door guards a port twice",
-        why: "It does no harm, but one of the two may have been meant to be another port.",
+        why: "This has no effect, but perhaps you meant another port.",
         remedy: "Remove one of them.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\", \"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \
@@ -51,9 +52,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "guarded-twice",
         title: "Two doors guard the same port",
-        why: "A packet to the port belongs to one door. With two, knowing the easier sequence would be enough, \
-              and nobody would see it.",
-        remedy: "Let one door guard the port, or make the two one.",
+        why: "A packet to a port belongs to one door. With two doors, the easier sequence would \
+              open the port.",
+        remedy: "Let only one door guard the port, or merge the two doors.",
         example: Text(
             "[door.a]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\n\
              [door.b]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/5\", \"udp/9\", \"tcp/3\"]",
@@ -62,9 +63,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "public-guard",
         title: "A port is both public and guarded",
-        why: "Public ports are for everybody, guarded ports for those who knock. One of the two is a mistake, \
-              and to guess which would open or close a service.",
-        remedy: "Remove it from one.",
+        why: "Public ports are open to everybody, guarded ports only after knocks. One of the two \
+              is a mistake, and a wrong guess would open or close a service.",
+        remedy: "Remove it from `public` or from `guards`.",
         example: Text(
             "[gate]\npublic = [\"tcp/443\"]\n\n[door.web]\nguards   = [\"tcp/443\"]\nsequence = [\"tcp/7431\", \
              \"udp/29117\", \"tcp/1123\"]",
@@ -73,9 +74,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "too-few-knocks",
         title: "A sequence has fewer than three knocks",
-        why: "One port is touched by every scan. Two are always in ascending or in descending order, so that \
-              one scan of all ports touches them in turn. From three on a sequence can be neither.",
-        remedy: "Use 3 to 32 knocks in an order that is neither rising nor falling.",
+        why: "Every scan touches one port. Two ports are always in ascending or descending order, \
+              so one scan of all ports touches them in order. Only three or more ports can go both \
+              up and down.",
+        remedy: "Use 3 to 32 knocks, with port numbers that go both up and down.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"tcp/1123\"]",
         ),
@@ -83,8 +85,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "too-many-knocks",
         title: "A sequence has more than 32 knocks",
-        why: "Four have 67 bits already, more than anybody can guess over a network; a long one only takes \
-              long, and is lost more easily.",
+        why: "Four knocks already have 67 bits, more than anybody can guess over a network. A \
+              longer sequence takes longer and fails more often.",
         remedy: "Use 3 to 32 knocks.",
         example: Made("in a sequence of 33 knocks", || {
             let knocks: Vec<_> =
@@ -94,11 +96,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "monotone-sequence",
-        title: "The ports of a sequence only rise, or only fall",
-        why: "An ordinary port scan touches all ports in ascending order, and so knocks such a sequence \
-              without knowing it; the wrong ports between do not help where a recogniser looks at its own ports \
-              alone, and neither does it here when the ports stand beside each other. Two thirds of all \
-              sequences of three knocks are neither, so nothing is lost.",
+        title: "The ports of a sequence only go up or only go down",
+        why: "An ordinary port scan touches all ports in ascending order, so it can make such a \
+              sequence by accident. The wrong ports between the knocks do not help if the ports \
+              are next to each other. Two thirds of all sequences of three knocks go both up and \
+              down, so you lose almost nothing.",
         remedy: "Reorder the knocks so that the port numbers go both up and down.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7000\", \"tcp/8000\", \"tcp/9000\"]",
@@ -106,10 +108,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "sweep-opens",
-        title: "A port scan that is repeated opens the door",
-        why: "The knocks turn, but a scan that begins anew at the end of its round makes them all the same, with \
-              no more wrong ports between them than the door forgives.",
-        remedy: "Choose ports that do not follow each other, or forgive fewer wrong ports.",
+        title: "A repeated port scan opens the door",
+        why: "The port numbers go both up and down, but a scan that starts again after its last \
+              port still makes these knocks, with no more wrong ports between them than the door \
+              forgives.",
+        remedy: "Use ports that do not follow each other, or forgive fewer wrong ports.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/65534\", \"tcp/65535\", \"tcp/1\"]",
         ),
@@ -117,9 +120,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "repeated-knock",
         title: "A knock repeats the one before it",
-        why: "TCP sends an unanswered SYN again by itself, and networks double datagrams. So a repeat changes \
-              nothing, and can be no step of its own.",
-        remedy: "Use another port. It may come again later in the sequence.",
+        why: "TCP repeats an unanswered SYN, and networks duplicate datagrams. So a repeated \
+              packet does not count as a new knock.",
+        remedy: "Use another port. The same port may come again later in the sequence.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"tcp/7431\", \"tcp/1123\"]",
         ),
@@ -127,8 +130,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "guarded-knock",
         title: "A knock is a guarded port",
-        why: "A packet to a guarded port is refused or let in, and is never a knock.",
-        remedy: "Use a port with nothing behind it.",
+        why: "A packet to a guarded port is never a knock.",
+        remedy: "Use a closed port.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"tcp/22\", \"tcp/1123\"]",
         ),
@@ -136,8 +139,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "public-knock",
         title: "A knock is a public port",
-        why: "Everybody touches public ports, so they neither are knocks nor end an attempt.",
-        remedy: "Use a port with nothing behind it.",
+        why: "Packets to public ports never count: they are not knocks and do not end an attempt.",
+        remedy: "Use a closed port.",
         example: Text(
             "[gate]\npublic = [\"tcp/443\"]\n\n[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \
              \"tcp/443\", \"tcp/1123\"]",
@@ -146,8 +149,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "same-sequence",
         title: "Two doors have the same sequence",
-        why: "Whoever knocks at one would open the other too.",
-        remedy: "Change at least one port of one of them, or make the two doors one.",
+        why: "A client that knocks at one door would open the other too.",
+        remedy: "Change at least one port of one of them, or merge the two doors.",
         example: Text(
             "[door.a]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\n\
              [door.b]\nguards   = [\"tcp/80\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]",
@@ -156,8 +159,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "prefix-sequence",
         title: "A sequence is the beginning of another one",
-        why: "Whoever knocks at the longer one opens the shorter on the way. And the shorter gives away all but \
-              the end of the longer.",
+        why: "A client that knocks at the longer one opens the shorter one on the way. The shorter \
+              one also reveals most of the longer one.",
         remedy: "Change at least one port.",
         example: Text(
             "[door.a]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\n\
@@ -168,7 +171,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "contained-sequence",
         title: "A sequence is contained in another one",
-        why: "Whoever knocks at the longer one makes all knocks of the shorter, and would open it too.",
+        why: "A client that knocks at the longer one makes all knocks of the shorter one, and \
+              would open it too.",
         remedy: "Change at least one port.",
         example: Text(
             "[door.a]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\n\
@@ -179,9 +183,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "mixed-step-timeout",
         title: "Sequences that overlap have different step_timeouts",
-        why: "A source has one attempt at a time. While its knocks could still be those of either door, it would \
-              have two times left.",
-        remedy: "Give both doors the same `step_timeout`, or let their sequences not overlap.",
+        why: "A source has one attempt at a time. While its knocks fit both doors, it would have \
+              two different times left.",
+        remedy: "Use the same `step_timeout` in both doors, or sequences that do not overlap.",
         example: Text(
             "[door.a]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\n\
              [door.b]\nguards   = [\"tcp/80\"]\nsequence = [\"tcp/7431\", \"udp/9\", \"tcp/3\"]\n\
@@ -190,10 +194,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "mixed-tolerate",
-        title: "Sequences that overlap forgive differently",
-        why: "A source has one attempt at a time. While its knocks could still be those of either door, a wrong \
-              port would both be forgiven and not.",
-        remedy: "Give both doors the same `tolerate`, or let their sequences not overlap.",
+        title: "Sequences that overlap have different values of tolerate",
+        why: "A source has one attempt at a time. While its knocks fit both doors, one door would \
+              forgive a wrong port and the other would not.",
+        remedy: "Use the same `tolerate` in both doors, or sequences that do not overlap.",
         example: Text(
             "[door.a]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\n\
              [door.b]\nguards   = [\"tcp/80\"]\nsequence = [\"tcp/7431\", \"udp/9\", \"tcp/3\"]\n\
@@ -203,25 +207,25 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "too-many-overlaps",
         title: "Too many sequences overlap",
-        why: "Where sequences share ports, the automaton of all doors has a transition for each pair of them. Its \
-              tables would grow beyond 4,000,000 elements.",
-        remedy: "Let fewer sequences share their first port.",
+        why: "Each pair of sequences that share ports needs an element in the kernel. There would \
+              be more than 4,000,000 elements.",
+        remedy: "Use different first ports in these sequences.",
         example: Words("where thousands of doors begin with the same knock"),
     },
     Entry {
         code: "unreachable-stage",
         title: "A stage of a door can never be reached",
-        why: "The automaton of all doors is walked with the knocks of each, as the last line of defence against a \
-              door that cannot open. What leads here should have been found as something else.",
-        remedy: "Change the knock that is shown, and tell us.",
+        why: "As a last check, the program tries the knocks of each door. Another check should \
+              have found this error first.",
+        remedy: "Use another port for the knock that is shown, and report this bug.",
         example: Words("in no configuration that we know"),
     },
     Entry {
         code: "step-timeout-too-short",
         title: "The time between two knocks is too short for a network",
-        why: "A packet that is lost or late is sent again after some time; a door that does not wait for it opens \
-              only on good days.",
-        remedy: "At least 500ms; 5s is a good value.",
+        why: "A lost packet is sent again after some time. A door that does not wait for it often \
+              stays closed.",
+        remedy: "Use at least 500ms; 5s is a good value.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\
              step_timeout = \"100ms\"",
@@ -230,8 +234,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "step-timeout-too-long",
         title: "The time between two knocks is longer than five minutes",
-        why: "Every first knock, forged ones too, takes a place in the kernel's table for so long.",
-        remedy: "At most 5m; 5s is a good value.",
+        why: "Each first knock, also a forged one, takes a place in a table of the kernel for this \
+              time.",
+        remedy: "Use at most 5m; 5s is a good value.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\
              step_timeout = \"1h\"",
@@ -239,12 +244,14 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "step-timeout-long",
-        title: "A long step_timeout lets few forged packets use all places for attempts",
-        why: "Each forged first knock takes one of 262,144 places in the kernel for so long: with 1m, 4,369 packets a \
-              second keep all in use, with 5s it takes 52,428. Then further sources have one second for each knock \
-              (`docs/flood.md`). A slow scan gains nothing by a long time here, because a wrong port ends the attempt \
-              however much time is left; only what a door forgives does not.",
-        remedy: "10s is enough for a person with a slow link; `portcullis knock` takes less than one.",
+        title: "With a long step_timeout, few forged packets fill the table of attempts",
+        why: "Each forged first knock takes one of 262,144 places in the kernel for this time. \
+              With 1m, 4,369 packets a second keep all places in use; with 5s, it takes 52,428. \
+              All other sources then have only one second for each knock (`docs/flood.md`). A long \
+              time does not help a slow scan, because a wrong port ends the attempt unless the \
+              door forgives it.",
+        remedy: "Use 10s or less; that is enough for a person on a slow link, and `portcullis \
+                 knock` needs less than one second.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\
              step_timeout = \"1m\"",
@@ -253,8 +260,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "open-for-too-short",
         title: "A grant is too short to connect",
-        why: "A first SYN that is lost is sent again after a second; until then the grant must not be over.",
-        remedy: "At least 2s; 30s is a good value.",
+        why: "TCP repeats a lost SYN after one second. The grant must last longer than that.",
+        remedy: "Use at least 2s; 30s is a good value.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\
              open_for = \"1s\"",
@@ -263,9 +270,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "open-for-too-long",
         title: "A grant is longer than a day",
-        why: "A grant is for starting a connection, which then lives as long as it likes. Addresses change hands, \
-              and whoever gets this one has the grant too.",
-        remedy: "At most 24h; 30s is a good value. Who is to come and go for days belongs into `allow`.",
+        why: "A grant lets a client start connections, and these continue after it ends. Addresses \
+              change owners, and the next owner would have the grant.",
+        remedy: "Use at most 24h; 30s is a good value. For access over days, use `allow`.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\
              open_for = \"48h\"",
@@ -274,10 +281,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "open-for-long",
         title: "A grant is longer than an hour",
-        why: "A grant is for an address. Whoever shares it (a home, a hotel, carrier NAT), or gets it next, may \
-              start connections too until it ends. Connections already made do not need it.",
-        remedy: "30s is a good value; knock again for the next connection. Who is to come and go for days \
-                 belongs into `allow`.",
+        why: "A grant is for an address. Everyone who shares the address (a home, a hotel, carrier \
+              NAT) and its next owner can start connections until the grant ends. Established \
+              connections do not need it.",
+        remedy: "Use 30s, and knock again for the next connection. For access over days, use \
+                 `allow`.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\
              open_for = \"8h\"",
@@ -286,9 +294,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "tolerate-too-large",
         title: "A door forgives more than 16 wrong ports",
-        why: "Each wrong port forgiven is a further copy of the door's states in the kernel, and multiplies what a \
-              guesser tries with one packet: `portcullis count --tolerate 16` shows by how much.",
-        remedy: "Forgive 0 to 16; 0 is the default.",
+        why: "Each forgiven wrong port adds a copy of the stages in the kernel, and lets an \
+              attacker try more sequences with each packet. `portcullis count --tolerate 16` shows \
+              how many.",
+        remedy: "Use 0 to 16; 0 is the default.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\
              tolerate = 17",
@@ -296,8 +305,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "hooks-need-daemon",
-        title: "A door runs commands, and only the kernel opens it",
-        why: "The kernel runs no commands, so `on_open` would never be run.",
+        title: "A door runs commands, but only the kernel opens it",
+        why: "The kernel cannot run commands, so `on_open` would never run.",
         remedy: "Write `recogniser = \"both\"` or `\"daemon\"`, or leave `on_open` and `on_close` out.",
         example: Text(
             "[door.ssh]\nguards   = [\"tcp/22\"]\nsequence = [\"tcp/7431\", \"udp/29117\", \"tcp/1123\"]\n\

@@ -28,7 +28,7 @@ pub struct Chapter {
 
 /// All there are.
 pub const CHAPTERS: [Chapter; 5] = [
-    Chapter { title: "How it is written", entries: words::ENTRIES },
+    Chapter { title: "Syntax and values", entries: words::ENTRIES },
     Chapter { title: "The gate", entries: gate::ENTRIES },
     Chapter { title: "Doors and their knocks", entries: doors::ENTRIES },
     Chapter { title: "Back ends of iptables", entries: backends::ENTRIES },
@@ -99,7 +99,7 @@ pub fn hint(code: &str) -> String {
     let part = || known.iter().copied().find(|known| code.len() > 2 && known.contains(code));
     match suggest::nearest(code, &known).or_else(part) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "`portcullis check --codes` lists them all".into(),
+        None => "run `portcullis check --codes` to list all codes".into(),
     }
 }
 
@@ -129,7 +129,7 @@ pub fn text(entry: &Entry) -> String {
 pub fn page() -> String {
     let mut out = String::from(
         "<!-- Generated from crates/config/src/problems: do not edit.\n     \
-         PORTCULLIS_BLESS=1 cargo test -p portcullis-config problems writes it anew. -->\n\n\
+         PORTCULLIS_BLESS=1 cargo test -p portcullis-config problems writes it again. -->\n\n\
          # What `portcullis check` finds\n\n\
          Each code that an error or a warning has, why it matters, and what to do about it.\n\
          `portcullis check --explain CODE` prints one of them, `portcullis check --codes` lists them.\n",

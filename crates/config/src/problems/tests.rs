@@ -114,5 +114,5 @@ fn near_codes_are_suggested() {
     assert_eq!(hint("monotone_sequence"), "did you mean `monotone-sequence`?");
     assert_eq!(hint("guarded-knok"), "did you mean `guarded-knock`?");
     assert_eq!(hint("monotone"), "did you mean `monotone-sequence`?");
-    assert_eq!(hint("banana"), "`portcullis check --codes` lists them all");
+    assert_eq!(hint("banana"), "run `portcullis check --codes` to list all codes");
 }

@@ -240,12 +240,14 @@ pub enum AllowedError {
 impl fmt::Display for AllowedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnAddress => f.write_str("this is no IP address"),
-            Self::NotAPrefix => f.write_str("the length of a prefix is a number"),
-            Self::PrefixTooLong(longest) => write!(f, "a prefix has at most {longest} bits here"),
-            Self::HostBits(..) => f.write_str("this is an address within a network, not a network"),
-            Self::MappedAddress => f.write_str("packets never have such an address"),
-            Self::NotAName => f.write_str("this is neither an address nor the name of a host"),
+            Self::NotAnAddress => f.write_str("this is not an IP address"),
+            Self::NotAPrefix => f.write_str("the prefix length is not a number"),
+            Self::PrefixTooLong(longest) => {
+                write!(f, "the prefix length is at most {longest} here")
+            }
+            Self::HostBits(..) => f.write_str("this is an address inside a network, not a network"),
+            Self::MappedAddress => f.write_str("no packet has such an address"),
+            Self::NotAName => f.write_str("this is not an address or a host name"),
             Self::Interface(error) => error.fmt(f),
         }
     }

@@ -97,11 +97,11 @@ pub enum HookError {
 impl fmt::Display for HookError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("there is nothing to run"),
-            Self::NotAbsolute => f.write_str("a program is named by its absolute path"),
-            Self::TooManyArguments { count } => write!(f, "there are {count} arguments"),
+            Self::Empty => f.write_str("the command is empty"),
+            Self::NotAbsolute => f.write_str("the path of the program is not absolute"),
+            Self::TooManyArguments { count } => write!(f, "the command has {count} arguments"),
             Self::TooLong { bytes } => write!(f, "the arguments are {bytes} bytes long"),
-            Self::Nul { .. } => f.write_str("an argument cannot hold a NUL"),
+            Self::Nul { .. } => f.write_str("an argument contains a NUL byte"),
         }
     }
 }

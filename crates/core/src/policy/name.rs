@@ -99,10 +99,10 @@ pub enum NameError {
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("a name cannot be empty"),
+            Self::Empty => f.write_str("the name is empty"),
             Self::TooLong(most) => write!(f, "a name has at most {most} bytes"),
-            Self::BadCharacter(c) => write!(f, "{c:?} cannot be part of a name"),
-            Self::BadStart => f.write_str("a name begins with a letter or a digit"),
+            Self::BadCharacter(c) => write!(f, "a name cannot contain {c:?}"),
+            Self::BadStart => f.write_str("a name must begin with a letter or a digit"),
         }
     }
 }

@@ -84,7 +84,7 @@ impl fmt::Display for PortError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoProtocol => "expected a protocol and a port, as in `tcp/22`",
-            Self::UnknownProtocol => "the protocol is neither `tcp` nor `udp`",
+            Self::UnknownProtocol => "the protocol is not `tcp` or `udp`",
             Self::NotANumber => "the port is not a decimal number",
             Self::OutOfRange => "a port is a number from 1 to 65535",
         })

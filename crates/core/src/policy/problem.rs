@@ -152,143 +152,156 @@ impl Problem {
     /// What to do about it, as one sentence without a period.
     pub fn hint(&self) -> String {
         match self {
-            Self::NoDoor => "write a table such as `[door.ssh]` with `guards` and `sequence`".into(),
+            Self::NoDoor => {
+                "write a table such as `[door.ssh]` with `guards` and `sequence`".into()
+            }
             Self::NobodyGetsIn => {
-                "only connections already made go on; add a door such as `[door.ssh]`, `public` ports, or \
-                 somebody to `allow`"
+                "only established connections continue; add a door such as `[door.ssh]`, `public` \
+                 ports, or an address in `allow`"
                     .into()
             }
             Self::TooManyAllowed { .. } => {
-                format!("at most {}; name whole networks", limits::MAX_ALLOWED)
+                format!("use at most {}; write whole networks", limits::MAX_ALLOWED)
             }
             Self::TooManyHosts { .. } => {
-                format!("at most {}: each is looked up again and again", limits::MAX_ALLOWED_HOSTS)
+                format!(
+                    "use at most {}; each name is looked up again and again",
+                    limits::MAX_ALLOWED_HOSTS
+                )
             }
-            Self::AllowsEveryone => "a gate that lets everyone in is none; name a network".into(),
+            Self::AllowsEveryone => "write the networks that need no knock; a gate that allows \
+                                     everyone guards nothing"
+                .into(),
             Self::AllowedElsewhere => {
-                "remove it, or name the interface in `interfaces` too: the gate does not stand there"
+                "remove it, or add the interface to `interfaces`; the gate is not active on it"
                     .into()
             }
             Self::StrikesOutOfRange { .. } => {
-                format!("from {} to {}", limits::MIN_STRIKES, limits::MAX_STRIKES)
+                format!("use {} to {}", limits::MIN_STRIKES, limits::MAX_STRIKES)
             }
             Self::OneTryBans { .. } => {
-                "whoever forgets to knock once is banned; give more strikes, or another `refuse`".into()
+                "a user who forgets to knock once is banned; use more strikes, or another `refuse`"
+                    .into()
             }
             Self::KnocksBan { .. } => {
-                "knocks are strikes, as everything that goes to a closed port; give more strikes".into()
+                "knocks count as strikes, like all packets to closed ports; use more strikes".into()
             }
             Self::WithinOutOfRange => {
                 let (least, most) = limits::STRIKES_WITHIN;
-                format!("from {} to {}", Seconds(least), Seconds(most))
+                format!("use {} to {}", Seconds(least), Seconds(most))
             }
             Self::BanTimeOutOfRange => {
                 let (least, most) = limits::BAN_TIME;
-                format!("from {} to {}", Seconds(least), Seconds(most))
+                format!("use {} to {}", Seconds(least), Seconds(most))
             }
-            Self::LogInGuard => {
-                "remove it, or write `stance = \"closed\"`: only then are other packets refused at all"
-                    .into()
-            }
+            Self::LogInGuard => "remove it, or write `stance = \"closed\"`".into(),
             Self::RefusalStandsOut { refuse: Refuse::Drop } => {
-                "leave `refuse` out, unless other rules of this host drop everything else"
-                    .into()
+                "leave `refuse` out, unless other rules of this host drop everything else".into()
             }
             Self::RefusalStandsOut { .. } => {
-                "leave `refuse` out: no port of a host without a firewall answers so".into()
+                "leave `refuse` out; closed ports of a host without a firewall do not answer like \
+                 this"
+                    .into()
             }
-            Self::TooManyDoors { .. } => format!("a policy has at most {} doors", limits::MAX_DOORS),
+            Self::TooManyDoors { .. } => format!("use at most {} doors", limits::MAX_DOORS),
             Self::DuplicateDoor { .. } => "give one of them another name".into(),
-            Self::NoGuards => "name the ports behind the door, as in `guards = [\"tcp/22\"]`, or what \
-                               it runs in `on_open`"
+            Self::NoGuards => "write the ports behind the door, as in `guards = [\"tcp/22\"]`, or \
+                               a command in `on_open`"
                 .into(),
             Self::TooManyGuards { .. } => {
-                format!("a door guards at most {} ports; use a second door", limits::MAX_GUARDS)
+                format!(
+                    "use at most {} ports; guard the others with a second door",
+                    limits::MAX_GUARDS
+                )
             }
             Self::DuplicateGuard { .. }
             | Self::DuplicatePublic { .. }
             | Self::DuplicateInterface
-            | Self::DuplicateAllowed => {
-                "remove one of them".into()
-            }
-            Self::GuardedTwice { .. } => {
-                "a port belongs to one door; let one door guard both ports, or remove it here".into()
-            }
+            | Self::DuplicateAllowed => "remove one of them".into(),
+            Self::GuardedTwice { .. } => "a port belongs to one door; remove it here".into(),
             Self::TooFewKnocks { .. } => format!(
-                "use {} to {} knocks in an order that is neither rising nor falling",
+                "use {} to {} knocks, with port numbers that go both up and down",
                 limits::MIN_KNOCKS,
                 limits::MAX_KNOCKS
             ),
             Self::TooManyKnocks { .. } => {
-                format!("a sequence has at most {} knocks", limits::MAX_KNOCKS)
+                format!("use at most {} knocks", limits::MAX_KNOCKS)
             }
             Self::Monotone { .. } => {
                 "reorder the knocks so that the port numbers go both up and down".into()
             }
             Self::RepeatedKnock { .. } => {
-                "TCP repeats an unanswered SYN by itself, so a repeat can never be a step; use \
-                 another port"
+                "TCP repeats an unanswered SYN, so a repeated port does not count as a new knock; \
+                 use another port"
                     .into()
             }
             Self::GuardedKnock { .. } => {
-                "a packet to a guarded port is refused or let in, it is never a knock; use a port \
-                 with nothing behind it"
-                    .into()
+                "a packet to a guarded port is never a knock; use a closed port".into()
             }
             Self::PublicKnock { .. } => {
-                "everyone touches public ports, so they never count; use a port with nothing behind \
-                 it"
-                .into()
+                "packets to public ports never count as knocks; use a closed port".into()
             }
-            Self::PublicGuard { .. } => "a port is either public or guarded; remove it from one".into(),
-            Self::TooManyPublic { .. } => format!("at most {} ports", limits::MAX_PUBLIC),
-            Self::TooManyInterfaces { .. } => format!("at most {} interfaces", limits::MAX_INTERFACES),
-            Self::SameSequence { .. } | Self::PrefixSequence { .. } | Self::ContainedSequence { .. } => {
-                "whoever knocks at one would open the other too; change at least one port".into()
+            Self::PublicGuard { .. } => "a port is public or guarded, not both; remove it from \
+                                         `public` or from `guards`"
+                .into(),
+            Self::TooManyPublic { .. } => format!("use at most {} ports", limits::MAX_PUBLIC),
+            Self::TooManyInterfaces { .. } => {
+                format!("use at most {} interfaces", limits::MAX_INTERFACES)
             }
-            Self::MixedStepTimeout { .. } | Self::MixedTolerate { .. } => {
-                "a source has one attempt at a time; give both doors the same value, or let their \
-                 sequences not overlap"
+            Self::SameSequence { .. }
+            | Self::PrefixSequence { .. }
+            | Self::ContainedSequence { .. } => {
+                "a client that knocks at one door would open the other too; change at least one \
+                 port"
                     .into()
             }
-            Self::TooManyOverlaps { .. } => "let fewer sequences share their first port".into(),
-            Self::UnreachableStage { .. } => "change this knock".into(),
+            Self::MixedStepTimeout { .. } | Self::MixedTolerate { .. } => {
+                "a source has one attempt at a time; use the same value in both doors, or \
+                 sequences that do not overlap"
+                    .into()
+            }
+            Self::TooManyOverlaps { .. } => "use different first ports in these sequences".into(),
+            Self::UnreachableStage { .. } => "use another port for this knock".into(),
             Self::StepTimeoutTooShort => format!(
-                "a knock that is lost or late needs time: at least {}, and 5s is a good value",
+                "use at least {}, so that a lost or late knock has time; 5s is a good value",
                 Seconds(limits::MIN_STEP_TIMEOUT)
             ),
-            Self::StepTimeoutTooLong => format!("at most {}", Seconds(limits::MAX_STEP_TIMEOUT)),
+            Self::StepTimeoutTooLong => {
+                format!("use at most {}", Seconds(limits::MAX_STEP_TIMEOUT))
+            }
             Self::StepTimeoutLong { .. } => {
-                "10s is enough for a person with a slow link; `portcullis knock` takes less than one"
+                "use 10s or less; that is enough for a person on a slow link, and `portcullis \
+                 knock` needs less than one second"
                     .into()
             }
             Self::OpenForLong => {
-                "30s is a good value: a grant is for starting a connection, which then lives as long \
-                 as it likes"
+                "use 30s; a grant lets a client start connections, and these continue after it ends"
                     .into()
             }
             Self::OpenForTooShort => format!(
-                "a connection needs time to be made: at least {}, and 30s is a good value",
+                "use at least {}, so that a client has time to connect; 30s is a good value",
                 Seconds(limits::MIN_OPEN_FOR)
             ),
             Self::OpenForTooLong => format!(
-                "at most {}: a grant is for starting a connection, which then lives as long as it \
-                 likes",
+                "use at most {}; a grant lets a client start connections, and these continue after \
+                 it ends",
                 Seconds(limits::MAX_OPEN_FOR)
             ),
-            Self::TolerateTooLarge { .. } => format!("at most {}", limits::MAX_TOLERATE),
-            Self::SweepOpens { wrong: 0, .. } => {
-                "choose ports that do not follow each other".into()
-            }
+            Self::TolerateTooLarge { .. } => format!("use at most {}", limits::MAX_TOLERATE),
+            Self::SweepOpens { wrong: 0, .. } => "use ports that do not follow each other".into(),
             Self::SweepOpens { wrong, .. } => {
-                format!("forgive fewer than {wrong} wrong ports, or choose ports further apart")
+                format!(
+                    "forgive fewer than {wrong} wrong ports, or use ports that are further apart"
+                )
             }
             Self::TooManyDurations { .. } => format!(
                 "use at most {} different pairs of `step_timeout` and `open_for`",
                 limits::MAX_DISTINCT_DURATIONS
             ),
             Self::HooksNeedDaemon => {
-                "write `\"both\"` or `\"daemon\"`, or leave `on_open` and `on_close` out".into()
+                "write `recogniser = \"both\"` or `\"daemon\"`, or leave `on_open` and `on_close` \
+                 out"
+                .into()
             }
         }
     }
@@ -297,63 +310,66 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoDoor => f.write_str("there is no door"),
+            Self::NoDoor => f.write_str("the configuration has no door"),
             Self::NobodyGetsIn => f.write_str(
-                "all is closed, and there is no door, no public port, nobody allowed: nobody can get in \
-                 any more",
+                "nobody can start a connection: the stance is `closed`, and there is no door, no \
+                 public port and no entry in `allow`",
             ),
-            Self::TooManyAllowed { count } => write!(f, "there are {count} entries to allow"),
-            Self::TooManyHosts { count } => write!(f, "there are {count} names to look up"),
-            Self::DuplicateAllowed => f.write_str("this is allowed twice"),
+            Self::TooManyAllowed { count } => write!(f, "`allow` has {count} entries"),
+            Self::TooManyHosts { count } => write!(f, "`allow` has {count} host names"),
+            Self::DuplicateAllowed => f.write_str("this is listed twice"),
             Self::AllowsEveryone => f.write_str("this allows everyone"),
-            Self::AllowedElsewhere => f.write_str("this interface is open already"),
-            Self::StrikesOutOfRange { strikes } => write!(f, "{strikes} strikes cannot be counted"),
+            Self::AllowedElsewhere => f.write_str("this entry has no effect"),
+            Self::StrikesOutOfRange { strikes } => write!(f, "{strikes} strikes are out of range"),
             Self::OneTryBans { strikes } => write!(
                 f,
-                "one connection that nobody answers is tried {TRIES_OF_TCP} times in a minute, and {strikes} \
-                 strikes ban",
+                "a client tries an unanswered connection {TRIES_OF_TCP} times in a minute, and \
+                 {strikes} strikes trigger a ban",
             ),
             Self::KnocksBan { strikes, knocks } => write!(
                 f,
-                "knocking twice at a door of {knocks} knocks makes {} strikes, and {strikes} ban",
+                "knocking twice at a door of {knocks} knocks makes {} strikes, and {strikes} \
+                 strikes trigger a ban",
                 knocks.saturating_mul(2)
             ),
-            Self::WithinOutOfRange => f.write_str("strikes cannot be counted for this long"),
-            Self::BanTimeOutOfRange => f.write_str("a ban cannot last this long"),
+            Self::WithinOutOfRange => f.write_str("this time to count strikes is out of range"),
+            Self::BanTimeOutOfRange => f.write_str("this length of a ban is out of range"),
             Self::LogInGuard => {
                 f.write_str("refused packets are logged only in the stance `closed`")
             }
             Self::RefusalStandsOut { refuse: Refuse::Drop } => {
-                f.write_str("a guarded port is silent, and stands out where other ports answer")
+                f.write_str("guarded ports do not answer; where closed ports answer, a scan shows \
+                             which ports are guarded")
             }
             Self::RefusalStandsOut { .. } => {
-                f.write_str("a guarded port says that a firewall stands here, and other ports do not")
+                f.write_str("guarded ports answer like a firewall; where closed ports do not, a \
+                             scan shows which ports are guarded")
             }
             Self::TooManyDoors { count } => write!(f, "there are {count} doors"),
             Self::DuplicateDoor { name } => write!(f, "there are two doors named `{name}`"),
-            Self::NoGuards => f.write_str("the door guards nothing"),
+            Self::NoGuards => f.write_str("the door guards no port and runs no command"),
             Self::TooManyGuards { count } => write!(f, "the door guards {count} ports"),
-            Self::DuplicateGuard { port } => write!(f, "`{port}` is guarded twice by this door"),
+            Self::DuplicateGuard { port } => write!(f, "this door guards `{port}` twice"),
             Self::GuardedTwice { port, other } => {
-                write!(f, "`{port}` is guarded by door `{other}` already")
+                write!(f, "door `{other}` already guards `{port}`")
             }
             Self::TooFewKnocks { count: 0 } => f.write_str("the sequence is empty"),
             Self::TooFewKnocks { count } => write!(
                 f,
-                "{count} knock{} can be touched in turn by a single sweep over the ports",
+                "a single sweep over the ports can make {count} knock{} in order",
                 if *count == 1 { "" } else { "s" }
             ),
             Self::TooManyKnocks { count } => write!(f, "the sequence has {count} knocks"),
             Self::Monotone { ascending } => write!(
                 f,
-                "the ports only {}: an ordinary port scan touches them in this order",
-                if *ascending { "rise" } else { "fall" }
+                "the port numbers only go {}; an ordinary port scan touches them in this order",
+                if *ascending { "up" } else { "down" }
             ),
             Self::RepeatedKnock { port } => write!(f, "`{port}` repeats the knock before it"),
             Self::GuardedKnock { port, door } => {
-                write!(f, "`{port}` is guarded by door `{door}` and cannot be a knock")
+                write!(f, "`{port}` cannot be a knock: door `{door}` guards it")
             }
-            Self::PublicKnock { port } => write!(f, "`{port}` is public and cannot be a knock"),
+            Self::PublicKnock { port } => write!(f, "`{port}` cannot be a knock: it is public"),
             Self::PublicGuard { port } => write!(f, "`{port}` is both public and guarded"),
             Self::TooManyPublic { count } => write!(f, "there are {count} public ports"),
             Self::DuplicatePublic { port } => write!(f, "`{port}` is listed twice"),
@@ -361,18 +377,19 @@ impl fmt::Display for Problem {
             Self::DuplicateInterface => f.write_str("this interface is listed twice"),
             Self::SameSequence { other } => write!(f, "door `{other}` has the same sequence"),
             Self::PrefixSequence { other } => {
-                write!(f, "this sequence is the beginning of that of door `{other}`")
+                write!(f, "the sequence of door `{other}` begins with this sequence")
             }
             Self::ContainedSequence { other } => {
-                write!(f, "this sequence is contained in that of door `{other}`")
+                write!(f, "the sequence of door `{other}` contains this sequence")
             }
             Self::MixedStepTimeout { other } => write!(
                 f,
-                "this sequence overlaps that of door `{other}`, which has another `step_timeout`"
+                "this sequence overlaps with that of door `{other}`, which has another \
+                 `step_timeout`"
             ),
             Self::MixedTolerate { other } => write!(
                 f,
-                "this sequence overlaps that of door `{other}`, which has another `tolerate`"
+                "this sequence overlaps with that of door `{other}`, which has another `tolerate`"
             ),
             Self::TooManyOverlaps { other } => {
                 write!(f, "too many sequences overlap with this one and that of door `{other}`")
@@ -387,29 +404,30 @@ impl fmt::Display for Problem {
             Self::StepTimeoutTooLong | Self::OpenForTooLong => f.write_str("this is too long"),
             Self::StepTimeoutLong { step_timeout } => write!(
                 f,
-                "attempts live so long that {} packets a second from forged sources leave everybody \
-                 else one second for each knock",
+                "attempts last so long that {} forged packets a second leave all other sources \
+                 only one second for each knock",
                 u64::from(limits::MAX_KERNEL_ATTEMPTS)
                     .checked_div(step_timeout.as_secs())
                     .unwrap_or_default()
             ),
             Self::OpenForTooShort => f.write_str("this is too short to connect"),
             Self::OpenForLong => f.write_str(
-                "everybody who shares the address may start connections for more than an hour",
+                "everyone behind the same address (NAT) can start connections for more than an hour",
             ),
             Self::TolerateTooLarge { tolerate } => {
-                write!(f, "{tolerate} wrong ports are too many to forgive")
+                write!(f, "`tolerate` is too large: {tolerate}")
             }
             Self::SweepOpens { sweep, wrong } => write!(
                 f,
-                "{sweep} opens this door: {wrong} wrong port{} come between its knocks",
+                "{sweep} opens this door: between its knocks the sweep makes only {wrong} wrong \
+                 port{}",
                 if *wrong == 1 { "" } else { "s" }
             ),
             Self::TooManyDurations { count } => {
                 write!(f, "there are {count} different pairs of `step_timeout` and `open_for`")
             }
             Self::HooksNeedDaemon => {
-                f.write_str("the kernel runs no commands, and this door has some")
+                f.write_str("the kernel cannot run the commands of this door")
             }
         }
     }

@@ -184,32 +184,40 @@ impl Problem {
     /// What to do about it, as one sentence without a period.
     pub fn hint(&self) -> String {
         match self {
-            Self::NoDaemon => "write `recogniser = \"kernel\"`, or `backend = \"nftables\"`".into(),
-            Self::Tolerates => "write `tolerate = 0`, or `backend = \"nftables\"`".into(),
+            Self::NoDaemon => "write `recogniser = \"kernel\"` or `backend = \"nftables\"`".into(),
+            Self::Tolerates => "write `tolerate = 0` or `backend = \"nftables\"`".into(),
             Self::FractionOfSecond => "write whole seconds such as `5s`".into(),
-            Self::WildcardInterface => "rename the interface, or write `backend = \"nftables\"`".into(),
+            Self::WildcardInterface => {
+                "rename the interface, or write `backend = \"nftables\"`".into()
+            }
             Self::SameGrants { .. } => "give one of them another name".into(),
             Self::TooManyStages { matcher, .. } => {
-                format!("at most {}; write `backend = \"nftables\"`", most_lists(*matcher))
+                format!("use at most {}, or write `backend = \"nftables\"`", most_lists(*matcher))
             }
             Self::Evicts => {
-                "`backend = \"nftables\"` with the daemon beside it stands a flood; `\"ipset\"` has \
-                 room for 65,536"
+                "write `backend = \"nftables\"`, which withstands a flood together with the \
+                 daemon, or `\"ipset\"`, which has room for 65,536 addresses"
                     .into()
             }
             Self::Fills => {
-                "`backend = \"nftables\"` with the daemon beside it stands such a flood".into()
+                "write `backend = \"nftables\"`, which withstands such a flood together with the \
+                 daemon"
+                    .into()
             }
             Self::ManyStages { .. } => {
-                "`backend = \"nftables\"` costs the same for any number of doors".into()
+                "write `backend = \"nftables\"`; its cost does not grow with the number of doors"
+                    .into()
             }
-            Self::ManyNetworks { .. } => "`\"ipset\"` and `\"nftables\"` look up any number at once".into(),
+            Self::ManyNetworks { .. } => {
+                "write `backend = \"ipset\"` or `\"nftables\"`; they find a network in one lookup"
+                    .into()
+            }
             Self::NamesAllowed => {
-                "write its addresses or its network, or `backend = \"nftables\"`".into()
+                "write its addresses or networks, or `backend = \"nftables\"`".into()
             }
             Self::LessExact => {
-                "with `backend = \"nftables\"` the network stack itself answers; `refuse = \"drop\"` \
-                 suits a host that drops everything else"
+                "write `backend = \"nftables\"`, where the network stack itself answers; or \
+                 `refuse = \"drop\"` if this host drops all other packets"
                     .into()
             }
         }
@@ -220,45 +228,43 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDaemon => f.write_str("the daemon cannot open doors of this back end"),
-            Self::Tolerates => {
-                f.write_str("this back end cannot forgive a wrong port and keep the time left")
-            }
+            Self::Tolerates => f.write_str("this back end cannot forgive a wrong port"),
             Self::FractionOfSecond => f.write_str("this back end counts in whole seconds"),
-            Self::WildcardInterface => {
-                f.write_str("iptables takes this name for a pattern, not for an interface")
-            }
+            Self::WildcardInterface => f.write_str("iptables treats this name as a pattern"),
             Self::SameGrants { other } => {
-                write!(f, "the set of this door would have the same name as that of door `{other}`")
+                write!(f, "the sets of this door and of door `{other}` would have the same name")
             }
             Self::TooManyStages { count, matcher } => {
                 let lists = match matcher {
-                    Matcher::Recent => "lists of `recent`",
+                    Matcher::Recent => "`recent` lists",
                     Matcher::Ipset => "sets of `ipset`",
                 };
                 write!(f, "the doors need {count} {lists} in each address family")
             }
             Self::Evicts => f.write_str(
-                "a list of `recent` holds 100 addresses: so many packets from forged sources to the \
-                 first knock port undo everyone's attempts",
+                "a `recent` list holds 100 addresses, so 100 forged packets to the first knock \
+                 port end the attempts of all other sources",
             ),
             Self::Fills => f.write_str(
                 "65,536 forged sources fill the set of a stage, and nobody else can knock until \
-                 their time is up",
+                 these entries expire",
             ),
             Self::ManyStages { count } => write!(
                 f,
-                "each packet that may be a knock or a wrong port is looked up in up to {count} lists \
-                 of `recent`, which the kernel finds one after the other"
+                "the kernel searches up to {count} `recent` lists, one after the other, for each \
+                 packet that may be a knock or a wrong port"
             ),
             Self::ManyNetworks { count } => {
                 write!(f, "each packet is compared with up to {count} allowed networks, one by one")
             }
             Self::NamesAllowed => f.write_str(
-                "a name in `allow` works with nftables alone: nothing would look it up again",
+                "host names in `allow` work only with nftables; with this back end nothing would \
+                 look them up again",
             ),
             Self::LessExact => f.write_str(
-                "iptables refuses less exactly than a closed port: its resets have type of service \
-                 0 and no flow label, and come even where other rules drop",
+                "with iptables a guarded port does not answer exactly like a closed port: its \
+                 resets have type of service 0 and no flow label, and come even where other rules \
+                 drop",
             ),
         }
     }

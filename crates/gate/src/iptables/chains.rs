@@ -282,7 +282,7 @@ impl Chains {
                 compile(policy, matcher, family, generation).map_err(|_| Error::Conflict)?;
             let found = self.states.iter().find(|state| state.family == family);
             let difference = match found {
-                None => Some("there are no chains".to_owned()),
+                None => Some("no chains are loaded".to_owned()),
                 Some(state) => self.chains_differ(state, &filter),
             };
             let difference = match difference {
@@ -300,11 +300,13 @@ impl Chains {
         match state.jump() {
             Jump::Keep => {}
             Jump::Insert => return Some("INPUT does not jump to the gate".to_owned()),
-            Jump::Renew(1) => return Some("another rule of INPUT is before the gate".to_owned()),
+            Jump::Renew(1) => {
+                return Some("INPUT has another rule before the jump to the gate".to_owned());
+            }
             Jump::Renew(_) => return Some("INPUT jumps to the gate more than once".to_owned()),
         }
         if let Some(extra) = state.chains.iter().find(|name| filter.chain(name).is_none()) {
-            return Some(format!("chain {extra} should not be there"));
+            return Some(format!("chain {extra} should not exist"));
         }
         let mut loaded: BTreeMap<&str, Vec<Vec<Vec<String>>>> = BTreeMap::new();
         for line in self.lines.iter().filter(|line| line.family == state.family) {
@@ -436,7 +438,7 @@ fn sets_differ(filter: &Filter) -> Result<Option<String>, Error> {
             none => none.insert(Sets::open()?),
         };
         let Some(found) = open.members(&set.name)? else {
-            return Ok(Some(format!("the set {} is missing", set.name)));
+            return Ok(Some(format!("set {} is missing", set.name)));
         };
         let SetKind::Networks(wanted) = &set.kind else { continue };
         let network = |member: &super::ipset::Member| {
@@ -450,7 +452,7 @@ fn sets_differ(filter: &Filter) -> Result<Option<String>, Error> {
             all
         };
         if found.map(sorted) != Some(sorted(wanted.clone())) {
-            return Ok(Some(format!("other networks are in the set {}", set.name)));
+            return Ok(Some(format!("set {} has other networks", set.name)));
         }
     }
     Ok(None)

@@ -6,7 +6,7 @@
 //! | [`state`] | what of ours is in the kernel now |
 //! | [`chains`] | what that means: doors, their lists, whether the rules are as they should be |
 //! | `words` | rules of iptables as words, whoever has written them |
-//! | [`recent`] | the lists of `recent`: read and written in `/proc/net/xt_recent` |
+//! | [`recent`] | the `recent` lists: read and written in `/proc/net/xt_recent` |
 //! | [`ipset`] | the sets of ipset, over netlink |
 //!
 //! The two families are two transactions, so there is an order: the sets, both texts on trial, IPv6,
@@ -71,7 +71,7 @@ pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Failed> {
     for before in before {
         // A configuration that was read without errors has none of these conflicts.
         let filter = compile(policy, matcher, before.family, generation)
-            .map_err(|_| Failed::new("doors contradict each other"))?;
+            .map_err(|_| Failed::new("the doors of this configuration contradict each other"))?;
         let text = filter.text(before.jump(), &before.chains);
         plans.push(Plan { before, filter, text });
     }
@@ -154,10 +154,11 @@ fn load_all(plans: &[Plan]) -> Result<(), Failed> {
                 Ok(_) => failure,
                 Err(undoing) => {
                     let message = format!(
-                        "{}; and it cannot be undone: {}",
+                        "{}; undoing the change failed too: {}",
                         failure.message, undoing.message
                     );
-                    Failed::new(message).hint("look with `iptables-save`; `portcullis remove`")
+                    Failed::new(message)
+                        .hint("check with `iptables-save`, then run `portcullis remove`")
                 }
             });
         }
@@ -176,7 +177,7 @@ fn verify(plan: &Plan) -> Result<(), Failed> {
         return Ok(());
     }
     let program = Program::Restore(plan.before.family).name();
-    Err(Failed::new(format!("{program} says that it is done, but the rules are not there"))
+    Err(Failed::new(format!("{program} reported success, but the rules are not loaded"))
         .hint("another program may be changing the firewall at the same time; try again"))
 }
 

@@ -97,7 +97,7 @@ pub fn run_if_there(
 pub fn run(program: Program, arguments: &[&'static str], input: &str) -> Result<String, Failed> {
     run_if_there(program, arguments, input)?.ok_or_else(|| {
         let package = program.package();
-        Failed::new(format!("there is no program {}", program.name()))
+        Failed::new(format!("cannot find the program {}", program.name()))
             .hint(format!("install the package `{package}`, or write `backend = \"nftables\"`"))
     })
 }

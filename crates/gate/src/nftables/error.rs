@@ -81,7 +81,7 @@ pub enum Object {
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Transaction => f.write_str("the change of the firewall"),
+            Self::Transaction => f.write_str("the transaction"),
             Self::Table => write!(f, "table inet {TABLE}"),
             Self::Stateful(name) => write!(f, "object {name}"),
             Self::Set(name) => write!(f, "set {name}"),
@@ -101,14 +101,12 @@ impl fmt::Display for Mismatch {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotPermitted => f.write_str("the firewall belongs to root (CAP_NET_ADMIN)"),
-            Self::NoNfTables => f.write_str("this kernel has no nf_tables"),
-            Self::NoTable => {
-                f.write_str("the gate is not loaded: there is no table inet portcullis")
-            }
+            Self::NotPermitted => f.write_str("permission denied: this needs root (CAP_NET_ADMIN)"),
+            Self::NoNfTables => f.write_str("this kernel does not support nf_tables"),
+            Self::NoTable => f.write_str("the gate is not loaded"),
             Self::NoDoor { name, .. } => write!(f, "the loaded gate has no door {}", plain(name)),
             Self::NoBans => {
-                f.write_str("the loaded gate knows no bans: its configuration has no `[ban]`")
+                f.write_str("the loaded gate has no bans: its configuration has no `[ban]`")
             }
             Self::Held(owner) => {
                 write!(f, "another process holds table inet portcullis (netlink port {owner})")
@@ -121,7 +119,7 @@ impl fmt::Display for Error {
                 }
             }
             Self::Mismatch(mismatch) => {
-                write!(f, "the kernel does not hold the rules that it should: {mismatch}")
+                write!(f, "the loaded rules are not the expected ones: {mismatch}")
             }
             Self::Netlink(error) => error.fmt(f),
         }
@@ -134,18 +132,18 @@ impl std::error::Error for Error {}
 fn meaning(errno: Errno) -> &'static str {
     match errno {
         Errno::ENOENT => {
-            "there is no such thing; a part of nf_tables (e.g. nft_ct, nft_reject_inet) may be missing"
+            "it does not exist; a module of nf_tables (e.g. nft_ct, nft_reject_inet) may be missing"
         }
         Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT => {
-            "this kernel is too old for it, or was built without it"
+            "this kernel is too old for it, or built without it"
         }
         Errno::ENFILE => "the set is full",
-        Errno::EEXIST => "it exists already, and is different",
+        Errno::EEXIST => "it already exists, but is different",
         Errno::EBUSY => "it is in use",
         Errno::ERANGE => "a value is out of range",
-        Errno::ERESTART => "other changes of the firewall kept coming in between",
-        Errno::ENOMEM => "no memory",
-        Errno::ELOOP => "chains go round in a circle",
+        Errno::ERESTART => "other programs keep changing the firewall at the same time",
+        Errno::ENOMEM => "out of memory",
+        Errno::ELOOP => "the chains form a loop",
         Errno::EMLINK => "chains are nested too deeply",
         other => other.desc(),
     }
@@ -175,32 +173,36 @@ impl Error {
     /// What to do about it, in one sentence without a period.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NotPermitted => "run it with sudo",
-            Self::NoNfTables => "CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET are needed",
+            Self::NotPermitted => "run it as root",
+            Self::NoNfTables => {
+                "use a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET, or `backend = \
+                 \"iptables\"`"
+            }
             Self::Held(_) => "stop that process first",
-            Self::Mismatch(_) => "something else changes table inet portcullis",
-            Self::NoTable => "load it with `portcullis apply` or `portcullis run`",
+            Self::Mismatch(_) => {
+                "another program changes table inet portcullis; stop it, then run `portcullis \
+                 apply`"
+            }
+            Self::NoTable => "run `portcullis apply` or `portcullis run`",
             Self::NoDoor { known, .. } if known.is_empty() => {
-                "load your configuration with `portcullis apply`"
+                "run `portcullis apply` to load your configuration"
             }
             Self::NoDoor { known, .. } => {
                 return Some(format!(
-                    "it has {}; `portcullis apply` loads a changed configuration",
+                    "loaded doors: {}; run `portcullis apply` to load a changed configuration",
                     known.join(", ")
                 ));
             }
-            Self::NoBans => {
-                "add a line `[ban]` to the configuration, and load it with `portcullis apply`"
-            }
+            Self::NoBans => "add a line `[ban]` to the configuration, then run `portcullis apply`",
             Self::Refused { errno: Errno::ENFILE, object, .. }
                 if BANS
                     .iter()
                     .any(|set| *object == Object::Elements((*set).into()).to_string()) =>
             {
-                "bans end by themselves; `portcullis unban` ends some now"
+                "wait until bans end, or end some: portcullis unban SOURCE"
             }
             Self::Refused { errno: Errno::ENFILE, .. } => {
-                "grants end by themselves; `portcullis grants` lists them, `portcullis revoke` ends some now"
+                "wait until grants end, or revoke some: portcullis revoke DOOR ADDRESS"
             }
             Self::Refused { .. } | Self::Netlink(_) => return None,
         };

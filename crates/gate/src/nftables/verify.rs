@@ -59,7 +59,7 @@ impl Gate {
             |message| Some(message.attributes(FAMILY_HEADER).0.to_vec()),
         );
         let Some(table) = absent_is_none(table)?.flatten() else {
-            return Err(Mismatch::new(&Object::Table, "is not there").into());
+            return Err(Mismatch::new(&Object::Table, "is missing").into());
         };
         let sent = written(|w| object::table(w, ruleset))?;
         same_object(&sent, &table, &[], &TABLE_WORDS)
@@ -101,7 +101,7 @@ impl Gate {
         for timeout in &ruleset.timeouts {
             let differs = |how| Mismatch::new(&Object::Stateful(timeout.name.to_owned()), how);
             let found = found.remove(timeout.name);
-            let found = found.ok_or_else(|| differs("is not there".to_owned()))?;
+            let found = found.ok_or_else(|| differs("is missing".to_owned()))?;
             let sent = written(|w| object::timeout(w, timeout))?;
             same_object(&sent, found.0, &[], &OBJECT_WORDS).map_err(differs)?;
         }
@@ -115,11 +115,11 @@ impl Gate {
         for chain in &ruleset.chains {
             let differs = |how: String| Mismatch::new(&Object::Chain(chain.name.clone()), how);
             let found = found.remove(chain.name.as_str());
-            let found = found.ok_or_else(|| differs("is not there".to_owned()))?;
+            let found = found.ok_or_else(|| differs("is missing".to_owned()))?;
             let sent = written(|w| object::chain(w, chain, place))?;
             same_object(&sent, found.0, &[], &CHAIN_WORDS).map_err(differs)?;
             if chain.hook.is_none() && found.get(object::CHAIN_HOOK).is_some() {
-                return Err(differs("is called by the kernel, and should not be".to_owned()).into());
+                return Err(differs("has a hook, but should have none".to_owned()).into());
             }
         }
         none_left(&found, Object::Chain)
@@ -131,7 +131,7 @@ impl Gate {
         for set in &ruleset.sets {
             let differs = |how: String| Mismatch::new(&Object::Set(set.name.clone()), how);
             let found = found.remove(set.name.as_str());
-            let found = found.ok_or_else(|| differs("is not there".to_owned()))?;
+            let found = found.ok_or_else(|| differs("is missing".to_owned()))?;
             let sent = written(|w| object::set(w, set, 1))?;
             let skip: &[u16] = match set.data {
                 Some(Type::Verdict) => &[object::SET_ID, object::SET_DATA_LEN],
@@ -141,7 +141,7 @@ impl Gate {
             let size = found.within(object::SET_DESC).be32(object::DESC_SIZE);
             let added = object::SET_ADDITIONS.into_iter().any(|kind| found.get(kind).is_some());
             if added || set.size.is_none() && size.is_some() {
-                return Err(differs("has a limit that it should not have".to_owned()).into());
+                return Err(differs("has a limit, but should have none".to_owned()).into());
             }
         }
         none_left(&found, Object::Set)
@@ -230,7 +230,7 @@ fn none_left(
     object: fn(String) -> Object,
 ) -> Result<(), Error> {
     match found.keys().min() {
-        Some(&name) => Err(Mismatch::new(&object(name.to_owned()), "should not be there").into()),
+        Some(&name) => Err(Mismatch::new(&object(name.to_owned()), "should not exist").into()),
         None => Ok(()),
     }
 }

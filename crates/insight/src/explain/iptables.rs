@@ -57,7 +57,7 @@ impl Story<'_> {
             shown: step.matched || self.sender.rules,
         });
         let fate = match trace.fate {
-            Fate::Passed => "it goes on to the other rules of INPUT",
+            Fate::Passed => "goes on to the other rules of INPUT",
             Fate::Dropped => "dropped without an answer",
             Fate::Refused(_) | Fate::AnsweredAsClosed => "refused",
         };
@@ -137,14 +137,14 @@ impl Story<'_> {
         let walked = |chain: &str| trace.steps.iter().any(|step| step.chain == chain);
         if !walked("portcullis-knock") {
             let lost = before && walked("portcullis-forget");
-            return lost.then(|| "a wrong port: the attempt is lost".to_owned());
+            return lost.then(|| "a wrong port; the attempt ends".to_owned());
         }
         let repeated = trace
             .steps
             .iter()
             .any(|step| step.matched && step.rule.comment.as_deref() == Some("sent again by TCP"));
         match self.stage() {
-            _ if repeated => Some("the same knock again: nothing changes".to_owned()),
+            _ if repeated => Some("the same knock again; nothing changes".to_owned()),
             Some(state) => {
                 let door = self.policy.door(state.door)?;
                 Some(format!(
@@ -155,7 +155,7 @@ impl Story<'_> {
                     state.step_timeout
                 ))
             }
-            None => before.then(|| "a wrong port: the attempt is lost".to_owned()),
+            None => before.then(|| "a wrong port; the attempt ends".to_owned()),
         }
     }
 }

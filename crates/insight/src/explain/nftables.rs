@@ -217,14 +217,14 @@ impl<'a> Story<'a> {
         };
         match self.policy.gate.ban {
             Some(ban) if met("ban") => lines.push(format!(
-                "that makes {} strikes: {} is banned for {}",
+                "strike {}: {} is banned for {}",
                 ban.strikes,
                 self.sender.from,
                 duration::format(ban.time)
             )),
             Some(ban) if comes_to("strike", false) => {
                 lines.push(format!(
-                    "a strike; {} within {} ban",
+                    "a strike; {} strikes within {} trigger a ban",
                     ban.strikes,
                     duration::format(ban.within)
                 ));
@@ -239,9 +239,9 @@ impl<'a> Story<'a> {
 
     /// How a packet ends, and whether it passes.
     fn fate(&self, trace: &Trace<'_>) -> (String, bool) {
-        const NONE: &str = "it starts no connection, and is answered as by a closed port";
-        const AS_CLOSED: &str = "refused, exactly as a closed port of this host does";
-        const ON: &str = "it goes on, as if the gate were not there";
+        const NONE: &str = "cannot start a connection; answered like a packet to a closed port";
+        const AS_CLOSED: &str = "refused, exactly like a packet to a closed port of this host";
+        const ON: &str = "goes on; the gate does not change it";
         let last = trace.steps.iter().rev().find(|step| step.matched).map(|step| step.chain);
         let met = |chain: &str| trace.steps.iter().any(|step| step.chain == chain && step.matched);
         let fate = match trace.fate {
@@ -267,7 +267,7 @@ impl<'a> Story<'a> {
     fn runs(&self, id: DoorId) -> Option<String> {
         let door = self.policy.door(id)?;
         Some(match &door.hooks.as_ref()?.on_close {
-            Some(_) => format!("daemon: runs on_open, and on_close {:?} after it", door.open_for),
+            Some(_) => format!("daemon: runs on_open, then on_close after {:?}", door.open_for),
             None => "daemon: runs on_open".to_owned(),
         })
     }
@@ -315,9 +315,9 @@ impl<'a> Story<'a> {
     fn sentence(&self, verdict: Verdict) -> String {
         let door = |id: DoorId| self.policy.door(id);
         match verdict {
-            Verdict::Wrong { .. } => "a wrong port: the attempt is lost".to_owned(),
+            Verdict::Wrong { .. } => "a wrong port; the attempt ends".to_owned(),
             Verdict::Forgiven(_) => "a wrong port, forgiven".to_owned(),
-            Verdict::Repeated(_) => "the same knock again: nothing changes".to_owned(),
+            Verdict::Repeated(_) => "the same knock again; nothing changes".to_owned(),
             Verdict::Stage { door: id, stage } => match door(id) {
                 Some(door) => format!(
                     "knock {stage} of {} of door {}; the next one must come within {:?}",
@@ -329,7 +329,7 @@ impl<'a> Story<'a> {
             },
             Verdict::Opened { door: id, .. } => match door(id) {
                 Some(door) if door.guards.is_empty() => {
-                    format!("the last knock of door {}, which guards nothing", door.name)
+                    format!("the last knock of door {}, which guards no port", door.name)
                 }
                 Some(door) => format!(
                     "door {} opens for {} for {:?}",

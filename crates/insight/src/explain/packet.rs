@@ -120,7 +120,7 @@ fn ran_out(attempts: &[Attempt], open: &[Open], since: Duration) -> Vec<String> 
             let who = attempt.who.map(|who| format!("{who}: ")).unwrap_or_default();
             let late = left(late);
             lines.push(format!(
-                "{who}too late by {late}: the attempt at door {} is lost",
+                "{who}too late by {late}; the attempt at door {} ends",
                 attempt.door
             ));
         }
@@ -158,7 +158,7 @@ fn parse_flags(text: &str) -> Result<u8, String> {
     for name in text.split(',').filter(|name| !name.is_empty()) {
         let known = FLAGS.iter().find(|(known, _)| *known == name);
         let (_, bit) = known.ok_or_else(|| {
-            format!("`{}` is none of fin, syn, rst, psh, ack, urg", name.escape_debug())
+            format!("`{}` is not one of fin, syn, rst, psh, ack, urg", name.escape_debug())
         })?;
         flags |= bit;
     }

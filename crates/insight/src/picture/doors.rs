@@ -48,8 +48,9 @@ pub(super) fn draw(sheet: &mut Sheet, policy: &Policy, tree: &Tree, top: f64) ->
     sheet.panel(top, |sheet, top| {
         let x = MARGIN + PADDING;
         let wide = sheet.width() - 2.0 * x;
-        let mut y = sheet.wrapped((x, top), wide, (HEADING, Look::Strong), "How a door is opened");
-        let how = "Knock at these ports, in this order and in time: the door opens, to the address that knocked alone.";
+        let mut y = sheet.wrapped((x, top), wide, (HEADING, Look::Strong), "How to open a door");
+        let how = "Knock at these ports, in this order and in time. The door opens only for the \
+                   address that knocked.";
         y = sheet.wrapped((x, y + 2.0), wide, (USUAL, Look::Quiet), how) + 14.0;
         y = Drawing { sheet, policy, tree, rows: Vec::new() }.draw(y);
         legend(sheet, y + 18.0, policy)
@@ -197,7 +198,7 @@ fn card(door: &Door) -> Vec<(f64, Look, String)> {
     let mut lines = vec![(HEADING, Look::OnGood, door.name.to_string())];
     let mut plain = |text: String| lines.push((USUAL, Look::Plain, text));
     match door.guards.as_slice() {
-        [] => plain(format!("guards no port; lasts {time}")),
+        [] => plain(format!("guards no port; grants last {time}")),
         guards => plain(format!("{} open for {time}", list(guards.iter(), usize::MAX))),
     }
     let mut quiet = |text: String| lines.push((SMALL, Look::Quiet, text));
@@ -206,7 +207,7 @@ fn card(door: &Door) -> Vec<(f64, Look, String)> {
         quiet(format!("runs {program}"));
         if let Some(close) = &hooks.on_close {
             let program = close.arguments().first().map_or("", String::as_str);
-            quiet(format!("afterwards {program}"));
+            quiet(format!("then {program}"));
         }
     }
     quiet(recognised(door).to_owned());
@@ -223,7 +224,7 @@ pub(super) fn recognised(door: &Door) -> &'static str {
         _ if door.guards.is_empty() => "recognised by the daemon",
         Recogniser::Kernel => "recognised by the kernel",
         Recogniser::Daemon => "recognised by the daemon",
-        Recogniser::Both => "recognised by kernel and daemon",
+        Recogniser::Both => "recognised by the kernel and the daemon",
     }
 }
 
@@ -248,13 +249,15 @@ fn legend(sheet: &mut Sheet, top: f64, policy: &Policy) -> f64 {
     sheet.line(&way, Look::Bad, true);
     sheet.dot(x + PITCH - RADIUS, middle, RADIUS - 4.0, Look::Knock);
     let wrong = match forgives {
-        false => "Any other port, or a knock that comes too late: back to the start.",
+        false => "A wrong port or a late knock ends the attempt: back to the start.",
         true => {
-            "Any other port, unless the door forgives it, or a knock that comes too late: back to the start."
+            "A wrong port that the door does not forgive, or a late knock, ends the attempt: back \
+             to the start."
         }
     };
     let mut y = sheet.wrapped((indent, top), wide, (USUAL, Look::Plain), wrong);
-    let same = "The same knock again changes nothing. A door's first knock begins it at any time.";
+    let same = "The same knock again changes nothing. The first knock of a door starts an attempt \
+                at any time.";
     y = sheet.wrapped((indent, y), wide, (USUAL, Look::Quiet), same);
     for line in overlaps(policy) {
         y = sheet.wrapped((indent, y), wide, (USUAL, Look::Quiet), &line);
@@ -290,7 +293,7 @@ fn overlaps(policy: &Policy) -> Vec<String> {
             }
             if lines.len() > OVERLAPS {
                 lines.truncate(OVERLAPS);
-                lines.push("There are more such ways from one door to another.".to_owned());
+                lines.push("There are more such steps from one door to another.".to_owned());
                 return lines;
             }
         }

@@ -34,15 +34,14 @@ pub(super) fn draw(sheet: &mut Sheet, policy: &Policy, right: f64, top: f64) -> 
     sheet.panel(top, |sheet, top| {
         let x = MARGIN + PADDING;
         let wide = sheet.width() - 2.0 * x;
-        let heading = "What becomes of a packet that comes in";
+        let heading = "How the rules treat a packet that arrives";
         let mut y = sheet.wrapped((x, top), wide, (HEADING, Look::Strong), heading);
         let how = match policy.gate.stance {
             Stance::Guard => {
-                "The first line that fits it decides. What is not for its doors, this gate leaves to others."
+                "The first line that matches decides. The gate leaves all other packets to the \
+                 other rules of the host."
             }
-            Stance::Closed => {
-                "The first line that fits it decides. What no line lets pass is refused."
-            }
+            Stance::Closed => "The first line that matches decides. All other packets are refused.",
         };
         y = sheet.wrapped((x, y + 2.0), wide, (USUAL, Look::Quiet), how) + 14.0;
         let (spine, mut last) = (x + 6.0, y);
@@ -91,24 +90,29 @@ fn draw_row(sheet: &mut Sheet, row: &Row, spine: f64, right: f64, top: f64) -> (
 pub(super) fn rows(policy: &Policy) -> Vec<Row> {
     let gate = &policy.gate;
     let closed = gate.stance == Stance::Closed;
-    let passes = if gate.ban.is_some() { "passes, if its sender is not banned" } else { "passes" };
+    let passes = if gate.ban.is_some() { "passes, if its source is not banned" } else { "passes" };
     let mut rows = Vec::new();
     let mut row = |what, which: String, look, answer: &str| {
         rows.push(Row { what, which, look, answer: answer.to_owned(), aside: false });
     };
-    row("of a connection already made", String::new(), Look::Good, "passes, as long as it lives");
+    row(
+        "of an established connection",
+        String::new(),
+        Look::Good,
+        "passes, until the connection ends",
+    );
     let elsewhere = match gate.interfaces.as_slice() {
         [] => "lo".to_owned(),
         names => format!("all but {}", list(names.iter(), NAMED)),
     };
-    row("by an interface without a gate", elsewhere, Look::Good, "passes");
+    row("on an interface without a gate", elsewhere, Look::Good, "passes");
     if !gate.allow.is_empty() {
         let name = |allowed: &Allowed| match allowed {
-            Allowed::Interface(name) => format!("by interface {name}"),
+            Allowed::Interface(name) => format!("interface {name}"),
             other => other.to_string(),
         };
         let who = list(gate.allow.iter().map(name), NAMED);
-        row("from who needs no knock", who, Look::Good, "passes");
+        row("from the allow-list", who, Look::Good, "passes");
     }
     if !gate.public.is_empty() {
         row("to a public port", list(gate.public.iter(), NAMED), Look::Good, passes);
@@ -121,19 +125,14 @@ pub(super) fn rows(policy: &Policy) -> Vec<Row> {
     };
     let refused = &refused.replace(['“', '”'], "\"");
     if !guards.is_empty() {
-        row(
-            "to a guarded port whose door is open",
-            list(guards.iter(), NAMED),
-            Look::Good,
-            "passes, if its sender knocked",
-        );
-        row("to a guarded port otherwise", String::new(), Look::Bad, refused);
+        row("to a guarded port, with a grant", list(guards.iter(), NAMED), Look::Good, "passes");
+        row("to a guarded port, without a grant", String::new(), Look::Bad, refused);
     }
     let otherwise = if closed { refused.as_str() } else { "goes on to other rules" };
-    let knocks = "a bare SYN or a datagram to a port that is next in a sequence".to_owned();
+    let knocks = "a bare SYN or a datagram to the next port of a sequence".to_owned();
     let counts = format!("counts; {otherwise}");
-    row("a knock", knocks, Look::Knock, &counts);
-    let wrong = "a bare SYN or a datagram, while its sender is at some stage".to_owned();
+    row("that is a knock", knocks, Look::Knock, &counts);
+    let wrong = "a bare SYN or a datagram from a source with an attempt".to_owned();
     let forgives = policy.doors.iter().any(|door| door.tolerate > 0);
     let lost = if forgives { "ends the attempt, or is forgiven" } else { "ends the attempt" };
     let loses = format!("{lost}; {}", if closed { otherwise } else { "goes on" });
@@ -141,15 +140,15 @@ pub(super) fn rows(policy: &Policy) -> Vec<Row> {
     if closed {
         let pings = limits::PINGS_PER_SECOND;
         let lives =
-            format!("ICMP errors, neighbour discovery, {pings} pings a second, answers of DHCP");
-        row("what a network needs to live", lives, Look::Good, "passes");
+            format!("ICMP errors, neighbour discovery, {pings} pings a second, DHCP answers");
+        row("that every network needs", lives, Look::Good, "passes");
         let logged = match gate.log_refused {
             true => "counted, and logged once a second",
             false => "counted",
         };
-        row("everything else", logged.to_owned(), Look::Bad, refused);
+        row("of any other kind", logged.to_owned(), Look::Bad, refused);
     } else {
-        row("everything else", String::new(), Look::Quiet, otherwise);
+        row("of any other kind", String::new(), Look::Quiet, otherwise);
     }
     rows.extend(gate.ban.map(banned));
     rows
@@ -158,10 +157,10 @@ pub(super) fn rows(policy: &Policy) -> Vec<Row> {
 /// Who is banned. That is no question about a packet: it stands aside.
 fn banned(ban: Ban) -> Row {
     let which = format!(
-        "{} within {}, at a guarded port or by an attempt that is lost",
-        count(ban.strikes as usize, "time", "times"),
+        "{} within {}",
+        count(ban.strikes as usize, "strike", "strikes"),
         duration::format(ban.within)
     );
-    let answer = format!("its sender is banned for {}", duration::format(ban.time));
-    Row { what: "from who is refused too often", which, look: Look::Bad, answer, aside: true }
+    let answer = format!("its source is banned for {}", duration::format(ban.time));
+    Row { what: "from a source with too many strikes", which, look: Look::Bad, answer, aside: true }
 }

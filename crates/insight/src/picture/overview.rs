@@ -18,14 +18,13 @@ pub fn overview(name: &str, policy: &Policy, backend: &str) -> Picture {
     let mut y = sheet.wrapped((MARGIN, MARGIN), wide, (20.0, Look::Strong), name);
     let stance = match policy.gate.stance {
         Stance::Guard => "guards its doors",
-        Stance::Closed => "closed but for its doors and public ports",
+        Stance::Closed => "closed except for its doors and public ports",
     };
     let summary = format!("{} · {stance} · {backend}", count(policy.doors.len(), "door", "doors"));
     y = sheet.wrapped((MARGIN, y + 2.0), wide, (USUAL, Look::Quiet), &summary) + 16.0;
     y = doors::draw(&mut sheet, policy, &tree, y) + 18.0;
     y = gate::draw(&mut sheet, policy, cards_at(tree.columns), y) + 12.0;
-    let secret =
-        "Whoever sees this picture knows the knocks. Keep it as secret as the configuration.";
+    let secret = "This picture shows the knocks. Keep it as secret as the configuration.";
     y = sheet.wrapped((MARGIN, y), wide, (SMALL, Look::Quiet), secret);
     let title = format!("{name}: {summary}");
     sheet.finish(title, describe(policy), y + MARGIN / 2.0)

@@ -15,12 +15,11 @@ pub fn story(story: &Story) -> Picture {
     let packets = count(story.events.len(), "packet", "packets");
     let title = format!("{packets} from {}", story.from);
     let mut y = sheet.wrapped((MARGIN, MARGIN), wide, (20.0, Look::Strong), &title);
-    let summary = format!("what the gate of {} does with them", story.name);
+    let summary = format!("how the gate of {} treats them", story.name);
     y = sheet.wrapped((MARGIN, y + 2.0), wide, (USUAL, Look::Quiet), &summary) + 16.0;
     y = steps(&mut sheet, story, y) + 18.0;
     y = ways(&mut sheet, story, y) + 12.0;
-    let secret =
-        "Whoever sees this picture may learn the knocks. Keep it as secret as the configuration.";
+    let secret = "This picture can show the knocks. Keep it as secret as the configuration.";
     y = sheet.wrapped((MARGIN, y), wide, (SMALL, Look::Quiet), secret);
     sheet.finish(format!("{title}: {summary}"), describe(story), y + MARGIN / 2.0)
 }
@@ -87,8 +86,8 @@ fn step(sheet: &mut Sheet, event: &Event, top: f64) -> f64 {
     }
     if event.attempts.is_empty() && event.open.is_empty() {
         let (look, text) = match event.lost {
-            true => (Look::OnBad, "the attempt is lost"),
-            false => (Look::Quiet, "nothing knocked, nothing open"),
+            true => (Look::OnBad, "the attempt ends"),
+            false => (Look::Quiet, "no attempt, no grant"),
         };
         beside = sheet.wrapped((right, beside), bars, (USUAL, look), text);
     }
@@ -143,9 +142,9 @@ fn ways(sheet: &mut Sheet, story: &Story, top: f64) -> f64 {
     sheet.panel(top, |sheet, top| {
         let x = MARGIN + PADDING;
         let wide = sheet.width() - 2.0 * x;
-        let heading = "The way of each packet through the rules";
+        let heading = "Rules that each packet reaches";
         let mut y = sheet.wrapped((x, top), wide, (HEADING, Look::Strong), heading);
-        let how = "A square is a rule that it meets, in order; a full one matches. A box is a chain of rules.";
+        let how = "A square is a rule, in order; a full square matches. A box is a chain of rules.";
         y = sheet.wrapped((x, y + 2.0), wide, (USUAL, Look::Quiet), how) + 14.0;
         for event in &story.events {
             y = way(sheet, event, y) + 22.0;

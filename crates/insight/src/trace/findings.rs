@@ -52,13 +52,13 @@ pub fn findings(policy: &Policy, watched: Watched, evidence: &Evidence) -> Vec<F
     }
     if said.is_empty() {
         let text = match evidence.arrived {
-            0 => "no packet that starts anything arrived: look whether this is the right interface",
-            _ => "no knock at a watched door arrived, though other packets did",
+            0 => "no SYN or datagram arrived; check that this is the right interface",
+            _ => "no knock at a watched door arrived, but other packets did",
         };
         said.push(Finding { kind: "nothing", door: None, source: None, text: text.into() });
     }
     if evidence.overflow {
-        let text = "more came than could be remembered: watch one source with --from".into();
+        let text = "too many packets to remember; watch one source with --from".into();
         said.push(Finding { kind: "overflow", door: None, source: None, text });
     }
     said
@@ -97,11 +97,15 @@ impl At<'_> {
         };
         let opened = |hit: &&Hit| hit.meaning == Meaning::Opened { door: self.id };
         if let Some(opening) = self.of(source).find(opened) {
-            say("opened", format!("knocks of {source} arrived rightly and door {name} opened"));
+            say("opened", format!("door {name} opened: all knocks of {source} arrived correctly"));
             let later = self.of(source).filter(|hit| hit.at >= opening.at);
             if let Some(hit) = later.clone().find(|hit| self.door.guards.contains(&hit.port)) {
-                let (port, pass) = (hit.port, if hit.passes { "lets it pass" } else { "does not" });
-                say("connected", format!("{source} then came to {port}: door {name} {pass}"));
+                let (port, pass) =
+                    (hit.port, if hit.passes { "let it pass" } else { "refused it" });
+                say(
+                    "connected",
+                    format!("{source} then sent a packet to {port}; door {name} {pass}"),
+                );
             }
             return;
         }
@@ -120,8 +124,8 @@ impl At<'_> {
             return say(
                 "two-addresses",
                 format!(
-                    "knocks at door {name} came from two addresses, {first} and {second}: the NAT \
-                     on the way changes the source"
+                    "knocks at door {name} came from two addresses, {first} and {second}; a NAT on \
+                     the way changes the source"
                 ),
             );
         }
@@ -131,14 +135,14 @@ impl At<'_> {
                 Some(hit) => say(
                     "protocol",
                     format!(
-                        "{} came from {source} in place of {port}, which is knock {number} of door {name}",
+                        "{source} sent {} instead of {port}, knock {number} of door {name}",
                         hit.port
                     ),
                 ),
                 None => say(
                     "missing",
                     format!(
-                        "{port} never arrived from {source}: a provider or firewall on the way may \
+                        "{port} never arrived from {source}; a provider or firewall on the way may \
                          block it"
                     ),
                 ),
@@ -149,8 +153,8 @@ impl At<'_> {
             say(
                 "reordered",
                 format!(
-                    "knock {early} came before knock {late} from {source}: reordered on the way; \
-                     try a longer delay between knocks"
+                    "knock {early} of {source} arrived before knock {late}; the network may have \
+                     reordered them, so try a longer delay between knocks"
                 ),
             );
         }
@@ -166,8 +170,9 @@ impl At<'_> {
                     say(
                         "wrong-port",
                         format!(
-                            "{} came from {source} before knock {expected} of door {name}: a wrong port \
-                         ends the attempt; if it is a service of this host, list it in `public`",
+                            "{source} sent {} before knock {expected} of door {name}, and a wrong \
+                             port ends the attempt; if it is a service of this host, list it in \
+                             `public`",
                             hit.port
                         ),
                     );
@@ -180,8 +185,8 @@ impl At<'_> {
             say(
                 "apart",
                 format!(
-                    "all knocks at door {name} arrived from {source}, but not in one attempt: each must \
-                 come within {step} of the one before"
+                    "all knocks at door {name} arrived from {source}, but not in one attempt; each \
+                     must come within {step} of the one before"
                 ),
             );
         }
@@ -191,8 +196,8 @@ impl At<'_> {
         let step = duration::format(self.door.step_timeout);
         let (by, name) = (seconds(by), &self.door.name);
         format!(
-            "knock {knock} came from {source} too late by {by}: door {name} waits {step} for each; \
-             knock faster, or give it a longer `step_timeout`"
+            "knock {knock} of {source} was late by {by}, because door {name} waits {step} for each \
+             knock; knock faster, or give the door a longer `step_timeout`"
         )
     }
 
@@ -211,21 +216,21 @@ impl At<'_> {
             (Some(other), _) => (
                 "other-address",
                 format!(
-                    "knocks at door {name} came from {other}, none from {source}: a NAT on the way \
-                     changes the source, or it is another address that knocks"
+                    "knocks at door {name} came from {other}, none from {source}; a NAT on the way \
+                     changes the source, or another client knocks"
                 ),
             ),
             (None, 0) => (
                 "nothing",
                 format!(
-                    "nothing arrived from {source}: it has another address here (NAT), or all of it \
-                     is blocked on the way"
+                    "nothing arrived from {source}; a NAT may change the source, or a firewall on \
+                     the way blocks all its packets"
                 ),
             ),
             (None, _) => (
                 "missing",
                 format!(
-                    "no knock at door {name} arrived from {source}, though other packets did: a \
+                    "no knock at door {name} arrived from {source}, but other packets did; a \
                      provider or firewall on the way may block these ports"
                 ),
             ),

@@ -72,29 +72,29 @@ fn every_packet_is_told() {
     );
     let expected = [
         "tcp/7431 knock 1 of 3 of door ssh",
-        "tcp/7431 knock 1 of door ssh again, which changes nothing",
-        "tcp/80 a public port, which never counts",
-        "tcp/22 refused: door ssh is not open for it",
-        "tcp/1123 knock 3 of door ssh before knock 2: the attempt is lost",
-        "udp/29117 knock 2 of door ssh, but none went before it",
+        "tcp/7431 knock 1 of door ssh again; nothing changes",
+        "tcp/80 a public port; ignored",
+        "tcp/22 refused; no grant at door ssh",
+        "tcp/1123 knock 3 of door ssh before knock 2; the attempt ends",
+        "udp/29117 knock 2 of door ssh, without the knocks before it",
         "tcp/7431 knock 1 of 3 of door ssh",
-        "tcp/99 a wrong port in place of knock 2 of door ssh: the attempt is lost",
-        "tcp/98 no knock of any door",
+        "tcp/99 a wrong port instead of knock 2 of door ssh; the attempt ends",
+        "tcp/98 not a knock of any door",
         "tcp/7431 knock 1 of 3 of door ssh",
-        "udp/29117 knock 2 of door ssh, too late by 0.3 s: it must come within 5s",
+        "udp/29117 knock 2 of door ssh, late by 0.3 s; it must come within 5s",
         "tcp/7431 knock 1 of 3 of door ssh",
         "udp/29117 knock 2 of 3 of door ssh",
-        "tcp/7431 knock 1 of 3 of door ssh; the attempt before it is over",
+        "tcp/7431 knock 1 of 3 of door ssh; the attempt before it ended",
         "udp/29117 knock 2 of 3 of door ssh",
-        "tcp/1123 the last knock: door ssh opens for 30s",
+        "tcp/1123 the last knock; door ssh opens for 30s",
         "tcp/22 door ssh lets it pass",
     ];
     assert_eq!(lines, expected);
     assert_eq!(
         found,
         [
-            "knocks of 192.0.2.7 arrived rightly and door ssh opened",
-            "192.0.2.7 then came to tcp/22: door ssh lets it pass",
+            "door ssh opened: all knocks of 192.0.2.7 arrived correctly",
+            "192.0.2.7 then sent a packet to tcp/22; door ssh let it pass",
         ]
     );
 }
@@ -111,89 +111,85 @@ fn each_fault_has_its_finding() {
             Some(ME),
             &[(0, ME, "udp/29117"), (1, ME, "tcp/1123")],
             &[
-                "tcp/7431 never arrived from 192.0.2.7: a provider or firewall on the way may block it",
+                "tcp/7431 never arrived from 192.0.2.7; a provider or firewall on the way may block it",
             ],
         ),
         (
             None,
             &[(0, ME, "tcp/7431"), (1, ME, "tcp/1123")],
             &[
-                "udp/29117 never arrived from 192.0.2.7: a provider or firewall on the way may block it",
+                "udp/29117 never arrived from 192.0.2.7; a provider or firewall on the way may block it",
             ],
         ),
         (
             Some(ME),
             &[(0, ME, "tcp/7431"), (1, OTHER, "udp/29117"), (2, ME, "tcp/1123")],
             &[
-                "knocks at door ssh came from two addresses, 192.0.2.7 and 192.0.2.8: the NAT on the way changes the source",
+                "knocks at door ssh came from two addresses, 192.0.2.7 and 192.0.2.8; a NAT on the way changes the source",
             ],
         ),
         (
             None,
             &[(0, ME, "tcp/7431"), (1, OTHER, "udp/29117"), (2, ME, "tcp/1123")],
             &[
-                "knocks at door ssh came from two addresses, 192.0.2.7 and 192.0.2.8: the NAT on the way changes the source",
+                "knocks at door ssh came from two addresses, 192.0.2.7 and 192.0.2.8; a NAT on the way changes the source",
             ],
         ),
         (
             Some(ME),
             &[(0, OTHER, "tcp/7431"), (1, OTHER, "udp/29117"), (2, OTHER, "tcp/1123")],
             &[
-                "knocks at door ssh came from 192.0.2.8, none from 192.0.2.7: a NAT on the way changes the source, or it is another address that knocks",
+                "knocks at door ssh came from 192.0.2.8, none from 192.0.2.7; a NAT on the way changes the source, or another client knocks",
             ],
         ),
         (
             Some(ME),
             &[(0, ME, "tcp/7431"), (1, ME, "tcp/1123"), (2, ME, "udp/29117")],
             &[
-                "knock 3 came before knock 2 from 192.0.2.7: reordered on the way; try a longer delay between knocks",
+                "knock 3 of 192.0.2.7 arrived before knock 2; the network may have reordered them, so try a longer delay between knocks",
             ],
         ),
         (
             Some(ME),
             &[(0, ME, "tcp/7431"), (53, ME, "udp/29117"), (54, ME, "tcp/1123")],
             &[
-                "knock 2 came from 192.0.2.7 too late by 0.3 s: door ssh waits 5s for each; knock faster, or give it a longer `step_timeout`",
+                "knock 2 of 192.0.2.7 was late by 0.3 s, because door ssh waits 5s for each knock; knock faster, or give the door a longer `step_timeout`",
             ],
         ),
         (
             Some(ME),
             &[(0, ME, "tcp/7431"), (1, ME, "tcp/99"), (2, ME, "udp/29117"), (3, ME, "tcp/1123")],
             &[
-                "tcp/99 came from 192.0.2.7 before knock 2 of door ssh: a wrong port ends the attempt; if it is a service of this host, list it in `public`",
+                "192.0.2.7 sent tcp/99 before knock 2 of door ssh, and a wrong port ends the attempt; if it is a service of this host, list it in `public`",
             ],
         ),
         (
             Some(ME),
             &[(0, ME, "tcp/7431"), (1, ME, "tcp/29117"), (2, ME, "tcp/1123")],
             &[
-                "tcp/29117 came from 192.0.2.7 in place of udp/29117, which is knock 2 of door ssh",
-                "tcp/29117 came from 192.0.2.7 before knock 2 of door ssh: a wrong port ends the attempt; if it is a service of this host, list it in `public`",
+                "192.0.2.7 sent tcp/29117 instead of udp/29117, knock 2 of door ssh",
+                "192.0.2.7 sent tcp/29117 before knock 2 of door ssh, and a wrong port ends the attempt; if it is a service of this host, list it in `public`",
             ],
         ),
         (
             Some(ME),
             &scan(OTHER),
             &[
-                "nothing arrived from 192.0.2.7: it has another address here (NAT), or all of it is blocked on the way",
+                "nothing arrived from 192.0.2.7; a NAT may change the source, or a firewall on the way blocks all its packets",
             ],
         ),
         (
             Some(ME),
             &[(0, ME, "tcp/80")],
             &[
-                "no knock at door ssh arrived from 192.0.2.7, though other packets did: a provider or firewall on the way may block these ports",
+                "no knock at door ssh arrived from 192.0.2.7, but other packets did; a provider or firewall on the way may block these ports",
             ],
         ),
-        (
-            None,
-            &[],
-            &["no packet that starts anything arrived: look whether this is the right interface"],
-        ),
+        (None, &[], &["no SYN or datagram arrived; check that this is the right interface"]),
         (
             None,
             &[(0, ME, "tcp/81")],
-            &["no knock at a watched door arrived, though other packets did"],
+            &["no knock at a watched door arrived, but other packets did"],
         ),
     ];
     for (from, packets, expected) in cases {
@@ -212,7 +208,7 @@ fn a_flood_is_bounded_and_does_not_hide_who_is_watched() {
     assert_eq!(lines.len(), 2);
     assert_eq!(found.len(), 2);
     assert!(found[0].starts_with("tcp/1123 never arrived from 192.0.2.7"), "{found:?}");
-    assert!(found[1].starts_with("more came than could be remembered"), "{found:?}");
+    assert!(found[1].starts_with("too many packets to remember"), "{found:?}");
     // Watching everybody still ends, and soon.
     assert!(trace(None, &packets).1.len() > 1);
 }

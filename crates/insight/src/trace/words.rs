@@ -16,40 +16,40 @@ pub fn sentence(policy: &Policy, hit: &Hit) -> String {
     match hit.meaning {
         Meaning::Knock { door, stage, anew } => {
             let knock = format!("knock {stage} of {} of door {}", of(door), name(door));
-            if anew { knock + "; the attempt before it is over" } else { knock }
+            if anew { knock + "; the attempt before it ended" } else { knock }
         }
         Meaning::Opened { door: id } => {
             let open_for = door(policy, id).map(|door| door.open_for).unwrap_or_default();
             let (name, open_for) = (name(id), duration::format(open_for));
-            format!("the last knock: door {name} opens for {open_for}")
+            format!("the last knock; door {name} opens for {open_for}")
         }
         Meaning::Repeated { door, stage } => {
-            format!("knock {stage} of door {} again, which changes nothing", name(door))
+            format!("knock {stage} of door {} again; nothing changes", name(door))
         }
         Meaning::Forgiven { door } => format!("a wrong port, which door {} forgives", name(door)),
         Meaning::Late { door: id, knock, by } => {
             let step = door(policy, id).map(|door| door.step_timeout).unwrap_or_default();
             let (name, by, step) = (name(id), seconds(by), duration::format(step));
-            format!("knock {knock} of door {name}, too late by {by}: it must come within {step}")
+            format!("knock {knock} of door {name}, late by {by}; it must come within {step}")
         }
         Meaning::Disordered { door, knock, expected } => format!(
-            "knock {knock} of door {} before knock {expected}: the attempt is lost",
+            "knock {knock} of door {} before knock {expected}; the attempt ends",
             name(door)
         ),
         Meaning::Lost { door, expected } => format!(
-            "a wrong port in place of knock {expected} of door {}: the attempt is lost",
+            "a wrong port instead of knock {expected} of door {}; the attempt ends",
             name(door)
         ),
         Meaning::Wrong => match policy.doors().find_map(|(id, d)| place(d, hit).map(|n| (id, n))) {
             Some((id, number)) => {
-                format!("knock {number} of door {}, but none went before it", name(id))
+                format!("knock {number} of door {}, without the knocks before it", name(id))
             }
-            None => "no knock of any door".into(),
+            None => "not a knock of any door".into(),
         },
         Meaning::Guarded(door) if hit.passes => format!("door {} lets it pass", name(door)),
-        Meaning::Guarded(door) => format!("refused: door {} is not open for it", name(door)),
-        Meaning::Nothing(Verdict::Public) => "a public port, which never counts".into(),
-        Meaning::Nothing(_) => "nothing that counts".into(),
+        Meaning::Guarded(door) => format!("refused; no grant at door {}", name(door)),
+        Meaning::Nothing(Verdict::Public) => "a public port; ignored".into(),
+        Meaning::Nothing(_) => "ignored".into(),
     }
 }
 

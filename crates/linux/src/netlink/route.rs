@@ -347,7 +347,7 @@ impl Route {
         self.interface_index(name)?.ok_or_else(|| Error::Refused {
             errno: Errno::ENODEV,
             code: Errno::ENODEV as i32,
-            text: Some(format!("no interface {name}")),
+            text: Some(format!("this host has no interface {name}")),
             sequence: 0,
         })
     }
@@ -436,7 +436,7 @@ impl AddressMonitor {
     pub fn open() -> Result<Self, Error> {
         // RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR.
         const GROUPS: u32 = 0x1 | 0x10 | 0x100;
-        let system = |errno| Error::System { doing: "listen for changes of addresses", errno };
+        let system = |errno| Error::System { doing: "listen for address changes", errno };
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
             .map_err(system)?;

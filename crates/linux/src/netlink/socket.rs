@@ -84,17 +84,16 @@ impl fmt::Display for Error {
             Self::Refused { errno, text: None, .. } => {
                 write!(f, "the kernel refused: {}", errno.desc())
             }
-            Self::TooLong => f.write_str("a netlink message would be too long"),
+            Self::TooLong => f.write_str("a netlink message is too long"),
             Self::SendBuffer(bytes) => write!(
                 f,
-                "the rules take {bytes} bytes, which is more than this process may send at once; \
-                 as root of the machine there is no such limit, otherwise net.core.wmem_max has to \
-                 be at least {}",
+                "the rules take {bytes} bytes, more than this process may send at once; run it as \
+                 root outside of containers, or set net.core.wmem_max to at least {}",
                 bytes.div_ceil(2).saturating_add(64)
             ),
-            Self::Malformed => f.write_str("the kernel answered something unknown"),
+            Self::Malformed => f.write_str("unknown answer of the kernel"),
             Self::KeepsChanging => {
-                f.write_str("the kernel's tables change faster than they can be read")
+                f.write_str("the tables of the kernel change faster than this program reads them")
             }
         }
     }
@@ -334,7 +333,7 @@ impl Socket {
             match recv(self.fd.as_raw_fd(), &mut self.buffer, flags) {
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    return Err(Error::System { doing: "hear from the kernel", errno });
+                    return Err(Error::System { doing: "receive from the kernel", errno });
                 }
                 Ok(length) => break length,
             }

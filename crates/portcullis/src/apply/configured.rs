@@ -38,8 +38,8 @@ impl Configured {
     pub(super) fn again(name: &str, text: &str) -> Result<Self, Failure> {
         let loaded = config::parse_str(name, text).map_err(|report| {
             config::show(&report);
-            Failure::could_not(format!("{name} is none that this version understands"))
-                .hint("apply one that it does")
+            Failure::could_not(format!("this version cannot read {name}"))
+                .hint("run `portcullis apply` with a configuration that `portcullis check` accepts")
         })?;
         Self::new(loaded)
     }
@@ -63,5 +63,6 @@ impl Configured {
 }
 
 fn table(policy: &Policy) -> Result<Ruleset, Failure> {
-    compile(policy).map_err(|_| Failure::could_not("doors contradict each other"))
+    compile(policy)
+        .map_err(|_| Failure::could_not("the doors of this configuration contradict each other"))
 }

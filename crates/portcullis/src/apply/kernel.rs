@@ -98,7 +98,7 @@ impl Kernel {
         self.has_chains |= configured.is_chains();
         let (loaded, left) = self.backend.load(&configured.policy, &configured.rules)?;
         if let Some(error) = left {
-            say(&format!("warning: rules of nftables: {error}"));
+            say(&format!("warning: cannot remove the old nftables rules: {error}"));
         }
         Ok(loaded)
     }

@@ -59,22 +59,21 @@ fn locked_out(policy: &Policy, session: &Session, is_known: impl Fn(&str) -> boo
     let (client, name) = (session.client, door.map(|door| door.name.as_str()));
     let message = match name {
         Some(name) => format!(
-            "this would lock you out: door {name} guards tcp/{port}, which your session comes \
-             through, and is not open for {client}; nothing was changed"
+            "this would lock you out: your SSH session uses tcp/{port}, and door {name} guards \
+             that port but has no grant for {client}; nothing was changed"
         ),
         None => format!(
-            "this would lock you out: {client} could start no new connection to tcp/{port}, which \
-             your session comes through; nothing was changed"
+            "this would lock you out: your SSH session uses tcp/{port}, and these rules refuse new \
+             connections from {client} to it; nothing was changed"
         ),
     };
     // A door that is in force can be knocked at now; a new one cannot.
     let known = name.is_some_and(is_known);
     let hint = if known {
-        "knock first, from that address, and apply while the door is open; `--allow-lockout` does it all \
-         the same"
+        "knock from that address, then apply again while the door is open; or use `--allow-lockout`"
     } else {
-        "nobody can have knocked at a door that is not there yet: `--allow-lockout --confirm-within 60s` \
-         puts it there, and takes it back unless you knock and confirm over a new session"
+        "this door is new, so nobody can have knocked at it yet; load it on trial with \
+         `--allow-lockout --confirm-within 60s`, then knock and confirm over a new SSH session"
     };
     Failure::refused(message).hint(hint)
 }

@@ -59,8 +59,9 @@ pub fn apply(
     allow_lockout: bool,
 ) -> Result<Loaded, Failure> {
     may_change_rules()?;
-    let folder = std::path::absolute(folder)
-        .map_err(|error| Failure::could_not(format!("cannot find the current folder: {error}")))?;
+    let folder = std::path::absolute(folder).map_err(|error| {
+        Failure::could_not(format!("cannot find the current directory: {error}"))
+    })?;
     let mut store = Store::open(&folder)?;
     settle(&mut store)?;
     let mut kernel = Kernel::open(configured.is_chains() || store.state.chains.is_some())?;
@@ -121,7 +122,7 @@ fn on_trial(
             let now = clock().as_nanos();
             if now >= pending.deadline {
                 return Err(Failure::could_not("loading took longer than --confirm-within")
-                    .hint("they are rolled back; give `--confirm-within` a longer time"));
+                    .hint("the rules are rolled back; give `--confirm-within` a longer time"));
             }
             pending.loaded = Some(now);
             store.save(store.state.with_pending(Some(pending))).map(|()| loaded)
@@ -131,7 +132,7 @@ fn on_trial(
         match finish_rollback(store, kernel, &mut prepared) {
             Ok(()) => failure,
             Err(second) => failure.hint(format!(
-                "it could not be taken back at once ({}); the timer does it in {}",
+                "the rollback failed ({}); the timer tries again in {}",
                 second.message,
                 shown(within)
             )),
@@ -161,18 +162,21 @@ fn before(state: &State, kernel: &mut Kernel, new: &Configured) -> Result<Option
         "cannot prepare a rollback: the loaded rules match no known configuration; \
          nothing was changed",
     )
-    .hint("first apply the active configuration without `--confirm-within`: it changes nothing, and makes it known"))
+    .hint(
+        "first run `portcullis apply` with the active configuration and without \
+         `--confirm-within`; this changes no rule",
+    ))
 }
 
-/// Sees to it that nothing is on trial, or says what is.
+/// Sees to it that no rules are on trial, or says what is.
 fn settle(store: &mut Store) -> Result<(), Failure> {
     match standing(&store.state)? {
         None => Ok(()),
         Some((_, Standing::Waiting(left))) => Err(Failure::could_not(format!(
-            "another configuration is on trial for {} more; nothing was changed",
+            "another configuration is on trial ({} left); nothing was changed",
             shown(left)
         ))
-        .hint("`portcullis confirm` keeps it, `portcullis rollback` takes it back")),
+        .hint("run `portcullis confirm` to keep it, or `portcullis rollback` to undo it")),
         Some((pending, Standing::Overdue)) => {
             let prepared = roll_back(store, &pending)?;
             say(&format!("an earlier configuration was not confirmed in time: {prepared}"));
@@ -189,7 +193,7 @@ fn standing(state: &State) -> Result<Option<(Pending, Standing)>, Failure> {
         Standing::Elsewhere => Err(Failure::could_not(
             "a configuration is on trial in another network namespace; nothing was changed",
         )
-        .hint("keep the state of each namespace in a folder of its own, with `--state-dir`")),
+        .hint("use one state directory for each namespace: `--state-dir`")),
         standing => Ok(Some((pending, standing))),
     }
 }
@@ -198,7 +202,7 @@ fn standing(state: &State) -> Result<Option<(Pending, Standing)>, Failure> {
 ///
 /// # Errors
 ///
-/// With [`Exit::No`](crate::exit::Exit::No) when nothing is on trial, its time is over, or this session
+/// With [`Exit::No`](crate::exit::Exit::No) when no rules are on trial, its time is over, or this session
 /// proves nothing.
 pub fn confirm(folder: &Path, yes: bool) -> Result<(), Failure> {
     may_change_rules()?;
@@ -212,8 +216,9 @@ pub fn confirm(folder: &Path, yes: bool) -> Result<(), Failure> {
         _ => return Err(nothing_on_trial()),
     };
     let Some(loaded) = pending.loaded else {
-        return Err(Failure::refused("the `apply` of what is on trial has not come to its end")
-            .hint("it is rolled back by itself; `portcullis rollback` does it now"));
+        return Err(Failure::refused("the `portcullis apply` of the trial has not finished").hint(
+            "the trial is rolled back when its time is over; `portcullis rollback` does it now",
+        ));
     };
     proves_access(&pending, loaded, Session::current().as_ref(), yes).map_err(|failure| {
         let hint = failure.hint.clone().unwrap_or_default();
@@ -222,9 +227,10 @@ pub fn confirm(folder: &Path, yes: bool) -> Result<(), Failure> {
     let new = Configured::again("the configuration on trial", &pending.new)?;
     let mut kernel = Kernel::open(pending.has_chains)?;
     if let Some(difference) = kernel.difference(&new, pending.chains.as_ref())? {
-        let message = format!("what is in the kernel is no longer what was applied ({difference})");
-        return Err(Failure::refused(message)
-            .hint("`portcullis rollback` restores what was there before; then apply again"));
+        let message = format!("the loaded rules are no longer those of the trial ({difference})");
+        return Err(Failure::refused(message).hint(
+            "run `portcullis rollback` to restore the rules from before the trial, then apply again",
+        ));
     }
     store.save(State::with_confirmed(pending.new, pending.chains.clone()))?;
     // Had this process been stopped until time was up, the timer would not have waited for it.
@@ -245,15 +251,28 @@ fn proves_access(
 ) -> Result<(), Failure> {
     match session {
         None if yes => Ok(()),
-        None => Err(Failure::refused("this is no SSH session, so it proves no access over the network")
-            .hint("run `portcullis confirm` over a new SSH session, or with `--yes` if you sit at the console")),
+        None => Err(Failure::refused(
+            "this is not an SSH session, so it cannot prove that login works",
+        )
+        .hint("run `portcullis confirm` over a new SSH session, or at the console with `--yes`")),
         Some(session) if pending.session.as_ref() == Some(&session.connection) => {
-            Err(Failure::refused("this is the SSH session that the rules were applied from, which lives on under any rules")
-                .hint("open a new one (not a shared one: `ssh -S none`), and run `portcullis confirm` there"))
+            Err(Failure::refused(
+                "this SSH session applied the rules, so it cannot prove that a new login works",
+            )
+            .hint(
+                "open a new SSH session (not a shared one: `ssh -S none`) and run `portcullis \
+                 confirm` there",
+            ))
         }
         Some(session) if session.began.is_none_or(|began| began <= loaded) => {
-            Err(Failure::refused("this SSH session is older than the rules, so it does not prove that a new one gets through")
-                .hint("open a new one (not a shared one: `ssh -S none`; not inside an old tmux or screen), and run `portcullis confirm` there"))
+            Err(Failure::refused(
+                "this SSH session is older than the rules, so it cannot prove that a new login \
+                 works",
+            )
+            .hint(
+                "open a new SSH session (not a shared one: `ssh -S none`; not inside an old tmux \
+                 or screen) and run `portcullis confirm` there",
+            ))
         }
         Some(_) => Ok(()),
     }
@@ -289,7 +308,7 @@ pub fn boot(folder: &Path) -> Result<Option<(Policy, Loaded)>, Failure> {
         }
         return Ok(None);
     };
-    let configured = Configured::again("what was confirmed", &text)?;
+    let configured = Configured::again("the confirmed configuration", &text)?;
     let has_chains = store.state.pending.as_ref().is_some_and(|pending| pending.has_chains);
     let mut kernel = Kernel::open(has_chains || configured.is_chains())?;
     let loaded = kernel.load(&configured)?;
@@ -324,7 +343,7 @@ pub fn remove(folder: &Path) -> Result<Removed, Failure> {
         Ok(_) => Ok(removed),
         Err(failure) => {
             let message = format!(
-                "the rules are gone, but what is loaded at boot could not be cleared: {}",
+                "the rules are removed, but the next boot may load them again: {}",
                 failure.message
             );
             Err(Failure { message, ..failure })
@@ -356,6 +375,8 @@ fn may_change_rules() -> Result<(), Failure> {
 }
 
 fn nothing_on_trial() -> Failure {
-    Failure::refused("nothing is on trial")
-        .hint("what is not confirmed in time has been rolled back; `portcullis apply --confirm-within 60s` begins a trial")
+    Failure::refused("no rules are on trial").hint(
+        "a trial that is not confirmed in time is rolled back; start a new one with `portcullis \
+         apply --confirm-within 60s`",
+    )
 }

@@ -30,7 +30,7 @@ impl Prepared {
         kernel: &mut Kernel,
     ) -> Result<Self, Failure> {
         let again = |text| {
-            let mut before = Configured::again("the configuration that was in force before", text)?;
+            let mut before = Configured::again("the previous configuration", text)?;
             if matches!(before.rules, Rules::Table(_)) {
                 before.rules = Rules::Table(kernel.known(&before)?);
             }
@@ -68,8 +68,8 @@ impl Prepared {
 impl fmt::Display for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.before {
-            None => "rolled back, and as before there is no gate: guarded ports are open",
-            Some(_) => "rolled back, the rules before are in force again",
+            None => "rolled back; as before, no gate is loaded and guarded ports are open",
+            Some(_) => "rolled back; the previous rules are active again",
         })
     }
 }

@@ -310,8 +310,13 @@ pub fn peek(folder: &Path) -> Result<State, Failure> {
     let state: Option<State> = serde_json::from_slice(&text).ok();
     state.filter(|state| state.version == VERSION).ok_or_else(|| {
         let shown = shown(&path);
-        Failure::could_not(format!("{shown} is damaged, or of another version of this program"))
-            .hint("it says what is loaded at boot; move it away, and apply a configuration again")
+        Failure::could_not(format!(
+            "{shown} is damaged, or another version of this program wrote it"
+        ))
+        .hint(
+            "this file holds the rules for the next boot; move it away, then run `portcullis \
+             apply` again",
+        )
     })
 }
 
@@ -326,15 +331,14 @@ fn check(folder: &Path) -> Result<bool, Failure> {
         &about,
         shown(folder),
         "loaded into the kernel",
-        "`--state-dir` names the folder that keeps what is confirmed",
+        "name the state directory with `--state-dir`",
     )
     .map(|()| true)
 }
 
 fn failure(path: &Path, doing: &str, error: &io::Error) -> Failure {
-    Failure::could_not(format!("cannot {doing} {}: {error}", shown(path))).hint(
-        "what is confirmed is kept there; run this as root, or name another folder with `--state-dir`",
-    )
+    Failure::could_not(format!("cannot {doing} {}: {error}", shown(path)))
+        .hint("run this as root, or name another state directory with `--state-dir`")
 }
 
 fn shown(path: &Path) -> String {

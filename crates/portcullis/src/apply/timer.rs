@@ -75,14 +75,15 @@ fn arguments(folder: &Path, id: u64) -> [OsString; 5] {
 
 fn by_systemd(folder: &Path, id: u64, within: Duration) -> Result<(), Failure> {
     let refused = |reason: String| {
-        Failure::could_not(format!("cannot set a timer for the rollback: {reason}"))
-            .hint("nothing was changed; without `--confirm-within` no timer is needed")
+        Failure::could_not(format!("cannot set a timer for the rollback: {reason}")).hint(
+            "nothing was changed; `portcullis apply` without `--confirm-within` needs no timer",
+        )
     };
     let program = std::env::current_exe().map_err(|error| refused(error.to_string()))?;
     // systemd would read these in a path as something else.
     let plain = |path: &Path| !path.to_string_lossy().contains(['$', '%']);
     if !program.is_file() || !plain(&program) || !plain(folder) {
-        return Err(refused("this program cannot be found by its path".to_owned()));
+        return Err(refused("systemd cannot start this program by its path".to_owned()));
     }
     let output = Command::new(SYSTEMD_RUN)
         .args(systemd_options(id, within))
@@ -123,7 +124,7 @@ fn passed_on() -> Vec<(&'static str, String)> {
 fn first_line(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let line = text.lines().next().unwrap_or_default();
-    format!("systemd-run says “{}” ({})", line.escape_debug(), output.status)
+    format!("systemd-run failed: {} ({})", line.escape_debug(), output.status)
 }
 
 fn by_ourselves(folder: &Path, id: u64) -> Result<(), Failure> {
@@ -147,7 +148,7 @@ fn by_ourselves(folder: &Path, id: u64) -> Result<(), Failure> {
         return Ok(());
     }
     let how = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-    Err(refused(&format!("its process ended ({how})")))
+    Err(refused(&format!("its process exited ({how})")))
 }
 
 /// What the timer's process does: prepares everything, waits, and rolls back unless the trial has come
@@ -205,7 +206,7 @@ pub fn run(folder: &Path, id: u64) -> Outcome {
                 return Ok(Exit::Done);
             }
             Err(failure) if failures == TRIES => {
-                tell(&format!("not confirmed in time, and it cannot be rolled back: {failure}"));
+                tell(&format!("not confirmed in time, but the rollback failed: {failure}"));
                 return Err(failure);
             }
             Err(_) => {

@@ -28,8 +28,8 @@ use crate::look;
 pub struct Args {
     /// The configuration; `-` is standard input [default: /etc/portcullis/portcullis.toml]
     file: Option<PathBuf>,
-    /// Roll back after this time (1s to 24h) unless `portcullis confirm` comes over a new SSH session
-    /// [default: confirmed at once]
+    /// Load the rules on trial: roll back after this time (1s to 24h) unless `portcullis confirm`
+    /// is run over a new SSH session [default: no trial]
     #[arg(long, value_name = "DURATION", value_parser = within)]
     confirm_within: Option<Duration>,
     /// Apply even if it would lock out this SSH session
@@ -47,7 +47,6 @@ pub fn run(args: &Args) -> Outcome {
     let interfaces = Route::open().and_then(|mut route| look::interfaces(&mut route)).ok();
     let host = Host { interfaces, ..Host::default() };
     let loaded = config::load_for_host(args.file.as_deref(), &host)?;
-    let start = Instant::now();
     interfaces_exist(&loaded.policy)?;
     allowed_interfaces_exist(&loaded.policy);
     let mut configured = Configured::new(loaded)?;
@@ -58,18 +57,13 @@ pub fn run(args: &Args) -> Outcome {
         tell_of_names(&configured.policy, &hosts);
         admit(ruleset, &hosts);
     }
-    let doors = count(guarding(&configured.policy), "door");
+    let doors = doors(&configured.policy);
     let has_hooks = configured.policy.has_hooks();
     let loaded =
         apply::apply(&args.state_dir.path, configured, args.confirm_within, args.allow_lockout)?;
     // Nothing can be done when there is nobody to tell.
     let mut out = anstream::stderr();
-    let _ = writeln!(
-        out,
-        "{doors} guarded by {}; loaded and read back in {} ms",
-        shown(&loaded),
-        start.elapsed().as_millis(),
-    );
+    let _ = writeln!(out, "{}", active(&doors, &loaded));
     if let Some(within) = args.confirm_within {
         let _ = writeln!(
             out,
@@ -85,30 +79,41 @@ pub fn run(args: &Args) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// What was loaded, in words.
-pub(super) fn shown(loaded: &Loaded) -> String {
-    match loaded {
+/// Says that rules are loaded, and which.
+pub(super) fn active(doors: &str, loaded: &Loaded) -> String {
+    let rules = match loaded {
         Loaded::Table(loaded) => {
-            let carried = match loaded.grants {
+            let kept = match loaded.grants {
                 0 => String::new(),
-                grants => format!(", {} still open", count(grants, "grant")),
+                grants => format!(", {} kept", count(grants, "grant")),
             };
-            let (rules, elements) = (loaded.rules, loaded.elements);
-            format!("{} and {}{carried}", count(rules, "rule"), count(elements, "element"))
+            format!("{}{kept}", count(loaded.rules, "rule"))
         }
         Loaded::Chains(loaded, matcher) => {
             let sets = match matcher {
-                Matcher::Recent => "lists of `recent`".to_owned(),
+                Matcher::Recent => "`recent` lists".to_owned(),
                 Matcher::Ipset => count(loaded.sets, "set"),
             };
-            format!("{} of iptables and ip6tables with {sets}", count(loaded.rules, "rule"))
+            format!("{} of iptables and ip6tables, {sets}", count(loaded.rules, "rule"))
         }
-    }
+    };
+    format!("Gate active: {doors}, {rules}, verified")
 }
 
-/// How many doors guard a port.
-pub(super) fn guarding(policy: &Policy) -> usize {
-    policy.doors.iter().filter(|door| !door.guards.is_empty()).count()
+/// The doors that guard ports, with their names and ports while these fit on a line.
+pub(super) fn doors(policy: &Policy) -> String {
+    const NAMED: usize = 3;
+    let doors: Vec<_> = policy.doors.iter().filter(|door| !door.guards.is_empty()).collect();
+    let number = count(doors.len(), "door");
+    if doors.is_empty() || doors.len() > NAMED {
+        return number;
+    }
+    let named = doors.iter().map(|door| {
+        let ports: Vec<String> = door.guards.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = if door.guards.len() > NAMED { ", …" } else { "" };
+        format!("{}: {}{more}", door.name, ports.join(", "))
+    });
+    format!("{number} ({})", named.collect::<Vec<_>>().join("; "))
 }
 
 /// The daemon goes on with the doors that it has read, until it is told to read again.
@@ -129,7 +134,7 @@ fn within(text: &str) -> Result<Duration, String> {
     if (shortest..=longest).contains(&within) {
         Ok(within)
     } else {
-        Err("a trial takes 1s to 24h".to_owned())
+        Err("a trial lasts 1s to 24h".to_owned())
     }
 }
 
@@ -184,10 +189,10 @@ fn interfaces_exist(policy: &Policy) -> Result<(), Failure> {
     for name in wanted {
         if !found.iter().any(|interface| interface.name == name.as_str()) {
             let names: Vec<&str> = found.iter().map(|interface| interface.name.as_str()).collect();
-            let message = format!("there is no interface {}; nothing was changed", name.as_str());
-            return Err(
-                Failure::could_not(message).hint(format!("this host has {}", names.join(", ")))
-            );
+            let message =
+                format!("this host has no interface {}; nothing was changed", name.as_str());
+            return Err(Failure::could_not(message)
+                .hint(format!("interfaces of this host: {}", names.join(", "))));
         }
     }
     Ok(())

@@ -20,16 +20,15 @@ use crate::out::say;
 /// Arguments of `ban`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Who: an IP address, of IPv6 with its network of 64 bits; or a network, up to an IPv4 /24 or an
-    /// IPv6 /56
+    /// Source: an IP address (IPv6: bans its /64), or a network of up to an IPv4 /24 or an IPv6 /56
     source: String,
-    /// For how long from now on, at most 720h [default: `for` of `[ban]` as it is loaded]
+    /// Length of the ban from now on, 1s to 720h [default: `for` of the loaded `[ban]`]
     #[arg(long = "for", value_name = "TIME")]
     length: Option<String>,
-    /// End all connections, too, that it has with this host
+    /// Also close all its connections with this host
     #[arg(long)]
     cut: bool,
-    /// Ban also the address of your own SSH session
+    /// Ban even the address of your own SSH session
     #[arg(long)]
     force: bool,
     /// Print one JSON object
@@ -53,8 +52,10 @@ pub fn run(args: &Args) -> Outcome {
     let view = gate.view()?.unwrap_or_default();
     let banning = gate.ban(network, asked, length)?;
     let Banning::Done { time, bans, renewed, allowed } = banning else {
-        let message = format!("{asked} is in the allow-list: a ban would have no effect");
-        return Err(Failure::refused(message).hint("take it out of `allow` first"));
+        let message = format!("{asked} is in the allow-list; a ban would have no effect");
+        return Err(
+            Failure::refused(message).hint("remove it from `allow`, then run `portcullis apply`")
+        );
     };
     let grants = view.grants.iter().filter(|grant| network.contains(grant.address));
     let open: BTreeSet<String> =
@@ -70,11 +71,13 @@ pub fn run(args: &Args) -> Outcome {
     });
     let again = if renewed > 0 { ", counted from now on" } else { "" };
     if allowed {
-        say(&format!("note: what of {network} is in the allow-list comes in all the same"));
+        say(&format!(
+            "note: the allow-list has addresses of {network}; the ban does not refuse these"
+        ));
     }
     for door in &open {
         say(&format!(
-            "note: door {door} is open for it all the same; `portcullis revoke` shuts it"
+            "note: a grant of door {door} still lets it in; `portcullis revoke` ends the grant"
         ));
     }
     let many = if bans > 1 { format!(" ({})", count(bans, "ban")) } else { String::new() };
@@ -94,13 +97,13 @@ fn banned(asked: Network) -> Result<Network, Failure> {
     }
     // Somebody who writes a network means that, and nothing around it.
     if network != asked && !asked.is_one() {
-        let message = format!("{asked} cannot be banned by itself: a ban is for 64 bits of IPv6");
-        return Err(Failure::wrong_use(message).hint(format!("ban {network}")));
+        let message = format!("{asked} is too small: an IPv6 ban covers a /64");
+        return Err(Failure::wrong_use(message).hint(format!("portcullis ban {network}")));
     }
     if bans_of(network).is_none() {
-        let message = format!("{asked} is more than {MOST_AT_ONCE} bans");
+        let message = format!("{asked} is too large: it takes more than {MOST_AT_ONCE} bans");
         return Err(Failure::wrong_use(message).hint(
-            "ban up to an IPv4 /24 or an IPv6 /56; for more write a rule of your own firewall",
+            "ban at most an IPv4 /24 or an IPv6 /56; refuse larger networks with a rule of your own",
         ));
     }
     for address in [network.first(), network.last(), Ipv6Addr::LOCALHOST.into()] {
@@ -118,7 +121,7 @@ fn must_be_a_source(address: IpAddr, within: Option<Network>) -> Result<(), Fail
         IpAddr::V4(Ipv4Addr::BROADCAST) => "the broadcast address",
         address if address.is_unspecified() => "the unspecified address",
         address if address.is_multicast() => "a multicast address",
-        address if address.is_loopback() => "a loopback address, which is this host",
+        address if address.is_loopback() => "a loopback address (this host)",
         _ => return Ok(()),
     };
     let message = match within {
@@ -132,8 +135,9 @@ fn must_be_a_source(address: IpAddr, within: Option<Network>) -> Result<(), Fail
 /// bans one of its addresses has mixed up who is who, and a network around it has its router in it.
 fn spare_this_host(asked: Network) -> Result<(), Failure> {
     let found = Route::open().and_then(|mut route| route.addresses());
-    let found =
-        found.map_err(|error| Failure::could_not(format!("cannot ask for addresses: {error}")))?;
+    let found = found.map_err(|error| {
+        Failure::could_not(format!("cannot list the addresses of this host: {error}"))
+    })?;
     let mut own: Vec<IpAddr> = found.into_iter().map(|(_, address)| address).collect();
     own.sort_unstable();
     let Some(own) = own.into_iter().find(|own| asked.contains(*own)) else { return Ok(()) };
@@ -144,7 +148,7 @@ fn spare_this_host(asked: Network) -> Result<(), Failure> {
         )
     } else {
         let message = format!("cannot ban {asked}: it contains {own}, an address of this host");
-        (message, "ban single addresses, or smaller networks beside that one")
+        (message, "ban single addresses, or smaller networks that do not contain it")
     };
     Err(Failure::refused(message).hint(hint))
 }
@@ -160,6 +164,8 @@ fn spare_own_session(me: bool, asked: Network, network: Network) -> Result<(), F
     let session = Session::current().map(|session| session.client);
     let client = if me { Some(asked.first()) } else { session };
     let Some(client) = client.filter(|client| network.contains(*client)) else { return Ok(()) };
-    let message = format!("your own SSH session comes from {client}; nothing was changed");
-    Err(Failure::refused(message).hint("`--force` bans it all the same"))
+    let message = format!(
+        "this would ban {client}, the address of your own SSH session; nothing was changed"
+    );
+    Err(Failure::refused(message).hint("to ban it anyway, use `--force`"))
 }

@@ -1,10 +1,9 @@
-//! `portcullis boot`: what was confirmed last, into the kernel. It needs no network, no daemon and no
+//! `portcullis boot`: the confirmed configuration last, into the kernel. It needs no network, no daemon and no
 //! file but the state.
 
 use std::io::Write;
 
-use super::apply::{guarding, shown};
-use super::live::count;
+use super::apply::{active, doors};
 use super::state_dir::StateDir;
 use crate::apply;
 use crate::exit::{Exit, Outcome};
@@ -19,10 +18,8 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
     let said = match apply::boot(&args.state_dir.path)? {
-        None => "nothing is confirmed, so nothing is loaded".to_owned(),
-        Some((policy, loaded)) => {
-            format!("{} guarded by {}", count(guarding(&policy), "door"), shown(&loaded))
-        }
+        None => "no rules are confirmed; nothing was loaded".to_owned(),
+        Some((policy, loaded)) => active(&doors(&policy), &loaded),
     };
     // Nothing can be done when there is nobody to tell.
     let _ = writeln!(anstream::stderr(), "{said}");

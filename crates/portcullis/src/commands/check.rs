@@ -36,8 +36,8 @@ pub struct Args {
     /// Do not look at this host: the configuration is for another one
     #[arg(long)]
     no_host: bool,
-    /// Explain this code of a finding: why it matters, and what to do about it; without a code, as
-    /// --codes
+    /// Explain the code of a finding: why it matters, and what to do; without a code, list all
+    /// codes
     #[arg(
         long,
         value_name = "CODE",
@@ -73,7 +73,7 @@ pub fn run(args: &Args) -> Outcome {
         print(&text::bans(&policy))?;
         config::show(&report);
         for line in &unseen {
-            say(&format!("not looked at: {line}"));
+            say(&format!("not checked: {line}"));
         }
         say(&text::verdict(&policy, &report));
     }
@@ -87,7 +87,7 @@ fn list() -> Outcome {
 
 fn explain(code: &str) -> Outcome {
     let Some(entry) = problems::find(code) else {
-        let failure = Failure::wrong_use(format!("there is no code `{}`", plain(code)));
+        let failure = Failure::wrong_use(format!("unknown code `{}`", plain(code)));
         return Err(failure.hint(problems::hint(code)));
     };
     print(&problems::text(entry))?;

@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure, Outcome};
 pub struct Args {
     /// The configuration; `-` is standard input [default: /etc/portcullis/portcullis.toml]
     file: Option<PathBuf>,
-    /// Output format [default: nftables, if that is the `backend` of the configuration]
+    /// Output format [default: nftables; the other back ends need this option]
     #[arg(long, value_enum)]
     target: Option<Target>,
 }
@@ -31,7 +31,7 @@ enum Target {
     Nftables,
     /// A file for `iptables-restore --noflush`; uses `recent`, or ipset if that is the `backend`
     Iptables,
-    /// The same for `ip6tables-restore --noflush`
+    /// A file for `ip6tables-restore --noflush`; otherwise the same
     Ip6tables,
     /// The sets that these files need with `backend = "ipset"`, for `ipset restore`
     Ipset,
@@ -66,8 +66,9 @@ fn text(args: &Args) -> Result<String, Failure> {
         return Ok(ruleset(policy)?.to_string());
     };
     let filter = |family| {
-        compile_iptables(policy, matcher, family, Generation::default())
-            .map_err(|_| Failure::could_not("doors contradict each other"))
+        compile_iptables(policy, matcher, family, Generation::default()).map_err(|_| {
+            Failure::could_not("the doors of this configuration contradict each other")
+        })
     };
     match args.target {
         Some(Target::Iptables) => Ok(filter(Family::V4)?.to_string()),
@@ -76,19 +77,20 @@ fn text(args: &Args) -> Result<String, Failure> {
             .into_iter()
             .map(|family| Ok(sets(family, filter(family)?.sets.iter())))
             .collect::<Result<String, Failure>>()?),
-        Some(Target::Ipset) => {
-            Err(Failure::wrong_use("the rules of this configuration use no sets")
-                .hint("write `backend = \"ipset\"` below `[gate]`"))
-        }
+        Some(Target::Ipset) => Err(Failure::wrong_use("this configuration needs no sets")
+            .hint("write `backend = \"ipset\"` below `[gate]`")),
         _ => {
-            let message = format!("there are two families with `{}`", loaded.backend.word());
+            let message = format!(
+                "back end `{}` has one file for IPv4 and one for IPv6",
+                loaded.backend.word()
+            );
             let targets = match matcher {
                 Matcher::Recent => "`--target iptables` and `--target ip6tables`",
                 Matcher::Ipset => {
                     "`--target ipset`, then `--target iptables` and `--target ip6tables`"
                 }
             };
-            Err(Failure::wrong_use(message).hint(format!("ask for {targets}")))
+            Err(Failure::wrong_use(message).hint(format!("use {targets}")))
         }
     }
 }
@@ -96,5 +98,6 @@ fn text(args: &Args) -> Result<String, Failure> {
 /// The rules that a policy means.
 pub(super) fn ruleset(policy: &Policy) -> Result<Ruleset, Failure> {
     // A configuration that was read without errors has none of these conflicts.
-    compile(policy).map_err(|_| Failure::could_not("doors contradict each other"))
+    compile(policy)
+        .map_err(|_| Failure::could_not("the doors of this configuration contradict each other"))
 }

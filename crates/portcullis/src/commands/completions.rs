@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure, Outcome};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "For bash, in ~/.bashrc:  source <(portcullis completions bash)")]
 pub struct Args {
-    /// Which shell
+    /// Name of the shell
     #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
     shell: String,
 }

@@ -10,7 +10,7 @@ use crate::exit::{Exit, Outcome};
 /// Arguments of `confirm`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Confirm without an SSH session, from the console
+    /// Confirm without an SSH session, at the console
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub fn run(args: &Args) -> Outcome {
     // Nothing can be done when there is nobody to tell.
     let _ = writeln!(
         anstream::stderr(),
-        "confirmed: these rules stay, and are what `portcullis boot` loads"
+        "Confirmed. portcullis-rules.service loads these rules at boot"
     );
     remind_daemon();
     Ok(Exit::Done)

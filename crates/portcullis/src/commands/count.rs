@@ -24,35 +24,38 @@ use crate::out::print;
 /// Arguments of `count`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration whose doors are counted; `-` is standard input, and without --knocks the
-    /// default is /etc/portcullis/portcullis.toml
+    /// The configuration; `-` is standard input [default without --knocks:
+    /// /etc/portcullis/portcullis.toml]
     #[arg(conflicts_with_all = ["knocks", "ports", "protocols"])]
     file: Option<PathBuf>,
-    /// Count for this door of the configuration only
+    /// Count only for this door of the configuration
     #[arg(long, value_name = "NAME", conflicts_with = "knocks", add = crate::complete::doors())]
     door: Option<String>,
-    /// Count sequences of so many knocks, of no configuration
+    /// Count sequences of this number of knocks, without a configuration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MOST_KNOCKS))]
     knocks: Option<u8>,
-    /// Ports of each protocol that may be knocks: those neither guarded nor public [default: 65535]
+    /// Number of ports of each protocol that may be knocks, neither guarded nor public [default:
+    /// 65535]
     #[arg(long, value_name = "N", requires = "knocks", value_parser = clap::value_parser!(u16).range(1..))]
     ports: Option<u16>,
-    /// What may be knocked with: tcp, udp or both [default: tcp,udp]
+    /// Protocols of knocks: tcp, udp or both [default: tcp,udp]
     #[arg(long, value_name = "LIST", requires = "knocks", value_delimiter = ',')]
     protocols: Vec<Which>,
-    /// Packets per second of the guesser; several, with commas between [default: 1000,100000]
+    /// Packets per second that the attacker sends; separate several rates with commas [default:
+    /// 1000,100000]
     #[arg(long, value_name = "PPS", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     rate: Vec<u32>,
-    /// Show what forgiving up to so many wrong ports costs [default: 2, or what the door forgives]
+    /// Show the cost of forgiving up to this number of wrong ports [default: 2, or `tolerate` of
+    /// the door]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=MOST_TOLERATED))]
     tolerate: Option<u8>,
-    /// Strikes that ban [default: as configured, else 10]
+    /// Number of strikes that trigger a ban [default: as configured, else 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(FEWEST_STRIKES..=MOST_STRIKES))]
     strikes: Option<u32>,
-    /// For how long strikes are counted [default: as configured, else 1m]
+    /// Time in which strikes are counted [default: as configured, else 1m]
     #[arg(long, value_name = "TIME")]
     within: Option<String>,
-    /// How long a ban lasts [default: as configured, else 1h]
+    /// Length of a ban [default: as configured, else 1h]
     #[arg(long = "for", value_name = "TIME")]
     time: Option<String>,
     /// Print one JSON object
@@ -159,7 +162,7 @@ fn doors(policy: &Policy, args: &Args) -> Result<Vec<Subject>, Failure> {
     match &args.door {
         Some(name) if subjects.is_empty() => {
             let known: Vec<&str> = policy.doors.iter().map(|door| door.name.as_str()).collect();
-            let failure = Failure::wrong_use(format!("there is no door `{}`", plain(name)));
+            let failure = Failure::wrong_use(format!("unknown door `{}`", plain(name)));
             Err(failure.hint(suggest::hint(suggest::nearest(name, &known), &known)))
         }
         _ => Ok(subjects),
@@ -186,7 +189,7 @@ fn length(
     text: &str,
     (least, most): (Duration, Duration),
 ) -> Result<Duration, Failure> {
-    let range = format!("from {} to {}", duration::format(least), duration::format(most));
+    let range = format!("use {} to {}", duration::format(least), duration::format(most));
     match duration::parse(text) {
         Ok(length) if (least..=most).contains(&length) => Ok(length),
         Ok(_) => {

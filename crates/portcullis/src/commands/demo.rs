@@ -8,10 +8,10 @@ use crate::exit::Outcome;
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only the daemon opens the door
+    /// Let only the daemon open the door
     #[arg(long, conflicts_with = "kernel")]
     daemon: bool,
-    /// Only the kernel opens the door; no daemon is started
+    /// Let only the kernel open the door; start no daemon
     #[arg(long)]
     kernel: bool,
     /// Use IPv4 only

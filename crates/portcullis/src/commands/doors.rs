@@ -22,7 +22,7 @@ use crate::out::print;
 pub struct Args {
     /// The configuration; `-` is standard input [default: /etc/portcullis/portcullis.toml]
     file: Option<PathBuf>,
-    /// Print the knocks of each door, which are its secret, too
+    /// Also print the knocks of each door; they are secret
     #[arg(long)]
     show_sequences: bool,
     /// Print one JSON object

@@ -17,28 +17,27 @@ use crate::files;
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A configuration, then packets in order: `tcp/7431` is a SYN, `tcp/22:ack` has other flags,
-    /// `udp/53` is a datagram, `icmp` is neither, and `+6s` lets time pass. With --svg, no packets:
-    /// the whole configuration
+    /// A configuration, then packets in order: `tcp/7431` (a SYN), `tcp/22:ack` (other flags),
+    /// `udp/53`, `icmp`, and `+6s` for a pause. With --svg and no packets: the whole configuration
     #[arg(value_name = "[FILE] PACKET", required_unless_present = "svg")]
     items: Vec<String>,
-    /// Who sends them
+    /// Source address of the packets
     #[arg(long, value_name = "ADDRESS", default_value = "203.0.113.7")]
     from: IpAddr,
-    /// The interface that they come in on [default: the first one of the configuration, or eth0]
+    /// Interface where the packets arrive [default: the first one of the configuration, or eth0]
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
-    /// The packets belong to a connection that both sides have spoken in
+    /// The packets belong to an established connection
     #[arg(long)]
     established: bool,
-    /// Show every rule that a packet meets, not only those that match it
+    /// Show all rules that a packet passes, not only those that match
     #[arg(long)]
     rules: bool,
-    /// Draw it, as SVG: the stages that the packets lead to and their way through the rules, or without
-    /// packets all doors and what the gate does. The picture shows the knocks, which are secret
+    /// Draw an SVG picture: the stages and rules that the packets reach, or without packets all
+    /// doors and rules. The picture shows the knocks, which are secret
     #[arg(long)]
     svg: bool,
-    /// Write the picture to this file, which only its owner can read then; `-` is standard output, the
+    /// Write the picture to this file, readable only by its owner; `-` is standard output, the
     /// default
     #[arg(short, long, value_name = "FILE", requires = "svg")]
     output: Option<PathBuf>,
@@ -56,14 +55,15 @@ pub fn run(args: &Args) -> Outcome {
         .iter()
         .map(|text| {
             Item::parse(text).map_err(|error| {
-                Failure::wrong_use(format!("`{}` is no packet: {error}", text.escape_debug()))
+                Failure::wrong_use(format!("`{}` is not a packet: {error}", text.escape_debug()))
                     .hint("write `tcp/7431`, `tcp/22:ack`, `udp/53`, `icmp`, or `+6s` for a pause")
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
     if items.is_empty() && !args.svg {
-        return Err(Failure::wrong_use("there is no packet to explain").hint(
-            "write packets behind the configuration, as in `tcp/7431 udp/29117 tcp/22`, or `--svg` to draw all of it",
+        return Err(Failure::wrong_use("no packets to explain").hint(
+            "write packets after the configuration, such as `tcp/7431 udp/29117 tcp/22`, or \
+             `--svg` to draw the whole configuration",
         ));
     }
     let portcullis_config::Loaded { policy, backend, .. } = config::load_for(file.as_deref())?;
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Outcome {
     };
     let matcher = config::matcher(backend);
     let events = explain::tell(&sender, &items, &policy, matcher)
-        .map_err(|_| Failure::could_not("the doors cannot be told apart"))?;
+        .map_err(|_| Failure::could_not("the doors of this configuration contradict each other"))?;
     let story = Story { name, from: args.from.to_string(), events };
     match args.svg {
         true => draw(args, &picture::story(&story)),
@@ -111,7 +111,7 @@ fn draw(args: &Args, picture: &Picture) -> Outcome {
             files::put(path, text.as_bytes(), 0o600).map(|()| Exit::Done).map_err(|error| {
                 let path = path.to_string_lossy();
                 Failure::could_not(format!("cannot write `{}`: {error}", path.escape_debug()))
-                    .hint("name a regular file or a new one, or `-` for standard output")
+                    .hint("write to a regular file, to a new file, or to `-` (standard output)")
             })
         }
     }

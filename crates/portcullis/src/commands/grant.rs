@@ -20,13 +20,13 @@ pub struct Args {
     /// The name of the door
     #[arg(add = complete::doors())]
     door: String,
-    /// Who may pass: an IP address, or `me` for the address that this SSH session comes from
+    /// Address of the grant: an IP address, or `me` for the address of this SSH session
     address: String,
-    /// For how long from now on, at most 24h [default: `open_for` of the door]. With `backend =
-    /// "iptables"` no other time is possible
+    /// Length of the grant from now on, at most 24h [default: `open_for` of the door]. With
+    /// `backend = "iptables"` only the default is possible
     #[arg(long = "for", value_name = "TIME")]
     length: Option<String>,
-    /// The configuration that `open_for` is taken from, where the loaded rules do not say it
+    /// Configuration to read `open_for` from, if the loaded rules do not hold it
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
     /// Print one JSON object
@@ -39,10 +39,10 @@ pub fn run(args: &Args) -> Outcome {
     let address = address(&args.address)?;
     if is_of_one_link(address) {
         return Err(Failure::refused(format!(
-            "{address} is a link-local address: on each link it is another host"
+            "{address} is a link-local address; each link can have another host with it"
         ))
         .hint(
-            "grant a global address of that host, or allow its interface (`allow = [\"iface:…\"]`)",
+            "use a global address of that host, or allow its interface: `allow = [\"iface:…\"]`",
         ));
     }
     let asked = args.length.as_deref().map(length).transpose()?;
@@ -68,19 +68,18 @@ pub fn run(args: &Args) -> Outcome {
 
 /// How long the door opens for whoever knocks.
 fn open_for(path: &Path, door: &str) -> Result<Duration, Failure> {
-    const HINT: &str =
-        "say for how long with `--for 30s`, or name the configuration with `--config`";
+    const HINT: &str = "give the time, as in `--for 30s`, or the configuration with `--config`";
     let policy = config::load(path).map_err(|error| match error {
         config::LoadError::Unreadable(failure) => failure.hint(HINT),
         config::LoadError::Invalid(report) => {
             let path = plain(report.path());
-            Failure::could_not(format!("{path} has errors, which `portcullis check` shows"))
+            Failure::could_not(format!("{path} has errors; run `portcullis check` to see them"))
                 .hint(HINT)
         }
     })?;
     let found = policy.policy.doors.iter().find(|found| found.name.as_str() == door);
     found.map(|door| door.open_for).ok_or_else(|| {
         let (door, path) = (plain(door), plain(&path.to_string_lossy()));
-        Failure::could_not(format!("door {door} is loaded, but is not in {path}")).hint(HINT)
+        Failure::could_not(format!("door {door} is loaded, but {path} does not have it")).hint(HINT)
     })
 }

@@ -21,7 +21,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     let found = Backend::open()?.view()?;
     if found.is_none() {
-        say("the gate is not loaded: nobody needs a grant");
+        say("the gate is not loaded; guarded ports are open without a grant");
     }
     let view = found.unwrap_or_default();
     let mut grants: Vec<&Grant> = view.grants.iter().collect();

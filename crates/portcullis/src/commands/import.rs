@@ -16,15 +16,15 @@ use crate::{config, out};
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The configuration goes to standard output, what is to be said of it to \
-                        standard error.\n\nExit code 0: everything was carried over; 1: something \
-                        needs your hand; 3: a file cannot be read, holds no door, or knockd would not \
-                        take it either.")]
+#[command(after_help = "The configuration goes to standard output, notes about it go to standard \
+                        error.\n\nExit code 0: everything was converted; 1: you must convert \
+                        something by hand; 3: a file cannot be read, has no door, or has errors \
+                        that knockd refuses too.")]
 pub struct Args {
-    /// A knockd.conf, what iptables-save, ip6tables-save or nft list ruleset have printed, or files and
-    /// folders of iplock; `-` is standard input [default: /etc/knockd.conf]
+    /// A knockd.conf, output of iptables-save, ip6tables-save or nft list ruleset, or files and
+    /// directories of iplock; `-` is standard input [default: /etc/knockd.conf]
     files: Vec<PathBuf>,
-    /// Whose it is [default: seen by what is in it]
+    /// Input format [default: detected from the content]
     #[arg(long, value_name = "KIND")]
     from: Option<Format>,
 }
@@ -34,11 +34,11 @@ pub struct Args {
 enum Format {
     /// A `knockd.conf`
     Knockd,
-    /// Files of iplock's `ipload`
+    /// Files of `ipload` (iplock)
     Iplock,
-    /// What `iptables-save` and `ip6tables-save` print, or a script of such commands
+    /// Output of `iptables-save` and `ip6tables-save`, or a script of such commands
     Iptables,
-    /// What `nft list ruleset` prints, or a script for `nft -f`
+    /// Output of `nft list ruleset`, or a script for `nft -f`
     Nft,
 }
 
@@ -63,8 +63,9 @@ pub fn run(args: &Args) -> Outcome {
         None => files::kind(&files)?,
     };
     if let (Kind::Knockd, [_, second, ..]) = (kind, &files[..]) {
-        let message = format!("knockd has one configuration, and `{}` is a second one", second.0);
-        return Err(Failure::wrong_use(message).hint("import one after the other"));
+        let message =
+            format!("`{}` is a second file, but knockd has only one configuration", second.0);
+        return Err(Failure::wrong_use(message).hint("run `portcullis import` once for each file"));
     }
     let imported = import_files(kind, &files, &mut || getrandom::u64().ok()).map_err(|report| {
         config::show(&report);

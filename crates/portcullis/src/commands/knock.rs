@@ -13,10 +13,10 @@ use crate::exit::{Exit, Failure, Outcome};
 pub struct Args {
     /// Name or address of the host
     host: String,
-    /// What to knock at, in order: `tcp/7431 udp/29117 tcp/1123`
+    /// Ports to knock at, in order: `tcp/7431 udp/29117 tcp/1123`
     #[arg(required = true)]
     ports: Vec<Port>,
-    /// Time from one knock to the next; an answer ends it early
+    /// Time between knocks; an answer ends it early
     #[arg(long, default_value = "100ms", value_parser = delay)]
     delay: Duration,
     /// Knock at an IPv4 address
@@ -25,7 +25,7 @@ pub struct Args {
     /// Knock at an IPv6 address
     #[arg(short = '6', long)]
     ipv6: bool,
-    /// Say what comes back
+    /// Print the answer to each knock
     #[arg(short, long)]
     verbose: bool,
 }
@@ -63,10 +63,10 @@ fn failure(error: &KnockError) -> Failure {
     let failure = Failure::could_not(error.to_string());
     match error {
         KnockError::NoPorts => Failure::wrong_use(error.to_string()),
-        KnockError::Unresolved { .. } => failure.hint("give its address instead of its name"),
+        KnockError::Unresolved { .. } => failure.hint("use the address instead of the name"),
         KnockError::NoAddress { .. } => failure.hint("leave out -4 or -6"),
         KnockError::Send { .. } => {
-            failure.hint("a firewall of this host may be in the way; knock again from the start")
+            failure.hint("check the firewall of this host, then knock again from the start")
         }
         _ => failure,
     }
@@ -84,7 +84,7 @@ fn delay(text: &str) -> Result<Duration, &'static str> {
     let unit = match unit {
         "ms" => 1,
         "s" => 1_000,
-        _ => return Err("the unit is neither `ms` nor `s`"),
+        _ => return Err("the unit is not `ms` or `s`"),
     };
     let number: u64 = number.parse().map_err(|_| "expected a number, as in `100ms` or `1s`")?;
     let delay = Duration::from_millis(number.saturating_mul(unit));

@@ -37,10 +37,10 @@ pub fn address(text: &str) -> Result<IpAddr, Failure> {
     if may_have_grants(address) {
         return Ok(address);
     }
-    let failure = Failure::wrong_use(format!("{address} is not the address of one host"));
+    let failure = Failure::wrong_use(format!("{address} is not the address of a single host"));
     Err(match address.to_canonical() {
-        four if four != address => failure.hint(format!("as an IPv4 address it is {four}")),
-        _ => failure.hint("write the address that one host speaks from"),
+        four if four != address => failure.hint(format!("write the IPv4 address {four}")),
+        _ => failure.hint("write the source address of one host"),
     })
 }
 
@@ -59,7 +59,7 @@ pub fn sources(text: &str) -> Result<Network, Failure> {
         let failure = Failure::wrong_use(format!("`{}`: {error}", plain(text)));
         match error {
             AllowedError::HostBits(first, prefix) => {
-                failure.hint(format!("the network is {first}/{prefix}"))
+                failure.hint(format!("write {first}/{prefix}"))
             }
             _ => failure.hint("write a network such as 203.0.113.0/24 or 2001:db8:1:2::/64"),
         }
@@ -76,16 +76,16 @@ pub fn within(network: Network) -> Network {
 
 /// The address that a session comes from.
 fn mine(session: Option<Session>) -> Result<IpAddr, Failure> {
-    const HINT: &str = "write the address";
+    const HINT: &str = "write the IP address";
     let Some(Session { client, .. }) = session else {
-        let message = format!("`{ME}` is unknown: this command does not run in an SSH session");
+        let message = format!("cannot find the address of `{ME}`: this is not an SSH session");
         return Err(Failure::could_not(message).hint(HINT));
     };
     if may_have_grants(client) {
         return Ok(client);
     }
     let message =
-        format!("this SSH session comes from {client}, which is not the address of one host");
+        format!("this SSH session comes from {client}, which is not the address of a single host");
     Err(Failure::could_not(message).hint(HINT))
 }
 
@@ -108,15 +108,15 @@ pub fn time(text: &str, range: RangeInclusive<Duration>, what: &str) -> Result<D
     let failure = match duration::parse(text) {
         Err(error) => Failure::wrong_use(format!("`{}`: {error}", plain(text))),
         Ok(length) if length.is_zero() => {
-            Failure::wrong_use(format!("{what} cannot be for no time"))
+            Failure::wrong_use(format!("{what} must last longer than 0s"))
         }
         Ok(length) if length < least => {
             let least = duration::format(least);
-            Failure::wrong_use(format!("{what} can be for {least} at least"))
+            Failure::wrong_use(format!("{what} must last at least {least}"))
         }
         Ok(length) if length > most => {
             let most = duration::format(most);
-            Failure::wrong_use(format!("{what} can be for {most} at most"))
+            Failure::wrong_use(format!("{what} can last at most {most}"))
         }
         Ok(length) => return Ok(length),
     };
@@ -125,7 +125,7 @@ pub fn time(text: &str, range: RangeInclusive<Duration>, what: &str) -> Result<D
 
 /// A time as a person reads it: to the second, where there are seconds; no time is for ever.
 pub fn shown(time: Option<Duration>) -> String {
-    time.map_or_else(|| "for ever".to_owned(), duration::to_the_second)
+    time.map_or_else(|| "forever".to_owned(), duration::to_the_second)
 }
 
 /// Milliseconds; `null` is for ever.
@@ -176,8 +176,8 @@ pub fn tell(json: bool, object: &Value, said: &str) -> Outcome {
 
 /// Says what has been cut.
 pub fn said_cut(cut: Cut) {
-    let (tcp, udp) = (count(cut.tcp, "connection"), count(cut.udp, "UDP conversation"));
-    say(&format!("cut {tcp} and {udp}"));
+    let (tcp, udp) = (count(cut.tcp, "connection"), count(cut.udp, "UDP flow"));
+    say(&format!("closed {tcp} and {udp}"));
 }
 
 #[cfg(test)]
@@ -193,10 +193,10 @@ mod tests {
             ("203.0.113.0/24", Err("`203.0.113.0/24` is not an IP address")),
             ("host.example", Err("`host.example` is not an IP address")),
             ("a\u{1b}[2Jb", Err("`a\\u{1b}[2Jb` is not an IP address")),
-            ("0.0.0.0", Err("0.0.0.0 is not the address of one host")),
-            ("255.255.255.255", Err("255.255.255.255 is not the address of one host")),
-            ("ff02::1", Err("ff02::1 is not the address of one host")),
-            ("::ffff:203.0.113.7", Err("::ffff:203.0.113.7 is not the address of one host")),
+            ("0.0.0.0", Err("0.0.0.0 is not the address of a single host")),
+            ("255.255.255.255", Err("255.255.255.255 is not the address of a single host")),
+            ("ff02::1", Err("ff02::1 is not the address of a single host")),
+            ("::ffff:203.0.113.7", Err("::ffff:203.0.113.7 is not the address of a single host")),
         ] {
             let found = address(text);
             let found = found.as_ref().map(ToString::to_string).map_err(|f| f.message.as_str());

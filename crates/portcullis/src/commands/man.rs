@@ -10,10 +10,10 @@ use crate::manual::{Page, pages};
 /// Arguments of `man`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which page: a command such as `apply`, `knockd`, or `portcullis.toml`
+    /// Name of the page: a command such as `apply`, `knockd`, or `portcullis.toml`
     #[arg(default_value = "portcullis")]
     page: String,
-    /// Write all pages into this folder, for `man` to find
+    /// Write all pages into this directory
     #[arg(long, value_name = "DIR", conflicts_with = "page", value_hint = clap::ValueHint::DirPath)]
     to: Option<PathBuf>,
 }
@@ -29,9 +29,7 @@ pub fn run(args: &Args, portcullis: &clap::Command) -> Outcome {
                 let shown = path.to_string_lossy().escape_debug().to_string();
                 let failure = Failure::could_not(format!("cannot write {shown}: {error}"));
                 match error.kind() {
-                    ErrorKind::InvalidInput => {
-                        failure.hint("look who has put it there, and remove it")
-                    }
+                    ErrorKind::InvalidInput => failure.hint("check who created it, then remove it"),
                     _ => failure,
                 }
             })?;
@@ -44,8 +42,8 @@ pub fn run(args: &Args, portcullis: &clap::Command) -> Outcome {
     };
     let Some(page) = pages.iter().find(wanted) else {
         let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
-        return Err(Failure::wrong_use(format!("there is no page `{}`", args.page.escape_debug()))
-            .hint(format!("there are {}", names.join(", "))));
+        return Err(Failure::wrong_use(format!("unknown page `{}`", args.page.escape_debug()))
+            .hint(format!("pages: {}", names.join(", "))));
     };
     // Whoever has closed the pipe has read enough.
     let _ = std::io::stdout().write_all(page.text.as_bytes());

@@ -25,7 +25,7 @@ pub fn run(args: &Args) -> Outcome {
         (true, true) => format!(
             "table inet {TABLE} and chains of iptables removed: guarded ports are open again"
         ),
-        (false, false) => "the gate is not loaded: nothing to remove".to_owned(),
+        (false, false) => "the gate is not loaded; there is nothing to remove".to_owned(),
     };
     // Nothing can be done when there is nobody to tell.
     let _ = writeln!(anstream::stderr(), "{said}");

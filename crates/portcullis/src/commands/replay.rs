@@ -25,19 +25,18 @@ use crate::progress::{Counted, Progress};
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The capture: pcap or pcapng, also compressed with gzip; `-` is standard input
+    /// The capture: pcap or pcapng, optionally compressed with gzip; `-` is standard input
     capture: PathBuf,
     /// The configuration; `-` is standard input [default: /etc/portcullis/portcullis.toml]
     file: Option<PathBuf>,
-    /// An address of the host that was captured on, which may be given several times; without it they
-    /// are found in the capture
+    /// Address of the host in the capture; repeat it for several addresses [default: detected from
+    /// the capture]
     #[arg(long, value_name = "ADDRESS")]
     host: Vec<IpAddr>,
-    /// Leave out frames that are tagged for another network (VLAN), as a host without an interface
-    /// there does
+    /// Skip frames with a VLAN tag, as a host without that VLAN does
     #[arg(long)]
     untagged: bool,
-    /// Take packets of all interfaces in the capture, whatever their names
+    /// Use the packets of all interfaces in the capture, not only of those in `interfaces`
     #[arg(long)]
     any_interface: bool,
     /// List every strike and every source, not only the first few
@@ -62,7 +61,7 @@ pub fn run(args: &Args) -> Outcome {
     let engine = Options { seed, ..Options::default() };
     let settings = Settings { host: args.host.clone(), untagged: args.untagged, engine };
     let mut replay = Replay::new(&policy, settings)
-        .map_err(|_| Failure::could_not("the doors cannot be told apart"))?;
+        .map_err(|_| Failure::could_not("the doors of this configuration contradict each other"))?;
 
     let name = plain(&args.capture.to_string_lossy());
     let no_capture = |error: NoCapture| {
@@ -94,8 +93,8 @@ pub fn run(args: &Args) -> Outcome {
     match &report.damage {
         None => Ok(Exit::Done),
         Some(damage) => {
-            Err(Failure::could_not(format!("`{name}` was not read to its end: {damage}"))
-                .hint("what could be read before that has been replayed"))
+            Err(Failure::could_not(format!("could not read all of `{name}`: {damage}"))
+                .hint("the results above cover the packets before that point"))
         }
     }
 }

@@ -20,10 +20,10 @@ pub struct Args {
     /// The name of the door
     #[arg(required_unless_present = "all", add = complete::doors())]
     door: Option<String>,
-    /// The address: an IP address, or `me` for the address of this SSH session
+    /// Address of the grant: an IP address, or `me` for the address of this SSH session
     #[arg(required_unless_present = "all", conflicts_with = "all", add = complete::grantees())]
     address: Option<String>,
-    /// All grants, or all of the named door
+    /// Revoke all grants, or all grants of the named door
     #[arg(long)]
     all: bool,
     /// Also close the connections of the address to the ports of the door
@@ -57,14 +57,18 @@ pub fn run(args: &Args) -> Outcome {
 
 fn said(door: Option<&str>, address: Option<IpAddr>, ended: &View, cut: Option<Cut>) {
     for grant in &ended.grants {
-        say(&format!("{}: {}: closed", grant.address, name(ended.name(grant.class), grant.class)));
+        say(&format!(
+            "{}: {}: grant revoked",
+            grant.address,
+            name(ended.name(grant.class), grant.class)
+        ));
     }
     if ended.grants.is_empty() {
         match (door, address) {
             (Some(door), Some(address)) => {
-                say(&format!("{address}: {}: was not open", plain(door)));
+                say(&format!("{address}: {}: no grant", plain(door)));
             }
-            _ => say("no door was open"),
+            _ => say("no active grants"),
         }
     }
     if let Some(cut) = cut {

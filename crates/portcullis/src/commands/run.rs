@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure, Outcome};
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration; `-` for standard input
+    /// The configuration; `-` is standard input
     #[arg(default_value = portcullis_config::DEFAULT_PATH)]
     file: PathBuf,
     /// Log every stage, not only doors that open
@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Outcome {
 /// Arguments of `run-process`.
 #[derive(Debug, clap::Args)]
 pub struct ProcessArgs {
-    /// Which process to be
+    /// Process to start
     role: Role,
     #[arg(long, default_value = STATE_DIR)]
     state_dir: PathBuf,

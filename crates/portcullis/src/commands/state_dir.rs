@@ -7,7 +7,7 @@ use crate::apply::DEFAULT_FOLDER;
 /// Where the state is.
 #[derive(Debug, clap::Args)]
 pub struct StateDir {
-    /// State directory: the confirmed rules and the trial (root only)
+    /// State directory for the confirmed rules and the trial (root only)
     #[arg(long = "state-dir", value_name = "DIR", default_value = DEFAULT_FOLDER)]
     pub path: PathBuf,
 }

@@ -177,29 +177,25 @@ impl Status {
     fn text(&self) -> String {
         let file = plain(&self.file);
         let gate = match (&self.view, &self.difference) {
-            (None, _) => "not loaded: nothing is guarded".to_owned(),
+            (None, _) => "not loaded; all guarded ports are open".to_owned(),
             (Some(_), None) if !self.blind.is_empty() => {
                 let blind: Vec<_> = self.blind.iter().map(|blind| blind.name.as_str()).collect();
-                format!(
-                    "loaded, but not in force: no packet arrives on {}",
-                    plain(&blind.join(", "))
-                )
+                format!("loaded, but sees no packets: none arrive on {}", plain(&blind.join(", ")))
             }
-            (Some(_), None) if self.policy.is_some() => format!("in force, as {file} says"),
-            (Some(_), None) => format!("loaded; {file} is of no use to compare it with"),
+            (Some(_), None) if self.policy.is_some() => format!("active, as configured in {file}"),
+            (Some(_), None) => format!("loaded; cannot compare it with {file}"),
             (Some(_), Some(difference)) => {
-                format!("loaded, but not what {file} means: {}", plain(difference))
+                format!("loaded, but different from {file}: {}", plain(difference))
             }
         };
         let daemon = if self.daemon { "running" } else { "not running" };
-        let sources = count(self.knocking, "source");
         let mut out = String::new();
         let _ = writeln!(out, "gate      {gate}");
         if let Some(loaded) = self.loaded {
             let _ = writeln!(out, "backend   {}", loaded.word());
         }
         let _ = writeln!(out, "daemon    {daemon}");
-        let _ = writeln!(out, "knocking  {sources}, as the kernel sees it");
+        let _ = writeln!(out, "attempts  {} in progress (seen by the kernel)", self.knocking);
         let _ = writeln!(out, "banned    {}", count(self.bans, "source"));
         let rows: Vec<_> = self
             .rows()
@@ -224,13 +220,13 @@ impl Status {
         }
         // While a daemon runs its rules have to be those of its own configuration.
         match (self.view.is_none(), self.difference.is_some(), self.daemon) {
-            (true, _, false) => say("hint: load it with `portcullis apply`"),
+            (true, _, false) => say("hint: run `portcullis apply` to load the gate"),
             (false, true, false) => {
-                say("hint: `portcullis apply` loads the configuration; living grants stay");
+                say("hint: run `portcullis apply` to load the configuration; active grants stay");
             }
             (true, ..) | (_, true, _) => {
-                say("hint: send SIGHUP to `portcullis run`, which then loads its configuration; \
-                 living grants stay")
+                say("hint: run `systemctl reload portcullis-run` (or send SIGHUP) to load the \
+                     configuration of the daemon; active grants stay")
             }
             (false, false, _) => {}
         }
@@ -239,7 +235,8 @@ impl Status {
         if deaf > 0 && !self.daemon {
             let doors = count(deaf, "door");
             say(&format!(
-                "warning: {doors} cannot be opened by a knock: `portcullis run` is not running"
+                "warning: the daemon is not running, so knocks cannot open {doors}\n  hint: \
+                 systemctl start portcullis-run"
             ));
         }
     }

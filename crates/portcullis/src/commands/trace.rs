@@ -41,7 +41,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Args {
     /// The configuration; `-` is standard input [default: /etc/portcullis/portcullis.toml]
     file: Option<PathBuf>,
-    /// Where to look, which may be given several times [default: where the gate stands]
+    /// Interface to watch; repeat it for several interfaces [default: those of the gate]
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
     /// Follow knocks at this door only
@@ -50,10 +50,10 @@ pub struct Args {
     /// Follow this address only; `me` is the address of your SSH session
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
-    /// How long to watch; Ctrl-C ends it early
+    /// Time to watch; Ctrl-C ends it early
     #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = length)]
     length: Duration,
-    /// Print a JSON object for each packet and each finding, one a line
+    /// Print one JSON object a line, for each packet and each finding
     #[arg(long)]
     json: bool,
 }
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> Outcome {
     let seed = getrandom::u64()
         .map_err(|error| Failure::could_not(format!("cannot read random numbers: {error}")))?;
     let tracer = Tracer::new(&policy, watched, Options { seed, ..Options::default() })
-        .map_err(|_| Failure::could_not("the doors cannot be told apart"))?;
+        .map_err(|_| Failure::could_not("the doors of this configuration contradict each other"))?;
     let interfaces = interfaces(&policy, &args.interface)?;
     let mut watch = Watch::open(&policy, args, tracer, interfaces)?;
     watch.go(args.length)?;
@@ -80,7 +80,7 @@ fn door(policy: &Policy, name: &str) -> Result<DoorId, Failure> {
     found.map(|(id, _)| id).ok_or_else(|| {
         let known: Vec<&str> = policy.doors.iter().map(|door| door.name.as_str()).collect();
         let near = suggest::nearest(name, &known);
-        Failure::wrong_use(format!("there is no door `{}`", plain(name)))
+        Failure::wrong_use(format!("unknown door `{}`", plain(name)))
             .hint(suggest::hint(near, &known))
     })
 }
@@ -94,7 +94,7 @@ fn interfaces(policy: &Policy, names: &[String]) -> Result<Interfaces, Failure> 
     }
     let names = names.iter().map(|name| {
         InterfaceName::new(name).map_err(|error| {
-            Failure::wrong_use(format!("`{}` is no interface: {error}", plain(name)))
+            Failure::wrong_use(format!("`{}` is not a name of an interface: {error}", plain(name)))
         })
     });
     Ok(Interfaces::Named(names.collect::<Result<_, _>>()?))
@@ -103,9 +103,10 @@ fn interfaces(policy: &Policy, names: &[String]) -> Result<Interfaces, Failure> 
 fn length(text: &str) -> Result<Duration, String> {
     match duration::parse(text) {
         Err(error) => Err(error.to_string()),
-        Ok(length) if length.is_zero() || length > LONGEST => {
-            Err(format!("a time up to {}", duration::format(LONGEST)))
-        }
+        Ok(length) if length.is_zero() || length > LONGEST => Err(format!(
+            "expected a time of at most {}, and more than 0s",
+            duration::format(LONGEST)
+        )),
         Ok(length) => Ok(length),
     }
 }
@@ -132,7 +133,9 @@ impl<'p> Watch<'p> {
     ) -> Result<Self, Failure> {
         let signals = parts::signals()?;
         let follow = Follow::open(policy, interfaces).map_err(|error| match error {
-            Error::Addresses(why) => Failure::could_not(format!("cannot ask for addresses: {why}")),
+            Error::Addresses(why) => {
+                Failure::could_not(format!("cannot list the addresses of this host: {why}"))
+            }
             Error::Packets(why) => unwatchable(why),
             Error::Privileges(error) => {
                 Failure::could_not(format!("cannot drop privileges: {error}"))
@@ -141,7 +144,7 @@ impl<'p> Watch<'p> {
         let (burst, per_second) = PACE;
         let names: Vec<&str> = follow.names().map(InterfaceName::as_str).collect();
         let length = duration::format(args.length);
-        say(&format!("ready: watching {} for {length}; Ctrl-C ends it", names.join(", ")));
+        say(&format!("ready: watching {} for {length}; press Ctrl-C to stop", names.join(", ")));
         Ok(Self {
             policy,
             tracer,
@@ -187,7 +190,7 @@ impl<'p> Watch<'p> {
         }
         let held = if self.pace.holds() { self.pace.take_held(clock()) } else { 0 };
         if held > 0 {
-            say(&format!("{held} packets are not shown: more came than can be read"));
+            say(&format!("{held} packets are not shown: too many to print"));
         }
         self.lost = self.lost.saturating_add(lost);
         Ok(())
@@ -219,7 +222,10 @@ impl<'p> Watch<'p> {
         let evidence = self.tracer.evidence();
         let mut found = findings(self.policy, watched, evidence);
         if self.lost > 0 {
-            let text = format!("{} packets came faster than they could be read", self.lost);
+            let text = format!(
+                "{} packets were lost: they arrived faster than this program reads",
+                self.lost
+            );
             found.push(Finding { kind: "packets-lost", door: None, source: None, text });
         }
         if self.json {
@@ -256,12 +262,12 @@ fn line(object: &Value) -> Result<(), Failure> {
 fn unwatchable(why: Unwatchable) -> Failure {
     match why {
         Unwatchable::Missing(name) => {
-            Failure::could_not(format!("there is no interface `{}`", name.as_str()))
-                .hint("`ip link` lists those that there are")
+            Failure::could_not(format!("this host has no interface `{}`", name.as_str()))
+                .hint("run `ip link` to list the interfaces")
         }
         Unwatchable::System(errno @ (Errno::EPERM | Errno::EACCES)) => {
             Failure::could_not(format!("cannot read packets: {}", errno.desc()))
-                .hint("try it as root")
+                .hint("run it as root")
         }
         Unwatchable::System(errno) => {
             Failure::could_not(format!("cannot read packets: {}", errno.desc()))

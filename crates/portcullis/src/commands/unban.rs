@@ -14,11 +14,11 @@ use crate::out::{print, say};
 /// Arguments of `unban`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Who: an IP address, of IPv6 with its network of 64 bits; a network, with all that is banned in it;
-    /// or `me` for the address that this SSH session comes from
+    /// Source: an IP address (IPv6: its /64), a network (all bans inside it), or `me` for the
+    /// address of this SSH session
     #[arg(required_unless_present = "all", conflicts_with = "all", add = complete::banned())]
     source: Option<String>,
-    /// Everyone
+    /// End all bans
     #[arg(long)]
     all: bool,
     /// Print one JSON object
@@ -26,7 +26,7 @@ pub struct Args {
     json: bool,
 }
 
-/// Runs the command. Where nobody was banned, the answer is no.
+/// Runs the command. Where no active bans, the answer is no.
 pub fn run(args: &Args) -> Outcome {
     let network = args.source.as_deref().map(sources).transpose()?.map(within);
     let ended = Backend::open()?.unban(network)?;
@@ -37,15 +37,15 @@ pub fn run(args: &Args) -> Outcome {
         print(&format!("{object:#}\n"))?;
     } else {
         for ban in &ended.bans {
-            say(&format!("{}: not banned any more", ban.source()));
+            say(&format!("{}: ban ended", ban.source()));
         }
         match network {
-            Some(network) if ended.bans.is_empty() => say(&format!("{network}: was not banned")),
-            None if ended.bans.is_empty() => say("nobody was banned"),
+            Some(network) if ended.bans.is_empty() => say(&format!("{network}: no ban")),
+            None if ended.bans.is_empty() => say("no active bans"),
             _ => {}
         }
         if ended.strikes > 0 {
-            say(&format!("forgot the strikes of {}", count(ended.strikes, "source")));
+            say(&format!("strikes of {} cleared", count(ended.strikes, "source")));
         }
     }
     Ok(if ended.bans.is_empty() && !args.all { Exit::No } else { Exit::Done })

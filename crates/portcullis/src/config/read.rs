@@ -53,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Source, LoadError> {
         Ok(text) => (text, None),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            let message = "this is not UTF-8, which a configuration has to be";
+            let message = "this is not UTF-8; a configuration must be UTF-8";
             let found =
                 portcullis_config::report::error("not-utf8", at..at.saturating_add(1), message);
             // What comes before the first replacement stays where it was.
@@ -119,7 +119,7 @@ fn of_mode(mode: u32, name: &str) -> Option<Diagnostic> {
         (false, false) => return None,
     };
     let message = format!(
-        "others can {others_can} this file (mode {:04o}), which holds the knocks",
+        "other users can {others_can} this file (mode {:04o}); it holds the knocks",
         mode & 0o7777
     );
     Some(warning("file-mode", message, format!("chmod 600 {name}")))
@@ -130,8 +130,7 @@ fn of_owner(owner: u32, reader: u32, name: &str) -> Option<Diagnostic> {
     if reader != 0 || owner == 0 {
         return None;
     }
-    let message =
-        format!("this file belongs to user {owner}, who can change what root does with it");
+    let message = format!("this file belongs to user {owner}, who can change what root loads");
     Some(warning("file-owner", message, format!("chown root {name}")))
 }
 
@@ -143,10 +142,10 @@ fn warning(code: &'static str, message: String, hint: String) -> Diagnostic {
 fn failure(path: &Path, name: &str, error: &io::Error) -> Failure {
     let (reason, hint) = match error.kind() {
         io::ErrorKind::NotFound if path == Path::new(DEFAULT_PATH) => {
-            ("there is no such file".into(), Some("write one, or name another file"))
+            ("there is no such file".into(), Some("write this file, or name another one"))
         }
         io::ErrorKind::NotFound => ("there is no such file".into(), None),
-        io::ErrorKind::PermissionDenied => ("permission denied".into(), Some("try it as root")),
+        io::ErrorKind::PermissionDenied => ("permission denied".into(), Some("run it as root")),
         io::ErrorKind::InvalidInput => (
             error.to_string(),
             Some("name a regular file; most commands read standard input as `-`"),

@@ -33,14 +33,14 @@ pub enum Established {
 impl fmt::Display for Established {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, grants) = match self {
-            Self::Kept { grants } => ("the rules are in the kernel already", *grants),
+            Self::Kept { grants } => ("rules unchanged", *grants),
             Self::Loaded(loaded) => ("rules loaded", loaded.grants),
         };
         f.write_str(what)?;
         match grants {
             0 => Ok(()),
-            1 => f.write_str(", 1 grant lives on"),
-            many => write!(f, ", {many} grants live on"),
+            1 => f.write_str(", 1 grant kept"),
+            many => write!(f, ", {many} grants kept"),
         }
     }
 }
@@ -64,8 +64,9 @@ impl Gate {
     /// The kernel refuses; then it holds what it held before.
     pub fn establish(&mut self, policy: &Policy, found: Hosts) -> Result<Established, Failure> {
         // A configuration that was read without errors has none of these conflicts.
-        let mut ruleset =
-            compile(policy).map_err(|_| Failure::could_not("doors contradict each other"))?;
+        let mut ruleset = compile(policy).map_err(|_| {
+            Failure::could_not("the doors of this configuration contradict each other")
+        })?;
         if self.backend.difference(policy, &Rules::Table(ruleset.clone()))?.is_none() {
             self.allow(policy, found)?;
             let view = self.backend.view()?.unwrap_or_default();
@@ -74,9 +75,9 @@ impl Gate {
         admit(&mut ruleset, &self.backend.table().known_hosts(policy, found)?);
         match self.backend.load(policy, &Rules::Table(ruleset))? {
             (Loaded::Table(loaded), _) => Ok(Established::Loaded(loaded)),
-            (Loaded::Chains(..), _) => {
-                Err(Failure::could_not("chains were loaded instead of a table"))
-            }
+            (Loaded::Chains(..), _) => Err(Failure::could_not(
+                "the iptables chains of Portcullis were loaded, not its nftables table",
+            )),
         }
     }
 
@@ -91,8 +92,9 @@ impl Gate {
             return Ok(());
         }
         let known = self.backend.table().known_hosts(policy, found)?;
-        let ruleset =
-            compile(policy).map_err(|_| Failure::could_not("doors contradict each other"))?;
+        let ruleset = compile(policy).map_err(|_| {
+            Failure::could_not("the doors of this configuration contradict each other")
+        })?;
         Ok(self.backend.table().replace_hosts(&ruleset, &known)?)
     }
 

@@ -50,7 +50,11 @@ pub fn look_up(name: &HostName) -> io::Result<Vec<IpAddr>> {
         .filter(|&address| may_have_grants(address) && seen.insert(address))
         .take(limits::MAX_ADDRESSES_PER_HOST)
         .collect();
-    if addresses.is_empty() { Err(io::Error::other("it has no address")) } else { Ok(addresses) }
+    if addresses.is_empty() {
+        Err(io::Error::other("the name has no address"))
+    } else {
+        Ok(addresses)
+    }
 }
 
 /// What the keeper asks for.
@@ -163,13 +167,18 @@ impl Answer {
 /// When it is not started by its keeper, or cannot give up what it must not have.
 pub fn run() -> Outcome {
     privileges::give_up_all_but(&RESOLVER).map_err(|error| {
-        Failure::could_not(format!("the resolver cannot give up its privileges: {error}"))
+        Failure::could_not(format!(
+            "the process that resolves names cannot drop its privileges: {error}"
+        ))
     })?;
     let keeper = parts::keeper()?;
     match serve(&keeper) {
         // The keeper has ended.
         Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(Exit::Done),
-        Err(errno) => Err(Failure::could_not(format!("the resolver: {}", errno.desc()))),
+        Err(errno) => Err(Failure::could_not(format!(
+            "the process that resolves names failed: {}",
+            errno.desc()
+        ))),
     }
 }
 

@@ -55,13 +55,13 @@ pub fn is_running() -> Result<bool, Failure> {
 /// Messages that are heard before everything else is looked at again.
 const AT_ONCE: usize = 256;
 
-const TELL: &str = "give the watcher its configuration";
+const TELL: &str = "send the configuration to the process that reads packets";
 
 /// Gives up everything but changing the firewall. Only after the watcher has been started: it could
 /// not be given what this process no longer has.
 fn give_up_all_but_the_firewall() -> Result<(), Failure> {
     privileges::give_up_all_but(&KEEPER).map_err(|error| {
-        Failure::could_not(format!("the keeper cannot give up its privileges: {error}"))
+        Failure::could_not(format!("the daemon cannot drop its privileges: {error}"))
     })
 }
 
@@ -218,7 +218,9 @@ impl Keeper {
                 Ok(None) => return Err(self.watcher_ended()),
                 Err(Errno::EAGAIN) => return Ok(()),
                 Err(Errno::EBADMSG) => return Err(what_it_never_should()),
-                Err(errno) => return Err(system("hear the watcher", errno)),
+                Err(errno) => {
+                    return Err(system("receive from the process that reads packets", errno));
+                }
             }
         }
         Ok(())
@@ -242,21 +244,21 @@ impl Keeper {
             Message::Lost(name, count) => {
                 if self.hearsay.admits_interface(clock()) {
                     warn(format_args!(
-                        "{name}: {count} packets came faster than they could be read; knocks among \
-                         them count only for doors that the kernel recognises too"
+                        "interface {name}: {count} packets lost, they arrived faster than the \
+                         daemon reads; only the kernel saw knocks among them"
                     ));
                 }
             }
             Message::Watching(name) => {
                 if self.pending.is_none() && self.hearsay.admits_interface(clock()) {
-                    say(format_args!("{name} has come: watching it"));
+                    say(format_args!("interface {name} appeared; watching it"));
                 }
                 self.hearsay.add(name);
             }
             Message::Unwatched(name) => {
                 self.hearsay.remove(&name);
                 if self.hearsay.admits_interface(clock()) {
-                    warn(format_args!("{name} is gone: no longer watching it"));
+                    warn(format_args!("interface {name} disappeared; no longer watching it"));
                 }
             }
             // Nobody can answer an order of which he has not heard the end.
@@ -267,8 +269,8 @@ impl Keeper {
             Message::Missing(epoch, name) => {
                 self.refuse(
                     epoch,
-                    Failure::could_not(format!("there is no interface `{name}`"))
-                        .hint("bring it up first, or leave it out of `interfaces`"),
+                    Failure::could_not(format!("this host has no interface `{name}`"))
+                        .hint("create the interface first, or remove it from `interfaces`"),
                 )?;
             }
             Message::Failed(epoch, errno) => {
@@ -298,9 +300,10 @@ impl Keeper {
         });
         let Some(door) = door else {
             return Err(Failure::could_not(
-                "the watcher asks for a grant that the configuration does not allow",
+                "the process that reads packets asked for a grant that the configuration does not \
+                 allow",
             )
-            .hint("both processes are ended; please report this"));
+            .hint("the daemon stops; please report this bug"));
         };
         let guards = !door.guards.is_empty();
         let result = if guards { self.gate.grant(&door.name, address, open_for) } else { Ok(()) };
@@ -317,17 +320,17 @@ impl Keeper {
                 Ok(()) if guards => {
                     say(format_args!("{address}: {name}: open for {}", duration::format(open_for)))
                 }
-                Ok(()) => say(format_args!("{address}: {name}: a right knock")),
+                Ok(()) => say(format_args!("{address}: {name}: sequence complete")),
                 Err(failure) => {
                     let reason = failure.message;
                     warn(format_args!(
-                        "{address}: {name}: a right knock, but it stays closed: {reason}"
+                        "{address}: {name}: sequence complete, but the grant failed: {reason}"
                     ));
                 }
             }
             if !told {
                 warn(format_args!(
-                    "{address}: {name}: on_open is not run: too many knocks wait for theirs already"
+                    "{address}: {name}: on_open is not run: too many `on_open` commands are waiting"
                 ));
             }
         }
@@ -377,7 +380,7 @@ impl Keeper {
             Err(failure) => {
                 // The watcher goes back to what the kernel still has.
                 let Some((_, before)) = self.current.take() else { return Err(failure) };
-                warn(format_args!("the new rules cannot be loaded, the old ones stay: {failure}"));
+                warn(format_args!("cannot load the new rules; the old ones stay: {failure}"));
                 return self.order(before);
             }
         }
@@ -402,7 +405,7 @@ impl Keeper {
             return Ok(());
         }
         let Some((_, configuration)) = &self.current else { return Err(failure) };
-        warn(format_args!("the old configuration stays in force: {failure}"));
+        warn(format_args!("cannot use the new configuration; the old one stays: {failure}"));
         notify::ready(&self.status(configuration));
         self.reload_if_asked()
     }
@@ -411,8 +414,10 @@ impl Keeper {
         let names: Vec<&str> = self.hearsay.watching().iter().map(InterfaceName::as_str).collect();
         let mut doors = configuration.policy.doors_seen_by(Recogniser::Daemon);
         match (doors.next(), names.as_slice()) {
-            (None, _) => "nothing to watch, the kernel recognises every door by itself".to_owned(),
-            (_, []) => "watching no interface, there is none yet".to_owned(),
+            (None, _) => {
+                "nothing to watch, the kernel recognises the knocks of all doors".to_owned()
+            }
+            (_, []) => "no interface to watch yet".to_owned(),
             (_, names) => format!("watching {}", names.join(", ")),
         }
     }
@@ -426,20 +431,24 @@ impl Keeper {
         }
         notify::reloading();
         let now = self.interfaces.now();
-        let read = Configuration::read(&self.settings, now, Refuse::Any).and_then(|configuration| {
-            let can = self.runner.is_some() || !configuration.policy.has_hooks();
-            let configuration = self.can_look_up(configuration)?;
-            can.then_some(configuration).ok_or_else(|| {
-                Failure::could_not("a door runs commands now, and no process is there to run them")
-                    .hint("restart `portcullis run`: only at its start it has the privileges for that")
-            })
-        });
+        let read =
+            Configuration::read(&self.settings, now, Refuse::Any).and_then(|configuration| {
+                let can = self.runner.is_some() || !configuration.policy.has_hooks();
+                let configuration = self.can_look_up(configuration)?;
+                can.then_some(configuration).ok_or_else(|| {
+                    Failure::could_not(
+                        "a door now has `on_open` or `on_close`, but the daemon was started \
+                         without commands to run",
+                    )
+                    .hint("systemctl restart portcullis-run")
+                })
+            });
         match read {
             Ok(configuration) => self.order(configuration),
             Err(failure) => {
                 let reason =
                     if failure.message.is_empty() { String::new() } else { format!(": {failure}") };
-                warn(format_args!("the old configuration stays in force{reason}"));
+                warn(format_args!("cannot use the new configuration; the old one stays{reason}"));
                 if let Some((_, configuration)) = &self.current {
                     notify::ready(&self.status(configuration));
                 }
@@ -487,20 +496,22 @@ impl Keeper {
             Ok(Some(status)) => format!(" ({status})"),
             _ => String::new(),
         };
-        Failure::could_not(format!("the process that reads packets exited{how}"))
-            .hint("the rules stay in the kernel and guarded ports stay guarded; start `portcullis run` again")
+        Failure::could_not(format!("the process that reads packets exited{how}")).hint(
+            "the rules stay loaded and guarded ports stay guarded; start the daemon again: \
+             systemctl restart portcullis-run",
+        )
     }
 }
 
 fn what_it_never_should() -> Failure {
     Failure::could_not("invalid message from the process that reads packets")
-        .hint("both processes are ended; please report this")
+        .hint("the daemon stops; please report this bug")
 }
 
 fn end(signal: Signal) -> Exit {
     say(format_args!(
-        "ended by {signal}: the rules stay in the kernel and guarded ports stay guarded; \
-         `portcullis remove` opens them"
+        "stopped by {signal}; the rules stay loaded and guarded ports stay guarded (`portcullis \
+         remove` opens them)"
     ));
     Exit::Done
 }

@@ -98,10 +98,11 @@ pub fn runner(state_dir: &Path) -> Result<(Child, OwnedFd), Failure> {
 fn start(mut command: Command, what: &str) -> Result<(Child, OwnedFd), Failure> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
-        .map_err(|errno| system("make a pair of sockets", errno))?;
+        .map_err(|errno| system("create a socket pair", errno))?;
     let child = command.current_dir("/").stdin(Stdio::from(theirs)).spawn().map_err(|error| {
-        Failure::could_not(format!("cannot start the process that {what}: {error}"))
-            .hint("it is this program itself, found through /proc, which must be mounted")
+        Failure::could_not(format!("cannot start the process that {what}: {error}")).hint(
+            "check that /proc is mounted; the daemon starts its processes from /proc/self/exe",
+        )
     })?;
     Ok((child, ours))
 }
@@ -116,17 +117,20 @@ pub fn keeper() -> Result<OwnedFd, Failure> {
 }
 
 fn no_keeper() -> Failure {
-    Failure::wrong_use("this is a part of the daemon").hint("start the daemon instead")
+    Failure::wrong_use("only the daemon starts this process")
+        .hint("run `portcullis run` or `knockd`")
 }
 
 /// Why a watcher does not watch.
 pub fn watcher_failed(error: watch::Error) -> Failure {
     match error {
-        watch::Error::Privileges(error) => {
-            Failure::could_not(format!("the watcher cannot give up its privileges: {error}"))
-        }
+        watch::Error::Privileges(error) => Failure::could_not(format!(
+            "the process that reads packets cannot drop its privileges: {error}"
+        )),
         watch::Error::NoKeeper => no_keeper(),
-        watch::Error::System(errno) => Failure::could_not(format!("the watcher: {}", errno.desc())),
+        watch::Error::System(errno) => {
+            Failure::could_not(format!("the process that reads packets failed: {}", errno.desc()))
+        }
     }
 }
 

@@ -44,7 +44,8 @@ const SHOWN: usize = 300;
 ///
 /// When it is not started by its keeper, cannot keep records, or is told what it never should be.
 pub fn run(state_dir: &Path) -> Outcome {
-    let cannot = |error| Failure::could_not(format!("the runner cannot be alone: {error}"));
+    let cannot =
+        |error| Failure::could_not(format!("the process that runs commands cannot start: {error}"));
     shell::inherit_nothing().map_err(cannot)?;
     // The keeper ends this process, by ending itself: there is something to be done then.
     process::ignore_signals().map_err(cannot)?;
@@ -124,7 +125,7 @@ impl Runner {
                 Ok(None) => return Ok(false),
                 Err(Errno::EAGAIN) => return Ok(true),
                 Ok(Some(Told::Message(_))) | Err(Errno::EBADMSG) => return Err(never()),
-                Err(errno) => return Err(system("hear the keeper", errno)),
+                Err(errno) => return Err(system("receive from the main process", errno)),
             }
         }
         Ok(true)
@@ -161,7 +162,7 @@ impl Runner {
                 warn(format_args!("{address}: {name}: on_open is not run: {reason}"));
             }
             Opening::Extended { until: None } if self.pace.admits(clock()) => {
-                say(format_args!("{address}: {name}: open already, on_open still runs"));
+                say(format_args!("{address}: {name}: already open; on_open is still running"));
             }
             _ => {}
         }
@@ -184,19 +185,19 @@ impl Runner {
                     let (door, hook) = (text(&door), hook(which));
                     match code {
                         0 => warn(format_args!("{address}: {door}: {hook} was killed")),
-                        _ => {
-                            warn(format_args!("{address}: {door}: {hook} ended with status {code}"))
-                        }
+                        _ => warn(format_args!(
+                            "{address}: {door}: {hook} exited with status {code}"
+                        )),
                     }
                 }
                 Line::NotBegun { door, address, which, error } => {
                     let (door, hook) = (text(&door), hook(which));
-                    warn(format_args!("{address}: {door}: {hook} cannot be run: {error}"));
+                    warn(format_args!("{address}: {door}: cannot run {hook}: {error}"));
                 }
                 Line::Extended { door, address, open_for } => {
                     let (door, time) = (text(&door), duration::format(open_for));
                     say(format_args!(
-                        "{address}: {door}: open already, on_close is put off by {time}"
+                        "{address}: {door}: already open; on_close now runs in {time}"
                     ));
                 }
                 // What is run is told.
@@ -233,6 +234,6 @@ fn shown(command: &Command) -> String {
 }
 
 fn never() -> Failure {
-    Failure::could_not("invalid message from the keeper")
-        .hint("everything is closed, and the daemon ends; please report this")
+    Failure::could_not("invalid message from the main process")
+        .hint("all `on_close` commands run and the daemon stops; please report this bug")
 }

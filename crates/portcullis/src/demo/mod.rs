@@ -51,30 +51,30 @@ pub fn tell(recogniser: Recogniser, families: &[Family]) -> Outcome {
 fn play(screen: &mut Screen, recogniser: Recogniser, families: &[Family]) -> Result<(), Failure> {
     let mut stage = Stage::set(recogniser)?;
     screen.introduce(&stage, families);
-    screen.step("The gate goes down", |log| steps::gate_goes_down(&mut stage, log))?;
+    screen.step("The rules are loaded", |log| steps::gate_goes_down(&mut stage, log))?;
     for (number, &family) in families.iter().enumerate() {
         screen.begin(family, number > 0);
         // The connection of the fifth step is needed in the seventh.
         let mut open = None;
-        screen.step("A port scan: the guarded port looks like its neighbours", |log| {
+        screen.step("A port scan: the guarded port looks like a closed port", |log| {
             steps::scan(&stage, family, log)
         })?;
-        screen.step("Whoever just connects is refused", |log| {
+        screen.step("A connection without knocks is refused", |log| {
             steps::plain_connect(&stage, family, log)
         })?;
-        screen.step("The right ports in the wrong order open nothing", |log| {
+        screen.step("The correct knocks in the wrong order open nothing", |log| {
             steps::wrong_order(&mut stage, family, log)
         })?;
-        screen.step("The right knock opens the door", |log| {
+        screen.step("The correct sequence opens the door", |log| {
             steps::right_knock(&mut stage, family, log)
         })?;
-        screen.step("Now the client finds the service, and talks to it", |log| {
+        screen.step("The client can now connect to the service", |log| {
             steps::connect(&stage, family, log).map(|stream| open = Some(stream))
         })?;
-        screen.step("For any other address there is still nothing", |log| {
+        screen.step("For other addresses the port still looks closed", |log| {
             steps::other_address(&stage, family, log)
         })?;
-        screen.step("The door closes by itself; the open connection lives on", |log| {
+        screen.step("The grant ends after its time; the open connection continues", |log| {
             steps::closes(&mut stage, family, open.take(), log)
         })?;
         let (title, orders) = match number {
@@ -90,13 +90,13 @@ fn play(screen: &mut Screen, recogniser: Recogniser, families: &[Family]) -> Res
         Recogniser::Kernel => Ok(()),
         Recogniser::Both => {
             screen.begin_end();
-            screen.step("The daemon is killed: the kernel opens the door without it", |log| {
+            screen.step("The daemon is killed: the kernel still opens the door", |log| {
                 steps::killed_and_still_opens(&mut stage, families, log)
             })
         }
         Recogniser::Daemon => {
             screen.begin_end();
-            screen.step("The daemon is killed: open doors still close, none opens", |log| {
+            screen.step("The daemon is killed: grants still end, and no door opens", |log| {
                 steps::killed_and_stays_shut(&mut stage, families, log)
             })
         }
@@ -110,7 +110,7 @@ fn watch(current: Current) -> Sender<()> {
         if gone.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
             let step = current.name();
             let seconds = LIMIT.as_secs();
-            anstream::eprintln!("error: {step}: not done {seconds} seconds after the beginning");
+            anstream::eprintln!("error: {step}: not finished after {seconds} seconds");
             process::exit(i32::from(Exit::No as u8));
         }
     });

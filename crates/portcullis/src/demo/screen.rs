@@ -82,7 +82,7 @@ impl Screen {
     /// Begins; time counts from here.
     pub fn new() -> Self {
         let current = Current::default();
-        current.set("the preparations".to_owned());
+        current.set("setup".to_owned());
         Self { start: Instant::now(), current, steps: 0, family: None, short: false }
     }
 
@@ -98,10 +98,11 @@ impl Screen {
         ));
         line(format_args!(""));
         line(format_args!(
-            "A guarded port looks as if nothing were there. Who knocks, by sending packets to secret"
+            "A guarded port looks like a closed port. A client that sends packets to secret ports \
+             in the"
         ));
         line(format_args!(
-            "ports in the right order, may connect from his address, for a short time."
+            "correct order (a sequence of knocks) may connect from its address for a short time."
         ));
         line(format_args!(""));
         line(format_args!("The host runs a service on tcp/22. This is its whole configuration:"));
@@ -127,7 +128,7 @@ impl Screen {
     /// Begins to tell the story in a family, in short when it has been told in full.
     pub fn begin(&mut self, family: Family, short: bool) {
         (self.family, self.short) = (Some(family), short);
-        let again = if short { ", the same again" } else { "" };
+        let again = if short { ", the same steps" } else { "" };
         if short {
             line(format_args!("{BOLD}Over {family}{again}{BOLD:#}"));
         }

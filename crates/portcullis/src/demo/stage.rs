@@ -83,7 +83,7 @@ impl Stage {
 
     /// The door of the story.
     pub fn door(&self) -> Result<&Door, String> {
-        self.policy.doors.first().ok_or_else(|| "there is no door".to_owned())
+        self.policy.doors.first().ok_or_else(|| "the configuration has no door".to_owned())
     }
 
     /// Where the service is.
@@ -93,7 +93,7 @@ impl Stage {
 
     /// Starts `portcullis run` on the host, and waits until it says that it is ready.
     pub fn start_daemon(&mut self) -> Result<(), String> {
-        let input = in_memory(&self.config).map_err(because("hold the configuration"))?;
+        let input = in_memory(&self.config).map_err(because("store the configuration"))?;
         // This program itself, wherever it was started from.
         let mut command = Command::new("/proc/self/exe");
         command.args(["run", "-"]).stdin(Stdio::from(input));
@@ -104,7 +104,7 @@ impl Stage {
             line.starts_with("ready")
         });
         if ready.is_none() {
-            return Err(format!("the daemon is not ready; it says: {}", said.join(" / ")));
+            return Err(format!("the daemon did not start; its output: {}", said.join(" / ")));
         }
         self.daemon = Some(daemon);
         Ok(())
@@ -115,7 +115,7 @@ impl Stage {
         let target = Target::new(self.client.host(family).to_string());
         let knocked =
             self.client.run(|| portcullis_client::knock(&target, ports, &Options::default()));
-        match knocked.map_err(because("be the client"))? {
+        match knocked.map_err(because("run the client"))? {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("the client cannot knock: {error}")),
         }
@@ -150,7 +150,7 @@ impl Stage {
         };
         let seconds = wait.as_secs_f64();
         Err(format!(
-            "after {seconds:.1} s the door is open for {}, and not for {}",
+            "after {seconds:.1} s the door is open for {}; expected: {}",
             names(&last),
             names(wanted)
         ))

@@ -31,10 +31,10 @@ pub fn gate_goes_down(stage: &mut Stage, log: &Log) -> Told {
     stage.gate.verify(&ruleset).map_err(|error| error.to_string())?;
     let rules = ruleset.rule_count();
     let by = match &stage.daemon {
-        None => "there is no daemon".to_owned(),
+        None => "no daemon runs".to_owned(),
         Some(daemon) => format!("loaded by the daemon, process {}", daemon.id()),
     };
-    log.seen(Host, format_args!("{rules} rules are in the kernel; {by}"));
+    log.seen(Host, format_args!("{rules} rules are loaded; {by}"));
     Ok(())
 }
 
@@ -45,7 +45,7 @@ pub fn scan(stage: &Stage, family: Family, log: &Log) -> Told {
     let bytes = all_alike(stage, family, from)?;
     log.seen(
         ClientGets,
-        format_args!("3 resets of {bytes} bytes, the same in every byte but port and checksum"),
+        format_args!("3 resets of {bytes} bytes; only ports and checksums differ"),
     );
     Ok(())
 }
@@ -78,7 +78,7 @@ fn all_alike(stage: &Stage, family: Family, from: IpAddr) -> Result<usize, Strin
 pub fn plain_connect(stage: &Stage, family: Family, log: &Log) -> Told {
     log.say(ClientSends, "connect to tcp/22");
     refused(stage, family)?;
-    log.seen(ClientGets, "connection refused, as if nothing were there");
+    log.seen(ClientGets, "connection refused, as by a closed port");
     Ok(())
 }
 
@@ -88,7 +88,7 @@ fn refused(stage: &Stage, family: Family) -> Told {
     match stage.client.connect(from, stage.service(family), WAIT) {
         Ok(_) => Err("the connection was accepted".to_owned()),
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
-        Err(error) => Err(format!("the connection was not refused but failed: {error}")),
+        Err(error) => Err(format!("expected a refused connection, but it failed: {error}")),
     }
 }
 
@@ -117,20 +117,20 @@ pub fn right_knock(stage: &mut Stage, family: Family, log: &Log) -> Told {
     log.say(ClientSends, format_args!("knock at {}", arrows(&ports)));
     stage.knock(family, &ports)?;
     stage.wait_for_grants(&[client], WAIT)?;
-    log.seen(Host, format_args!("a grant is in the kernel: door ssh, {client}, 2 s"));
+    log.seen(Host, format_args!("the kernel has a grant: door ssh, {client}, 2 s"));
     if let Some(daemon) = &stage.daemon {
         let prefix = format!("{client}: ");
         let line = daemon
             .wait_for_line(WAIT, |line| line.starts_with(&prefix))
-            .ok_or("the daemon has not told of the knock")?;
-        log.seen(Host, format_args!("the daemon says: “{line}”"));
+            .ok_or("the daemon did not log the sequence")?;
+        log.seen(Host, format_args!("the daemon logs: “{line}”"));
     }
     Ok(())
 }
 
 /// A connection within the grant; data go through it and come back.
 pub fn connect(stage: &Stage, family: Family, log: &Log) -> Result<TcpStream, String> {
-    log.say(ClientSends, "connect to tcp/22, and say “hello”");
+    log.say(ClientSends, "connect to tcp/22 and send “hello”");
     let stream = connect_and_talk(stage, family)?;
     log.seen(ClientGets, "connected; the service answers “hello”");
     Ok(stream)
@@ -149,16 +149,16 @@ fn connect_and_talk(stage: &Stage, family: Family) -> Result<TcpStream, String> 
 fn echoes(stream: &mut TcpStream, text: &[u8]) -> Told {
     match talk(stream, text, WAIT) {
         Ok(true) => Ok(()),
-        Ok(false) => Err("something else came back through the connection".to_owned()),
-        Err(error) => Err(format!("nothing comes back through the connection: {error}")),
+        Ok(false) => Err("the service sent a different answer".to_owned()),
+        Err(error) => Err(format!("the service does not answer: {error}")),
     }
 }
 
 /// While the door is open for the client, a scan from elsewhere.
 pub fn other_address(stage: &Stage, family: Family, log: &Log) -> Told {
-    log.say(OtherSends, "SYN to tcp/21, tcp/22 and tcp/23, while the client may pass");
+    log.say(OtherSends, "SYN to tcp/21, tcp/22 and tcp/23, while the client has a grant");
     all_alike(stage, family, stage.client.address(family, 1))?;
-    log.seen(OtherGets, "3 resets again, the same in every byte");
+    log.seen(OtherGets, "3 resets again; only ports and checksums differ");
     Ok(())
 }
 
@@ -166,11 +166,11 @@ pub fn other_address(stage: &Stage, family: Family, log: &Log) -> Told {
 pub fn closes(stage: &mut Stage, family: Family, open: Option<TcpStream>, log: &Log) -> Told {
     let mut open = open.ok_or("there is no open connection")?;
     let open_for = stage.door()?.open_for;
-    log.say(Host, "nothing happens, until the kernel ends the grant");
+    log.say(Host, "wait until the kernel removes the grant");
     stage.wait_for_grants(&[], open_for + LATE)?;
-    log.seen(Host, "no grant is left");
+    log.seen(Host, "the grant is removed");
     echoes(&mut open, b"still here?")?;
-    log.seen(ClientGets, "“still here?” comes back through the connection that is open");
+    log.seen(ClientGets, "the open connection still answers “still here?”");
     refused(stage, family)?;
     log.seen(ClientGets, "a new connection to tcp/22 is refused");
     Ok(())
@@ -221,7 +221,7 @@ pub fn sweeps(stage: &mut Stage, family: Family, orders: &[Order], log: &Log) ->
         let sent = sender.send_all(knocks(from, to, ports)).map_err(because("sweep"))?;
         let lost = sent.packets.saturating_sub(arrived(stage)? - before);
         if lost > 0 {
-            return Err(format!("{lost} of {} packets have not arrived", sent.packets));
+            return Err(format!("{lost} of {} packets did not arrive", sent.packets));
         }
         let granted = stage.granted()?;
         if !granted.is_empty() {
@@ -251,7 +251,7 @@ pub fn killed_and_still_opens(stage: &mut Stage, families: &[Family], log: &Log)
         stage.knock(family, &ports)?;
         let granted = stage.granted()?;
         if !granted.contains(&client) {
-            return Err("the right knock has opened nothing".to_owned());
+            return Err("the correct sequence did not open the door".to_owned());
         }
         connect_and_talk(stage, family)?;
         log.seen(ClientGets, "connected; the service answers");
@@ -270,15 +270,15 @@ pub fn killed_and_stays_shut(stage: &mut Stage, families: &[Family], log: &Log) 
         stage.knock(family, &ports)?;
     }
     stage.wait_for_grants(&clients, WAIT)?;
-    log.seen(Host, "the door is open, and now");
+    log.seen(Host, "the door is open; now the daemon is killed");
     kill(stage, log)?;
     stage.wait_for_grants(&[], open_for + LATE)?;
-    log.seen(Host, "the kernel has ended the grant by itself, on time");
+    log.seen(Host, "the kernel removed the grant on time");
     for &family in families {
         log.say(ClientSends, format_args!("knock at {} over {family}", arrows(&ports)));
         stage.knock(family, &ports)?;
         refused(stage, family)?;
-        log.seen(ClientGets, "connection refused: nobody opens, and the guarded port stays shut");
+        log.seen(ClientGets, "connection refused; the door stays closed");
     }
     Ok(())
 }
@@ -287,10 +287,10 @@ fn kill(stage: &mut Stage, log: &Log) -> Told {
     let mut daemon = stage.daemon.take().ok_or("there is no daemon to kill")?;
     let id = daemon.id();
     if !daemon.is_alive() {
-        return Err(format!("the daemon has ended before: {}", daemon.lines().join(" / ")));
+        return Err(format!("the daemon exited too early: {}", daemon.lines().join(" / ")));
     }
     let status = daemon.kill().map_err(because("kill the daemon"))?;
-    log.say(Host, format_args!("kill -9 {id}: the daemon is gone ({status})"));
+    log.say(Host, format_args!("kill -9 {id}: the daemon is dead ({status})"));
     Ok(())
 }
 

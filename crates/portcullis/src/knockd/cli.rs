@@ -32,44 +32,45 @@ const FAILED: u8 = 1;
 #[derive(Debug, Parser)]
 #[command(name = "knockd", version = VERSION, infer_long_args = true, args_override_self = true)]
 struct Arguments {
-    /// Interface to listen on, several with commas between them, or `any`
+    /// Interface to listen on, several separated by commas, or `any`
     #[arg(short, long, value_name = "NAME")]
     interface: Option<String>,
-    /// Go to the background
+    /// Run in the background
     #[arg(short, long)]
     daemon: bool,
     /// Configuration
     // The alias keeps `--c`, which `--close-all` would make ambiguous.
     #[arg(short, long, alias = "c", value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
-    /// Print what is configured, and the packets that are looked at
+    /// Print the configuration and each packet
     #[arg(short = 'D', long)]
     debug: bool,
-    /// Look the names of knockers up, for the log
+    /// Log host names instead of addresses
     #[arg(short, long)]
     lookup: bool,
-    /// Where the process number is written with -d, unless the configuration says
+    /// PID file with -d, unless the configuration names one
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_PID_FILE)]
     pidfile: PathBuf,
-    /// Log file, unless the configuration says
+    /// Log file, unless the configuration names one
     #[arg(short = 'g', long, value_name = "FILE")]
     logfile: Option<PathBuf>,
-    /// Say on standard output what is logged
+    /// Print log lines on standard output too
     #[arg(short, long)]
     verbose: bool,
     /// Ignore IPv6
     #[arg(short = '4', long)]
     only_ip_v4: bool,
-    /// A knock at an open door opens it once more, as knockd does, and does not extend it
+    /// A sequence for an open door starts its commands again, as with knockd, and does not extend
+    /// it
     #[arg(long)]
     strict_compat: bool,
     /// Directory for pending stop commands, which survive a crash
     #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
     state_dir: PathBuf,
-    /// What becomes of pending stop commands when this ends
+    /// What to do with pending stop commands at exit
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Stops::Run)]
     stops_at_exit: Stops,
-    /// Run the stop commands that daemons have left behind which are no more, and end
+    /// Run the stop commands that dead daemons have left, then exit
     #[arg(long)]
     close_all: bool,
     // Theirs ignores these.
@@ -81,7 +82,7 @@ struct Arguments {
 enum Stops {
     /// Run them at once
     Run,
-    /// Leave them to the next knockd, which runs each when it is due
+    /// Leave them to the next knockd, which runs each at its time
     HandOver,
 }
 
@@ -95,7 +96,9 @@ pub fn main() -> ExitCode {
         Err(error) => return misunderstood(&error),
     };
     if let Err(error) = shell::inherit_nothing() {
-        return ended(Err(Failure::could_not(format!("cannot shed what was open: {error}"))));
+        return ended(Err(Failure::could_not(format!(
+            "cannot close inherited descriptors: {error}"
+        ))));
     }
     if arguments.close_all {
         return ended(close_all(&arguments.state_dir).map(|exit| exit as u8));
@@ -104,8 +107,9 @@ pub fn main() -> ExitCode {
 }
 
 fn settings(arguments: Arguments) -> Result<keeper::Settings, Failure> {
-    let folder = std::env::current_dir()
-        .map_err(|error| Failure::could_not(format!("cannot tell the current folder: {error}")))?;
+    let folder = std::env::current_dir().map_err(|error| {
+        Failure::could_not(format!("cannot find the current directory: {error}"))
+    })?;
     let here = |path: &Path| folder.join(path);
     Ok(keeper::Settings {
         config: here(&arguments.config),

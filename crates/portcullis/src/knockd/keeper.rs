@@ -172,20 +172,22 @@ impl Keeper {
                 self.refuse(epoch, &format!("cannot read packets: {reason}"));
             }
             Message::Missing(epoch, name) => {
-                self.refuse(epoch, &format!("there is no interface {name}"));
+                self.refuse(epoch, &format!("this host has no interface {name}"));
             }
             Message::Suppressed(count) => self.reporter.hold(count),
             Message::Lost(name, count) => {
                 self.tell_of_interface(format!(
-                    "{name}: {count} packets came faster than they could be read"
+                    "interface {name}: {count} packets lost, they arrived faster than knockd reads"
                 ));
             }
             // With each answer to an order comes what is watched: nothing new.
             Message::Watching(name) if self.ordered.is_none() => {
-                self.tell_of_interface(format!("{name} has come: listening on it"));
+                self.tell_of_interface(format!("interface {name} appeared; listening on it"));
             }
             Message::Unwatched(name) => {
-                self.tell_of_interface(format!("{name} is gone: no longer listening on it"));
+                self.tell_of_interface(format!(
+                    "interface {name} disappeared; no longer listening on it"
+                ));
             }
             // Of what was in force before.
             Message::Stage { .. }
@@ -223,7 +225,7 @@ impl Keeper {
             Use::Reusable | Use::Once { .. } => {}
             Use::Again | Use::Unknown(_) if !admitted => return,
             Use::Again => {
-                return self.tell_of(id, address, "this one-time sequence was used before");
+                return self.tell_of(id, address, "this one-time sequence was already used");
             }
             Use::Unknown(failure) => {
                 let error = b"error while disabling used one time sequence for door ";
@@ -267,7 +269,9 @@ impl Keeper {
         let order = order(&self.settings, epoch, self.interfaces.clone(), &recognised, true);
         match link.send(&order) {
             Ok(()) => self.ordered = Some(Ordered { epoch, recognised, doors }),
-            Err(failure) => self.reporter.tell(format!("nothing changes: {}", failure.message)),
+            Err(failure) => {
+                self.reporter.tell(format!("cannot change the doors: {}", failure.message))
+            }
         }
     }
 
@@ -299,16 +303,17 @@ impl Keeper {
     /// may have more luck.
     fn refuse(&mut self, epoch: Epoch, reason: &str) {
         if !self.listening {
-            return self.lose_watcher(&format!("does not listen ({reason})"));
+            return self.lose_watcher(&format!("cannot listen ({reason})"));
         }
         if self.ordered.take_if(|ordered| ordered.epoch == epoch).is_some() {
-            self.reporter.tell(format!("the old configuration stays in force: {reason}"));
+            self.reporter
+                .tell(format!("cannot use the new configuration; the old one stays: {reason}"));
             self.tell_systemd();
         }
     }
 
     fn lose_watcher(&mut self, how: &str) {
-        self.reporter.tell(format!("the process that reads packets {how}: starting another"));
+        self.reporter.tell(format!("the process that reads packets {how}; starting another"));
         self.link = None;
         self.listening = false;
         // Attempts are lost with it. A reload that it has not answered is read again.

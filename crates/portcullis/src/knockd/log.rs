@@ -134,8 +134,8 @@ impl Log {
                 // Where else could this be said.
                 let _ = writeln!(
                     io::stderr(),
-                    "warning: cannot write to the log file {path}: {error}\n  \
-                     hint: knockd goes on, and says this only once until the file is opened anew"
+                    "warning: cannot write to the log file {path}: {error}\n  hint: free space for \
+                     it, or reload knockd with SIGHUP; knockd repeats this warning only after that"
                 );
             }
             _ => {}

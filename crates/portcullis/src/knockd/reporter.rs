@@ -145,7 +145,7 @@ impl Reporter {
                 self.tell_of(address, [b": ", &door[..], b": command timeout"].concat());
             }
             OfCommands::Extended { door, address, open_for } => {
-                let text = format!(": is open already, for {} s from now", open_for.as_secs());
+                let text = format!(": already open, now for {} s more", open_for.as_secs());
                 self.tell_of(address, [b": ", &door[..], text.as_bytes()].concat());
             }
         }

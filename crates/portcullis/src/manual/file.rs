@@ -12,9 +12,9 @@ use super::entries::{prose, see_also};
 const EXAMPLE: &str = include_str!("../../../../docs/examples/shortest.toml");
 
 const TABLES: [(&str, &str, &str); 3] = [
-    ("gate", "[gate]", "What holds for all ports of the host. It may be left out."),
-    ("ban", "[ban]", "Who goes on trying is refused everywhere for a while. Without it nobody is."),
-    ("door", "[door.NAME]", "One for each door. NAME is what commands and logs call it."),
+    ("gate", "[gate]", "Settings for all ports of the host. This table is optional."),
+    ("ban", "[ban]", "Bans addresses that fail too often. Without this table nobody is banned."),
+    ("door", "[door.NAME]", "One table for each door. Commands and logs use NAME."),
 ];
 
 const SEE: [&str; 6] = [
@@ -31,16 +31,19 @@ pub fn page() -> io::Result<Page> {
     let mut page = Roff::new();
     page.control("TH", ["PORTCULLIS.TOML", "5", "", "Portcullis", "Portcullis"]);
     page.control("SH", ["NAME"]);
-    page.text([roman("portcullis.toml - doors, how they are knocked at, and what the gate does")]);
+    page.text([roman("portcullis.toml - configuration of doors, knocks and the gate")]);
     page.control("SH", ["SYNOPSIS"]);
     page.text([bold(DEFAULT_PATH)]);
     page.control("SH", ["DESCRIPTION"]);
     page.text([
         roman("The configuration of "),
         bold("portcullis"),
-        roman("(1), in TOML. It holds secrets: the owner alone should be able to read it. "),
+        roman(
+            "(1), in TOML. It holds the secret knocks, so only its owner should be able to read \
+             it. ",
+        ),
         bold("portcullis check"),
-        roman(" says what is wrong with one. This is a whole one:"),
+        roman(" finds errors in it. A complete example:"),
     ]);
     page.control("PP", []).control("nf", []).control("RS", []);
     for line in EXAMPLE.lines() {

@@ -54,7 +54,7 @@ pub(super) fn close_all_to(dir: &Path, out: &mut impl Write, err: &mut impl Writ
             let text = match line {
                 Line::Trouble(text) => text,
                 Line::NotBegun { door, address, which, error } => {
-                    format!("{}: the {which} cannot be run: {error}", name(&door, address))
+                    format!("{}: cannot run the {which}: {error}", name(&door, address))
                 }
                 _ => continue,
             };
@@ -72,10 +72,10 @@ pub(super) fn close_all_to(dir: &Path, out: &mut impl Write, err: &mut impl Writ
             let _ = match ended {
                 Ended::Code(0) => writeln!(out, "{name}: closed"),
                 Ended::Code(code) => {
-                    writeln!(out, "{name}: its stop command returned status {code}")
+                    writeln!(out, "{name}: the stop command exited with status {code}")
                 }
                 Ended::Signal | Ended::NotBegun(_) => {
-                    writeln!(out, "{name}: its stop command was killed")
+                    writeln!(out, "{name}: the stop command was killed")
                 }
             };
         }
@@ -83,7 +83,7 @@ pub(super) fn close_all_to(dir: &Path, out: &mut impl Write, err: &mut impl Writ
     }
 
     if names.is_empty() && alive.iter().all(|daemon| daemon.open.is_empty()) && all {
-        let _ = writeln!(out, "no door was left open");
+        let _ = writeln!(out, "no doors were left open");
     }
     for daemon in &alive {
         all &= daemon.open.is_empty();
@@ -99,7 +99,7 @@ fn tell(daemon: &Alive, out: &mut impl Write, err: &mut impl Write) {
         let _ = writeln!(out, "{name}: open, and {who} will close it");
     }
     if let (Some(pid), false) = (daemon.pid, daemon.open.is_empty()) {
-        let _ = writeln!(err, "  hint: kill {pid} ends that daemon, which closes its doors first");
+        let _ = writeln!(err, "  hint: stop that daemon, which closes its doors: kill {pid}");
     }
 }
 

@@ -139,11 +139,11 @@ pub const LONGEST_COMMAND: usize = 131_071;
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ShuttingDown => "the daemon is ending",
-            Self::TooManyWaiting => "too many start commands wait already",
-            Self::TooManyOpen => "too many doors are open already",
-            Self::NulInCommand => "a command holds a NUL, which no program can be given",
-            Self::CommandTooLong => "a command is longer than the kernel takes",
+            Self::ShuttingDown => "the daemon is stopping",
+            Self::TooManyWaiting => "too many start commands are waiting",
+            Self::TooManyOpen => "too many doors are open",
+            Self::NulInCommand => "a command contains a NUL byte",
+            Self::CommandTooLong => "a command is longer than the kernel allows",
         })
     }
 }

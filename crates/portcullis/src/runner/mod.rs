@@ -53,7 +53,7 @@ impl Commands {
     /// When the process has too many descriptors.
     pub fn new(options: Options) -> Result<Self, Failure> {
         let running = Running::none().map_err(|error| {
-            Failure::could_not(format!("cannot watch over commands: {}", error))
+            Failure::could_not(format!("cannot prepare to run commands: {}", error))
         })?;
         let scheduler = Scheduler::new(options);
         Ok(Self { scheduler, running, store: None, lines: Vec::new() })
@@ -146,7 +146,7 @@ impl Commands {
         let number = found.leftovers.len();
         if number > 0 {
             self.lines
-                .push(Line::Note(format!("pending stop commands of an earlier run: {number}")));
+                .push(Line::Note(format!("pending stop commands from an earlier run: {number}")));
         }
         for leftover in found.leftovers {
             let id = leftover.record.id;
@@ -194,7 +194,7 @@ impl Commands {
 
     fn write(&mut self, record: &job::Record) -> io::Result<()> {
         let store = self.store.as_mut();
-        store.ok_or_else(|| io::Error::other("there is no folder for it"))?.write(record)
+        store.ok_or_else(|| io::Error::other("there is no state directory"))?.write(record)
     }
 
     /// Where the next command of a record signs. A start that could not sign is not run: the next

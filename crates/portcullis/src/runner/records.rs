@@ -137,7 +137,10 @@ impl Store {
         make(dir)?;
         check(dir)?;
         let cannot = |error| {
-            Failure::could_not(format!("cannot keep records in {}: {error}", dir.display()))
+            Failure::could_not(format!(
+                "cannot write to the state directory {}: {error}",
+                dir.display()
+            ))
         };
         let all = lock_all(dir).map_err(cannot)?;
         let mut store = Self::without_own(dir, here);
@@ -163,7 +166,10 @@ impl Store {
         }
         check(dir)?;
         let cannot = |error| {
-            Failure::could_not(format!("cannot read records in {}: {error}", dir.display()))
+            Failure::could_not(format!(
+                "cannot read the state directory {}: {error}",
+                dir.display()
+            ))
         };
         let all = lock_all(dir).map_err(cannot)?;
         let mut store = Self::without_own(dir, Here::now());
@@ -254,7 +260,7 @@ impl Store {
 
     fn own(&self) -> io::Result<&Folder> {
         let own = self.folders.first().filter(|_| self.has_own);
-        own.ok_or_else(|| io::Error::other("there is no folder for it"))
+        own.ok_or_else(|| io::Error::other("there is no state directory"))
     }
 
     fn make_own(&mut self) -> io::Result<()> {
@@ -349,8 +355,8 @@ impl Store {
             Err(_) => from,
         };
         format!(
-            "the record of a pending stop command is damaged, so a door may be open that nobody \
-             closes: {}",
+            "the record of a pending stop command is damaged; check by hand whether its door is \
+             still open: {}",
             kept.display()
         )
     }

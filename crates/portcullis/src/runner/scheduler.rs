@@ -149,8 +149,8 @@ impl Scheduler {
             Err(error) => {
                 let door = String::from_utf8_lossy(&entry.door).into_owned();
                 self.trouble(format!(
-                    "{door}: the start command is not run, because its stop command cannot be \
-                     recorded: {error}"
+                    "{door}: start command not run, because the stop command cannot be recorded: \
+                     {error}"
                 ));
                 self.starting = self.starting.saturating_sub(1);
                 self.remove(id);
@@ -488,7 +488,8 @@ impl Scheduler {
                 let address = entry.address;
                 self.remove(id);
                 self.trouble(format!(
-                    "{door}: still open for {address}; the next start runs its stop command"
+                    "{door}: still open for {address}; the next start of the daemon runs the stop \
+                     command"
                 ));
             }
             _ => self.enter(id, Phase::Open { due: now.after(pause) }),

@@ -275,7 +275,7 @@ fn after_a_crash_the_next_daemon_closes() {
     let mut next = bench.crash();
     assert_eq!(
         next.lines.first(),
-        Some(&Line::Note("pending stop commands of an earlier run: 3".to_owned()))
+        Some(&Line::Note("pending stop commands from an earlier run: 3".to_owned()))
     );
     next.run_out();
     let mut log: Vec<String> = next.read("log").lines().map(str::to_owned).collect();
@@ -375,7 +375,7 @@ fn close(bench: &Bench) -> (Exit, String, String) {
 #[test]
 fn close_all_closes_what_the_dead_have_left_and_names_the_living() {
     let bench = Bench::without_records(Options::default(), tempfile::tempdir().unwrap());
-    let nothing = "no door was left open\n".to_owned();
+    let nothing = "no doors were left open\n".to_owned();
     assert_eq!(close(&bench), (Exit::Done, nothing.clone(), String::new()));
 
     let mut bench = Bench { commands: Commands::new(Options::default()).unwrap(), ..bench };
@@ -416,8 +416,8 @@ fn close_all_says_what_failed() {
     assert_eq!(
         lines,
         [
-            "SSH for 203.0.113.1: its stop command returned status 4",
-            "SSH for 203.0.113.2: its stop command was killed",
+            "SSH for 203.0.113.1: the stop command exited with status 4",
+            "SSH for 203.0.113.2: the stop command was killed",
             "SSH for 203.0.113.3: closed",
         ]
     );

@@ -223,7 +223,7 @@ impl House {
     fn holds(&self, names: &[&str]) {
         let said = self.say("status", names);
         assert!(
-            said.code == 0 && said.out.contains("gate      in force"),
+            said.code == 0 && said.out.contains("gate      active"),
             "{}{}",
             said.out,
             said.err
@@ -236,7 +236,7 @@ impl House {
         assert_eq!(self.is_open(), [true; 2], "{names:?}");
         let said = self.say("status", names);
         assert_eq!(said.code, 1, "{}{}", said.out, said.err);
-        assert!(!said.out.contains("gate      in force"), "{}", said.out);
+        assert!(!said.out.contains("gate      active"), "{}", said.out);
         for word in words {
             assert!(said.err.contains(word), "{word}: {}", said.err);
         }
@@ -344,15 +344,15 @@ fn a_rename_is_heard_by_the_daemon() {
         house.address(to);
     };
     rename("client", "eth9");
-    let line = wait_for(&daemon, "warning: the gate no longer stands on client: ");
+    let line = wait_for(&daemon, "warning: the gate is no longer active on interface client: ");
     assert!(line.contains("renamed to `eth9`") && line.contains("\"eth9\""), "{line}");
     house.does_not_hold(names, &["no interface `client`"]);
     rename("eth9", "client");
-    wait_for(&daemon, "the gate stands on client again");
+    wait_for(&daemon, "the gate is active on interface client again");
     house.holds(names);
     // What the line advises.
     rename("client", "eth9");
-    wait_for(&daemon, "warning: the gate no longer stands on client: ");
+    wait_for(&daemon, "warning: the gate is no longer active on interface client: ");
     house.config(&["eth9"]);
     daemon.signal(Signal::SIGHUP).unwrap();
     wait_for(&daemon, "ready: watching eth9");
@@ -369,13 +369,13 @@ fn a_bridge_is_heard_by_the_daemon() {
     house.holds(names);
     ip(CHANGES[0].host).unwrap();
     house.address("br0");
-    let line = wait_for(&daemon, "warning: the gate no longer stands on client: ");
+    let line = wait_for(&daemon, "warning: the gate is no longer active on interface client: ");
     assert!(line.contains("a port of the bridge `br0`"), "{line}");
     assert!(line.contains("interfaces = [\"lo\", \"br0\"]"), "{line}");
     house.does_not_hold(names, &["a port of the bridge `br0`"]);
     // The same file is refused now, and what was in force stays.
     daemon.signal(Signal::SIGHUP).unwrap();
-    wait_for(&daemon, "warning: the old configuration stays in force");
+    wait_for(&daemon, "warning: cannot use the new configuration; the old one stays");
     // Who starts anew keeps the doors on other interfaces, and says it.
     drop(daemon);
     let daemon = house.run(names, "warning[interface-member]");
@@ -398,8 +398,8 @@ fn a_missing_interface_is_told() {
     ip(&["link delete later"]).unwrap();
     let said = house.say("status", names);
     assert_eq!(said.code, 1, "{}", said.out);
-    assert!(said.err.contains("no interface `later` now"), "{}", said.err);
-    assert!(said.out.contains("not in force: no packet arrives on later"), "{}", said.out);
+    assert!(said.err.contains("no interface `later`"), "{}", said.err);
+    assert!(said.out.contains("sees no packets: none arrive on later"), "{}", said.out);
     let said = house.say("apply", names);
     assert!(said.code == 3 && said.err.contains("interface-missing"), "{}", said.err);
     // Rules go by names: one that comes later is guarded at once.

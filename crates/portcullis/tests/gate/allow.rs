@@ -252,6 +252,6 @@ fn late_name() {
     write_config(&world.config, &text.replace("allow = []", "allow = [\"admin.example\"]"));
     let daemon = world.daemon.as_ref().unwrap();
     kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGHUP).unwrap();
-    let heard = daemon.wait_for_line(PATIENCE, |line| line.contains("`allow` has a name now"));
+    let heard = daemon.wait_for_line(PATIENCE, |line| line.contains("`allow` now has a host name"));
     assert!(heard.is_some(), "{:?}", daemon.lines());
 }

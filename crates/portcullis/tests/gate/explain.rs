@@ -331,7 +331,7 @@ fn follow(
                 open.insert(class_of(id));
                 totals.opened += 1;
             }
-            _ if sentence == "a wrong port: the attempt is lost" => {
+            _ if sentence == "a wrong port; the attempt ends" => {
                 *stage = 0;
                 totals.lost += 1;
             }
@@ -344,9 +344,9 @@ fn follow(
 fn expected(fate: &str, what: What) -> Became {
     let tcp = matches!(what, What::New(port) if port.protocol == Protocol::Tcp);
     match fate {
-        "it goes on, as if the gate were not there" => Became::LetIn,
-        "refused, exactly as a closed port of this host does" if tcp => Became::Reset,
-        "refused, exactly as a closed port of this host does" => Became::Unreachable,
+        "goes on; the gate does not change it" => Became::LetIn,
+        "refused, exactly like a packet to a closed port of this host" if tcp => Became::Reset,
+        "refused, exactly like a packet to a closed port of this host" => Became::Unreachable,
         "dropped without an answer" => Became::Unanswered,
         _ if fate.starts_with("let in: ") => Became::LetIn,
         _ if fate.starts_with("refused (reject with tcp reset") => Became::Reset,

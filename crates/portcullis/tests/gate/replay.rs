@@ -265,12 +265,12 @@ fn unreadable() {
         ),
         (
             b"\x28\xb5\x2f\xfd\0\0",
-            "error: cannot replay `a.pcap`: it is compressed with zstd, and only gzip is read\n  \
+            "error: cannot replay `a.pcap`: it is compressed with zstd; only gzip can be read\n  \
              hint: decompress it: `zstd -dc FILE | portcullis replay -`\n",
         ),
         (
             b"[door.ssh]\n",
-            "error: cannot replay `a.pcap`: it is neither pcap nor pcapng\n  \
+            "error: cannot replay `a.pcap`: it is not pcap or pcapng\n  \
              hint: write one with `tcpdump -i eth0 -w FILE`\n",
         ),
     ] {
@@ -285,7 +285,7 @@ fn unreadable() {
         (3, Some(false), Some(1))
     );
     assert!(
-        error.contains("`a.pcap` was not read to its end: it is cut off in the middle"),
+        error.contains("could not read all of `a.pcap`: it is cut off in the middle"),
         "{error}"
     );
     let mut damaged = whole.clone();
@@ -298,7 +298,7 @@ fn unreadable() {
     let (code, _, error) = run(folder.path(), &wifi, &[]);
     assert_eq!(code, 0);
     assert!(
-        error.contains("6 packets are left out: Wi-Fi in monitor mode (link type 105)"),
+        error.contains("6 packets are skipped: cannot read Wi-Fi in monitor mode (link type 105)"),
         "{error}"
     );
     let mut odd = knocks(9_000, "192.0.2.7", &RIGHT);
@@ -308,9 +308,9 @@ fn unreadable() {
     let (code, _, error) = run(folder.path(), &pcap(&odd), &[]);
     assert_eq!(code, 0);
     for sentence in [
-        "note: the clock goes back once, by up to 9s200ms: ",
-        "note: the clock jumps forward once, by up to 55h33m10s: ",
-        "note: 1 packet is older than one before, by up to 1ms: ",
+        "note: the clock of the capture goes back once, by up to 9s200ms; ",
+        "note: the clock of the capture jumps forward once, by up to 55h33m10s; ",
+        "note: 1 packet is out of order, by up to 1ms; ",
     ] {
         assert!(error.contains(sentence), "{sentence}: {error}");
     }
@@ -334,19 +334,19 @@ fn text() {
     let (code, out, error) = run(folder.path(), &pcap(&packets), &[]);
     let expected = "\
 packets  9, from 2023-11-14 22:13:20.000Z to 2023-11-14 22:13:27.000Z
-host     198.51.100.1 (found)
+host     198.51.100.1 (detected)
 
 doors that would have opened: 1
 WHEN                      DOOR  ADDRESS    OPEN FOR
 2023-11-14 22:13:20.200Z  ssh   192.0.2.7  30s
 
-sources that knocked, or would have had strikes: 3
-ADDRESS    CAME TO     WHEN                      OPENED  LOST  LATE  STRIKES  BANNED
+sources with knocks or strikes: 3
+ADDRESS    REACHED     WHEN                      OPENED  LOST  LATE  STRIKES  BANNED
 192.0.2.7  ssh 3 of 3  2023-11-14 22:13:20.200Z  1       0     0     3        -
 192.0.2.9  ssh 2 of 3  2023-11-14 22:13:21.100Z  0       0     1     3        -
 192.0.2.8  ssh 1 of 3  2023-11-14 22:13:20.500Z  0       1     0     3        -
 
-packets that would have been strikes: 9; bans: 0
+strikes: 9; bans: 0
 WHEN                      ADDRESS    PORT      WHY
 2023-11-14 22:13:20.000Z  192.0.2.7  tcp/1009  at a closed port
 2023-11-14 22:13:20.100Z  192.0.2.7  tcp/4001  at a closed port
@@ -361,7 +361,7 @@ WHEN                      ADDRESS    PORT      WHY
     assert_eq!((code, out.as_str()), (0, expected));
     assert_eq!(
         error,
-        "note: the host's addresses were found in the capture; --host says otherwise\n"
+        "note: the addresses of the host were detected from the capture; use --host if they are wrong\n"
     );
     let (_, out, _) = run(folder.path(), &pcap(&knocks(0, "192.0.2.7", &["tcp/9"])), &[]);
     assert!(out.contains("\nno door would have opened\n"), "{out}");

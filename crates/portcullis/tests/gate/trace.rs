@@ -157,10 +157,10 @@ fn privileges() {
     assert!(status.contains("Seccomp:\t2"));
     let source = world.new_source(Family::V4);
     world.knock(source, &["tcp/7431", "udp/29117", "tcp/1123"]);
-    let text = format!("{source}  tcp/1123   the last knock: door ssh opens for 30s");
+    let text = format!("{source}  tcp/1123   the last knock; door ssh opens for 30s");
     assert!(program.wait_for_line(PATIENCE, |line| line.ends_with(&text)).is_some());
     program.signal(Signal::SIGTERM).unwrap();
-    let text = format!("* knocks of {source} arrived rightly and door ssh opened");
+    let text = format!("* door ssh opened: all knocks of {source} arrived correctly");
     assert!(program.wait_for_line(PATIENCE, |line| line == text).is_some());
     assert_eq!(program.wait(PATIENCE).unwrap().unwrap().code(), Some(0));
     assert_eq!(world.gate.door_names().unwrap(), before);
@@ -169,8 +169,7 @@ fn privileges() {
 fn ends() {
     let world = World::new(By::Kernel, CONFIG);
     let mut program = start(&world, &["--for", "100ms"]);
-    let found =
-        "* no packet that starts anything arrived: look whether this is the right interface";
+    let found = "* no SYN or datagram arrived; check that this is the right interface";
     assert!(program.wait_for_line(PATIENCE, |line| line == found).is_some());
     assert_eq!(program.wait(PATIENCE).unwrap().unwrap().code(), Some(1));
 }
@@ -179,11 +178,11 @@ fn wrong_use() {
     let world = World::new(By::Kernel, CONFIG);
     let config = world.config.to_str().unwrap();
     for (arguments, code, expected) in [
-        (["--door", "shh"], 2, "error: there is no door `shh`\n  hint: did you mean `ssh`?\n"),
+        (["--door", "shh"], 2, "error: unknown door `shh`\n  hint: did you mean `ssh`?\n"),
         (
             ["--interface", "eth9"],
             3,
-            "error: there is no interface `eth9`\n  hint: `ip link` lists those that there are\n",
+            "error: this host has no interface `eth9`\n  hint: run `ip link` to list the interfaces\n",
         ),
         (["--from", "\u{1b}[2J"], 2, "error: `\\u{1b}[2J` is not an IP address\n"),
     ] {

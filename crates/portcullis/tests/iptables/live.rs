@@ -68,7 +68,7 @@ impl Said {
     }
 }
 
-/// Whether the lists of `recent` may be written. Those of an ordinary user's namespace belong to root of
+/// Whether the `recent` lists may be written. Those of an ordinary user's namespace belong to root of
 /// the machine; what is done by hand can then not be tested.
 pub fn may_write_lists() -> bool {
     let list = "/proc/thread-self/net/xt_recent/portcullis4_open_ssh";
@@ -155,7 +155,7 @@ fn commands(by: By) {
     host.apply();
     let text = host.done("status FILE");
     assert!(
-        text.out.starts_with(&format!("gate      in force, as {} says\n", host.file)),
+        text.out.starts_with(&format!("gate      active, as configured in {}\n", host.file)),
         "{text:?}"
     );
     assert!(text.out.contains(&format!("\nbackend   {}\n", by.word())), "{text:?}");
@@ -215,19 +215,22 @@ fn commands(by: By) {
         let said = host.run(words);
         assert_eq!(said.code, 3, "{words}: {said:?}");
         assert!(said.err.contains("the loaded gate has no door nowhere"), "{said:?}");
-        assert!(said.err.contains("it has ssh"), "{said:?}");
+        assert!(said.err.contains("loaded doors: ssh"), "{said:?}");
     }
     if !host.may_grant(by) {
         return;
     }
     // Who has come in by a knock can be shut out again.
     for from in open {
-        assert_eq!(host.done(&format!("revoke ssh {from}")).err, format!("{from}: ssh: closed\n"));
+        assert_eq!(
+            host.done(&format!("revoke ssh {from}")).err,
+            format!("{from}: ssh: grant revoked\n")
+        );
         assert!(!host.place.is_open(from));
         let again = host.run(&format!("revoke ssh {from}"));
-        assert_eq!((again.code, again.err), (1, format!("{from}: ssh: was not open\n")));
+        assert_eq!((again.code, again.err), (1, format!("{from}: ssh: no grant\n")));
     }
-    assert_eq!(host.done("revoke --all").err, "no door was open\n");
+    assert_eq!(host.done("revoke --all").err, "no active grants\n");
     let said = host.remove();
     assert!(said.err.contains("guarded ports are open again"), "{said:?}");
 }
@@ -309,7 +312,10 @@ fn changed(by: By) {
         );
         let difference = found["difference"].as_str().unwrap().to_owned();
         let text = host.run("status FILE");
-        assert!(text.out.contains("loaded, but not what") && text.code == 1, "{what}: {text:?}");
+        assert!(
+            text.out.contains("loaded, but different from") && text.code == 1,
+            "{what}: {text:?}"
+        );
         assert!(text.err.contains("portcullis apply"), "{text:?}");
         assert!(!text.out.contains("not loaded"), "{text:?}");
         host.apply();
@@ -345,7 +351,7 @@ fn changed(by: By) {
         must("-I INPUT -j ACCEPT");
         assert_eq!(
             is_told("before"),
-            format!("{program}: another rule of INPUT is before the gate")
+            format!("{program}: INPUT has another rule before the jump to the gate")
         );
         must("-D INPUT -j ACCEPT");
         must("-I portcullis-door-0 -j RETURN");
@@ -357,10 +363,7 @@ fn changed(by: By) {
         let expected = format!("{program}: chain portcullis-door-0 has 1 rules instead of 2");
         assert_eq!(is_told("rule"), expected);
         must("-N portcullis-more");
-        assert_eq!(
-            is_told("chain"),
-            format!("{program}: chain portcullis-more should not be there")
-        );
+        assert_eq!(is_told("chain"), format!("{program}: chain portcullis-more should not exist"));
     }
     // The other two back ends guard the same port, and are others.
     for other in ["nftables", "iptables", "ipset"].into_iter().filter(|it| *it != by.word()) {
@@ -412,7 +415,7 @@ fn kinds(by: By) {
             list.lines().find(|name| name.starts_with("portcullis4") && name.ends_with("allow"));
         tools.must("ipset", &["add", allow.unwrap(), "192.0.2.0/24"], "");
         let (code, found) = host.status();
-        let expected = format!("iptables: other networks are in the set {}", allow.unwrap());
+        let expected = format!("iptables: set {} has other networks", allow.unwrap());
         assert_eq!((code, &found["difference"]), (1, &json!(expected)));
     }
 }
@@ -426,7 +429,8 @@ fn nothing(by: By) {
         }
         let said = host.run("status FILE");
         assert!(
-            said.code == 1 && said.out.starts_with("gate      not loaded: nothing is guarded\n"),
+            said.code == 1
+                && said.out.starts_with("gate      not loaded; all guarded ports are open\n"),
             "{said:?}"
         );
         let (_, found) = host.status();

@@ -261,15 +261,15 @@ pub fn other_commands(variant: Variant) {
         );
         let said: Vec<_> =
             said.lines().filter_map(|line| line.trim().strip_prefix("=> ")).collect();
-        let on = "it goes on to the other rules of INPUT";
+        let on = "goes on to the other rules of INPUT";
         let expected = [
             "knock 1 of 3 of door ssh; the next one must come within 2s",
             on,
-            "a wrong port: the attempt is lost",
+            "a wrong port; the attempt ends",
             on,
             "knock 1 of 3 of door ssh; the next one must come within 2s",
             on,
-            "the same knock again: nothing changes",
+            "the same knock again; nothing changes",
             on,
             "knock 2 of 3 of door ssh; the next one must come within 2s",
             on,
@@ -290,7 +290,7 @@ pub fn other_commands(variant: Variant) {
             let said = said.lines().filter_map(|line| line.trim().strip_prefix("=> "));
             said.map(str::to_owned).collect::<Vec<_>>()
         };
-        let (dropped, lost) = ("dropped without an answer", "a wrong port: the attempt is lost");
+        let (dropped, lost) = ("dropped without an answer", "a wrong port; the attempt ends");
         let packets = ["tcp/1009", "tcp/9", "icmp", "tcp/22", "tcp/22:ack"];
         let expected = [expected[0], dropped, lost, dropped, on, dropped, on];
         assert_eq!(closed(&packets, "203.0.113.7"), expected);

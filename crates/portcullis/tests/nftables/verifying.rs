@@ -25,9 +25,9 @@ fn every_change_is_seen() {
         ("add rule inet portcullis input accept", "chain input: has"),
         ("insert rule inet portcullis knock accept", "chain knock: has"),
         ("flush chain inet portcullis door", "chain door: has 0 rules"),
-        ("add chain inet portcullis another", "chain another: should not be there"),
-        ("add counter inet portcullis another", "object another: should not be there"),
-        ("add set inet portcullis another { type ipv4_addr; }", "set another: should not be there"),
+        ("add chain inet portcullis another", "chain another: should not exist"),
+        ("add counter inet portcullis another", "object another: should not exist"),
+        ("add set inet portcullis another { type ipv4_addr; }", "set another: should not exist"),
         ("add chain inet portcullis input { policy drop; }", "chain input: has another policy"),
         (
             "add table inet portcullis { flags dormant; }",
@@ -43,7 +43,7 @@ fn every_change_is_seen() {
              add element inet portcullis guards { tcp . 20000 : 0:2 }",
             "set guards: has other elements",
         ),
-        ("delete table inet portcullis", "table inet portcullis: is not there"),
+        ("delete table inet portcullis", "table inet portcullis: is missing"),
     ];
     let ruleset = example();
     let mut gate = Gate::open().unwrap();
@@ -107,7 +107,7 @@ fn every_other_timeout_is_seen() {
     ];
     let seen = [
         "object short: has another set of times",
-        "object unused: is not there",
+        "object unused: is missing",
         "rule 1 of chain timed: is different (expression objref)",
     ];
     for (change, seen) in changes.into_iter().zip(seen) {

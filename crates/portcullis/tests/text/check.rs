@@ -222,7 +222,7 @@ fn what_this_host_does_with_a_configuration_is_worth_a_warning() {
             let config = door(protocol, at.unwrap().port());
             let said = check(&config, &[]);
             assert_eq!(said.contains("warning[knock-answered]"), answered, "{protocol} {said}");
-            assert_eq!(said.contains(" at knock 2 of door `ssh`: "), answered, "{said}");
+            assert_eq!(said.contains(" knock 2 of door `ssh`, "), answered, "{said}");
             // A good configuration keeps its secret.
             assert!(!said.contains("sequence"), "{said}");
             assert_eq!(check(&config, &["--no-host"]), "<stdin>: ok, 1 door\n");
@@ -253,12 +253,12 @@ fn every_code_is_explained() {
     }
     for (code, hint) in [
         ("monotone-sequense", "did you mean `monotone-sequence`?"),
-        ("\u{1b}[31m", "`portcullis check --codes` lists them all"),
+        ("\u{1b}[31m", "run `portcullis check --codes` to list all codes"),
     ] {
         let output = portcullis(&["check", "--explain", code], b"");
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""));
         let code = code.replace('\u{1b}', "\\u{1b}");
-        let expected = format!("error: there is no code `{code}`\n  hint: {hint}\n");
+        let expected = format!("error: unknown code `{code}`\n  hint: {hint}\n");
         assert_eq!(text(&output.stderr), expected);
     }
     assert_eq!(portcullis(&["check", "-", "--codes"], b"").status.code(), Some(2));
@@ -282,8 +282,9 @@ fn a_file_that_others_can_read_is_worth_a_warning() {
         match others_can {
             None => assert!(stderr.ends_with(": ok, 1 door\n") && stderr.lines().count() == 1),
             Some(what) => {
-                let message =
-                    format!("warning[file-mode]: others can {what} this file (mode {mode:04o})");
+                let message = format!(
+                    "warning[file-mode]: other users can {what} this file (mode {mode:04o})"
+                );
                 assert!(stderr.contains(&message), "{stderr}");
                 assert!(stderr.ends_with(": ok, 1 door, 1 warning\n"), "{stderr}");
             }

@@ -135,13 +135,13 @@ fn wrong_use_says_what_would_be_right() {
         (&["count", "--knocks", "3", "--strikes", "1"], "2..=10000"),
         (
             &["count", "--knocks", "3", "--within", "5"],
-            "error: `--within`: the duration has no unit\n  hint: from 1s to 1h\n",
+            "error: `--within`: the duration has no unit\n  hint: use 1s to 1h\n",
         ),
-        (&["count", "--knocks", "3", "--for", "721h"], "hint: from 1s to 720h\n"),
+        (&["count", "--knocks", "3", "--for", "721h"], "hint: use 1s to 720h\n"),
         (&["count", file, "--door", "shh"], "hint: did you mean `ssh`?"),
         (
             &["count", file, "--door", "\u{1b}[31m"],
-            "there is no door `\\u{1b}[31m`\n  hint: only `ssh` is known here",
+            "unknown door `\\u{1b}[31m`\n  hint: the only known name is `ssh`",
         ),
     ] {
         let output = portcullis(args);

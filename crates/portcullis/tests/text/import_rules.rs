@@ -311,10 +311,10 @@ fn from_outside() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), imported.toml);
     let (output, stderr) = run(&["iplock/article.conf", "recipes/base.rules"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr.contains("are not of one kind"), "{stderr}");
+    assert!(stderr.contains("have different formats"), "{stderr}");
     let (output, stderr) = run(&["flags.conf", "names.conf"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr.contains("is a second one"), "{stderr}");
+    assert!(stderr.contains("is a second file"), "{stderr}");
     let (output, stderr) = run(&["--from", "nft", "recipes/base.rules"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0));
     assert!(stderr.contains("error[nothing-to-import]"), "{stderr}");

@@ -167,10 +167,7 @@ fn ports_that_can_be_no_knock() {
             ("public-knock", Place::Knock(FIRST, 4), Some(Place::Public(1))),
         ]
     );
-    assert_eq!(
-        findings[0].problem.to_string(),
-        "`udp/9` is guarded by door `a` and cannot be a knock"
-    );
+    assert_eq!(findings[0].problem.to_string(), "`udp/9` cannot be a knock: door `a` guards it");
 }
 
 #[test]
@@ -293,7 +290,7 @@ fn what_is_legal_and_weak_is_worth_a_warning() {
     policy.doors[0].open_for = Duration::from_secs(3_601);
     let long = ("open-for-long", Place::OpenFor(FIRST));
     assert_eq!(warned(&policy), [("step-timeout-long", Place::StepTimeout(FIRST)), long]);
-    assert!(check(&policy)[0].problem.to_string().contains(" 4369 packets a second "));
+    assert!(check(&policy)[0].problem.to_string().contains(" 4369 forged packets a second "));
     // The memory of the daemon is the same whatever happens.
     policy.doors[0].recogniser = Recogniser::Daemon;
     assert_eq!(warned(&policy), [long]);

@@ -47,7 +47,7 @@ impl fmt::Display for Named {
             227 => "CAN bus",
             239 => "NFLOG",
             253 => "netlink",
-            u16::MAX => return f.write_str("an interface that is not described"),
+            u16::MAX => return f.write_str("an interface without a description"),
             number => return write!(f, "link type {number}"),
         };
         write!(f, "{name} (link type {})", self.0)

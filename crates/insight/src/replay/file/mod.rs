@@ -70,14 +70,14 @@ impl fmt::Display for NoCapture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("it is empty"),
-            Self::Short => f.write_str("it ends within its header: nothing of it can be read"),
+            Self::Short => f.write_str("it ends inside its header"),
             Self::Compressed(with) => {
-                write!(f, "it is compressed with {with}, and only gzip is read")
+                write!(f, "it is compressed with {with}; only gzip can be read")
             }
-            Self::Other(format) => write!(f, "it is {format}, neither pcap nor pcapng"),
-            Self::Unknown => f.write_str("it is neither pcap nor pcapng"),
+            Self::Other(format) => write!(f, "it is {format}, not pcap or pcapng"),
+            Self::Unknown => f.write_str("it is not pcap or pcapng"),
             Self::Version(major, minor) => {
-                write!(f, "it is of version {major}.{minor}, which nobody has defined")
+                write!(f, "it has the unknown version {major}.{minor}")
             }
             Self::Failed(error) => error.fmt(f),
         }
@@ -126,7 +126,7 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cut => f.write_str("it is cut off in the middle"),
-            Self::Failed(error) => write!(f, "it cannot be read on: {error}"),
+            Self::Failed(error) => write!(f, "reading failed in the middle: {error}"),
             Self::Broken(what) => write!(f, "it is damaged: {what}"),
         }
     }
@@ -136,7 +136,7 @@ impl From<Short> for Damage {
     fn from(short: Short) -> Self {
         match short {
             Short::End | Short::Cut => Self::Cut,
-            Short::TooMany => Self::Broken("a block is longer than any can be"),
+            Short::TooMany => Self::Broken("a block is too long"),
             Short::Failed(error) => Self::Failed(error),
         }
     }
@@ -229,7 +229,7 @@ fn other(magic: &[u8; 4], first: &[u8]) -> NoCapture {
         ([b'B', b'Z', b'h', _], _) => NoCapture::Compressed("bzip2"),
         ([0x04, 0x22, 0x4d, 0x18], _) => NoCapture::Compressed("lz4"),
         ([0xa1, 0xb2, 0xcd, 0x34] | [0x34, 0xcd, 0xb2, 0xa1], _) => {
-            NoCapture::Other("pcap as some old kernels' patches wrote it")
+            NoCapture::Other("the pcap variant of some old kernel patches")
         }
         (_, b"snoop\0\0\0") => NoCapture::Other("a capture of snoop"),
         (b"RTSS" | b"GMBU", _) => NoCapture::Other("a capture of Network Monitor"),

@@ -73,7 +73,7 @@ impl Pcap {
         let (captured, length) = (number([i, j, k, l]), number([m, n, o, p]));
         let captured = if self.either { captured.min(length) } else { captured };
         if captured > MAX_FRAME {
-            return Err(Damage::Broken("a frame is said to be longer than any can be"));
+            return Err(Damage::Broken("a frame has an impossible length"));
         }
         let range = window.take(captured as usize).map_err(|short| match short {
             Short::End => Damage::Cut,

@@ -60,14 +60,14 @@ impl Pcapng {
             };
             if kind == SECTION {
                 self.section(window).map_err(|ended| match ended {
-                    Ended::Version(..) => Damage::Broken("a section is of an unknown version"),
+                    Ended::Version(..) => Damage::Broken("a section has an unknown version"),
                     Ended::Damage(damage) => damage,
                 })?;
                 continue;
             }
             let length = self.u32(window.array()?);
             let body = length.checked_sub(AROUND).filter(|body| body % 4 == 0);
-            let body = body.ok_or(Damage::Broken("a block has a length that none can have"))?;
+            let body = body.ok_or(Damage::Broken("a block has an impossible length"))?;
             match self.u32(kind) {
                 INTERFACE => {
                     let range = self.body(window, length, body)?;
@@ -80,7 +80,7 @@ impl Pcapng {
                     let range = self.body(window, length, body)?;
                     let found = self.packet(kind, window.get(range.clone())).ok_or(SHORT)?;
                     if found.range.len() > MAX_FRAME as usize {
-                        return Err(Damage::Broken("a frame is longer than any can be"));
+                        return Err(Damage::Broken("a frame is too long"));
                     }
                     let at = |offset: usize| range.start.saturating_add(offset);
                     let range = at(found.range.start)..at(found.range.end);
@@ -115,7 +115,7 @@ impl Pcapng {
     fn same(&self, again: [u8; 4], length: u32) -> Result<(), Damage> {
         match self.u32(again) == length {
             true => Ok(()),
-            false => Err(Damage::Broken("a block has two lengths")),
+            false => Err(Damage::Broken("the two lengths of a block differ")),
         }
     }
 
@@ -136,7 +136,7 @@ impl Pcapng {
         let length = self.u32(length);
         // The length of the section (8 bytes) and the options are all the same to us.
         let rest = length.checked_sub(AROUND.saturating_add(8)).filter(|rest| rest % 4 == 0);
-        let rest = rest.ok_or(Ended::Damage(Damage::Broken("a section has no proper length")))?;
+        let rest = rest.ok_or(Ended::Damage(Damage::Broken("a section has an invalid length")))?;
         window.skip(rest.into())?;
         Ok(self.same(window.array()?, length)?)
     }
@@ -242,7 +242,7 @@ impl Pcapng {
 }
 
 /// A block that has no room for what its kind must hold.
-const SHORT: Damage = Damage::Broken("a block is shorter than what it must hold");
+const SHORT: Damage = Damage::Broken("a block is too short");
 
 /// Why there is no section.
 enum Ended {

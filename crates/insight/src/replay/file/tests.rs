@@ -246,20 +246,20 @@ fn what_is_no_capture_is_said() {
     old[5] = 3;
     for (bytes, expected) in [
         (&b""[..], "it is empty"),
-        (b"\xa1\xb2", "it ends within its header"),
-        (b"\xa1\xb2\xc3\xd4\0\x02", "it ends within its header"),
-        (b"\x0a\x0d\x0d\x0a\0\0", "it ends within its header"),
-        (b"\x0a\x0d\x0d\x0aabcdefghijkl", "it is neither pcap nor pcapng"),
+        (b"\xa1\xb2", "it ends inside its header"),
+        (b"\xa1\xb2\xc3\xd4\0\x02", "it ends inside its header"),
+        (b"\x0a\x0d\x0d\x0a\0\0", "it ends inside its header"),
+        (b"\x0a\x0d\x0d\x0aabcdefghijkl", "it is not pcap or pcapng"),
         (b"\x28\xb5\x2f\xfd....", "it is compressed with zstd"),
         (b"\xfd7zXZ\0..", "it is compressed with xz"),
         (b"BZh91AY&", "it is compressed with bzip2"),
         (b"snoop\0\0\0\0\0\0\x02", "it is a capture of snoop"),
-        (b"#!/bin/sh\n", "it is neither pcap nor pcapng"),
-        (&old, "it is of version 3.4"),
-        (&long, "it is neither pcap nor pcapng"),
-        (&gzip(b"text"), "it is neither pcap nor pcapng"),
+        (b"#!/bin/sh\n", "it is not pcap or pcapng"),
+        (&old, "it has the unknown version 3.4"),
+        (&long, "it is not pcap or pcapng"),
+        (&gzip(b"text"), "it is not pcap or pcapng"),
         (&gzip(b""), "it is empty"),
-        (b"\x1f\x8b\x08", "it ends within its header"),
+        (b"\x1f\x8b\x08", "it ends inside its header"),
     ] {
         let (seen, end) = read(bytes);
         assert!(seen.is_empty());
@@ -282,17 +282,17 @@ fn lengths_that_cannot_be_are_damage() {
     let length = |number: u32| [order.u32(6), order.u32(number)].concat();
     let lie = [0, 0, 0, 1_000, 1_000].map(|number| order.u32(number)).concat();
     for (file, expected) in [
-        (huge, "a frame is said to be longer than any can be"),
-        (with(&unequal), "a block has two lengths"),
-        (with(&length(7)), "a block has a length that none can have"),
-        (with(&length(8)), "a block has a length that none can have"),
-        (with(&length(0xffff_fffc)), "a block is longer than any can be"),
-        (with(&block(order, 6, &[0; 8])), "a block is shorter than what it must hold"),
-        (with(&block(order, 1, &[0; 4])), "a block is shorter than what it must hold"),
-        (with(&block(order, 6, &lie)), "a block is shorter than what it must hold"),
+        (huge, "a frame has an impossible length"),
+        (with(&unequal), "the two lengths of a block differ"),
+        (with(&length(7)), "a block has an impossible length"),
+        (with(&length(8)), "a block has an impossible length"),
+        (with(&length(0xffff_fffc)), "a block is too long"),
+        (with(&block(order, 6, &[0; 8])), "a block is too short"),
+        (with(&block(order, 1, &[0; 4])), "a block is too short"),
+        (with(&block(order, 6, &lie)), "a block is too short"),
         (
             with(&enhanced(order, 0, 1, &vec![0; MAX_FRAME as usize + 4], &[])),
-            "a frame is longer than any can be",
+            "a frame is too long",
         ),
     ] {
         let (seen, end) = read(&file);
@@ -330,8 +330,8 @@ fn sentences_name_what_is_wrong() {
     assert_eq!(
         all,
         "it is empty: write one with `tcpdump -i eth0 -w FILE`\n\
-         it is compressed with xz, and only gzip is read: decompress it: `xz -dc FILE | portcullis replay -`\n\
-         it is of version 3.4, which nobody has defined: convert it: `editcap -F pcap FILE NEW.pcap`\n"
+         it is compressed with xz; only gzip can be read: decompress it: `xz -dc FILE | portcullis replay -`\n\
+         it has the unknown version 3.4: convert it: `editcap -F pcap FILE NEW.pcap`\n"
     );
 }
 

@@ -28,17 +28,18 @@ pub fn bans(policy: &Policy) -> String {
     let Some(ban) = policy.gate.ban else { return String::new() };
     let bold = anstyle::Style::new().bold();
     format!(
-        "{bold}bans{bold:#}\n  {:<13} {} strikes within {} ban for {}\n  {:<13} {}\n  {:<13} {}\n\n",
+        "{bold}bans{bold:#}\n  {:<13} {} strikes within {} trigger a ban of {}\n  {:<13} {}\n  \
+         {:<13} {}\n\n",
         "rule",
         grouped(&ban.strikes.to_string()),
         duration::format(ban.within),
         duration::format(ban.time),
         "to guess",
-        "takes as long with bans as without: a right knock passes a ban",
-        "if forged",
+        "bans do not slow guessing down: knocks of a banned source still count",
+        "forgery",
         format_args!(
-            "{} packets from a forged address keep its owner from public ports; established \
-             connections, right knocks and grants pass a ban",
+            "{} forged packets can ban an address from public ports; established connections, \
+             knocks and grants still work",
             grouped(&ban.strikes.to_string())
         ),
     )
@@ -69,7 +70,7 @@ fn properties(door: &Door, strength: &Strength, show_knocks: bool) -> Vec<(&'sta
     let tolerate = match door.tolerate {
         0 => "0".into(),
         some => format!(
-            "{some}, which costs {:.1} bits: each packet tries {} sequences",
+            "{some}; this costs {:.1} bits, because each packet tries {} sequences",
             strength.bits_lost(),
             grouped(&strength.tried_per_packet.to_string())
         ),

@@ -39,7 +39,7 @@ fn what_cannot_be_counted_is_an_upper_bound_and_says_so() {
     let most = Subject::new(None, 8, 16, 16, &Usable::first(30, &[Protocol::Tcp, Protocol::Udp]));
     assert!(most.strength().is_some_and(|strength| !strength.exact));
     let text = render(&answer(vec![most]));
-    assert!(text.starts_with("at most ") && text.contains(" a few less\n"), "{text}");
+    assert!(text.starts_with("at most ") && text.contains(" slightly fewer\n"), "{text}");
 }
 
 #[test]

@@ -26,11 +26,11 @@ fn headline(out: &mut String, subject: &Subject) {
     let door = subject.door.as_ref().map(|name| format!("door {name}: ")).unwrap_or_default();
     let sequences = total(strength);
     let ports = match subject.usable {
-        (tcp, 0) => format!("{} ports of tcp", grouped(&tcp.to_string())),
-        (0, udp) => format!("{} ports of udp", grouped(&udp.to_string())),
+        (tcp, 0) => format!("{} tcp ports", grouped(&tcp.to_string())),
+        (0, udp) => format!("{} udp ports", grouped(&udp.to_string())),
         (tcp, udp) => {
             format!(
-                "{} ports of tcp and {} of udp",
+                "{} tcp ports and {} udp ports",
                 grouped(&tcp.to_string()),
                 grouped(&udp.to_string())
             )
@@ -50,7 +50,7 @@ fn rules(out: &mut String, subject: &Subject) {
     let cells = |orders: &Orders| {
         let unswept = match &orders.unswept {
             Some(left) => number(left),
-            None => "a few less".into(),
+            None => "slightly fewer".into(),
         };
         [number(&orders.any), number(&orders.turning), unswept]
     };
@@ -58,20 +58,16 @@ fn rules(out: &mut String, subject: &Subject) {
     let [once, once_turning, once_unswept] = cells(&counts.once);
     let row = |rule: &str, left, right| [rule.to_owned(), left, right];
     let swept = match subject.tolerate {
-        0 => "and no repeated sweep opens them (in force)".to_owned(),
-        some => format!("and no repeated sweep opens them, {some} forgiven (in force)"),
+        0 => "and not opened by repeated sweeps (required)".to_owned(),
+        some => format!("and not opened by repeated sweeps, {some} forgiven (required)"),
     };
     let rows = [
         row("all", number(&counts.all), String::new()),
-        row("no port follows itself", apart, once),
-        row("and the numbers turn: not only up or down", apart_turning, once_turning),
+        row("no port twice in a row", apart, once),
+        row("and port numbers go both up and down", apart_turning, once_turning),
         row(&swept, apart_unswept, once_unswept),
     ];
-    aligned(
-        out,
-        ["SEQUENCES", "A PORT MAY COME AGAIN", "EACH PORT ONCE"].map(str::to_owned),
-        &rows,
-    );
+    aligned(out, ["SEQUENCES", "PORTS MAY REPEAT", "EACH PORT ONCE"].map(str::to_owned), &rows);
 }
 
 /// Longest number that is repeated for every row: of more knocks than seven the bits say all.
@@ -83,9 +79,8 @@ fn guessing(out: &mut String, subject: &Subject, rates: &[u32]) {
     let sequences = |cell: String| short.then_some(cell);
     let mut titles = vec!["TOLERATE".to_owned()];
     titles.extend(sequences("SEQUENCES".to_owned()));
-    titles.extend(["TRIED BY EACH PACKET", "BITS LEFT"].map(str::to_owned));
-    titles
-        .extend(rates.iter().map(|rate| format!("GUESSED AT {}/S IN", grouped(&rate.to_string()))));
+    titles.extend(["TRIED PER PACKET", "BITS LEFT"].map(str::to_owned));
+    titles.extend(rates.iter().map(|rate| format!("TIME AT {}/S", grouped(&rate.to_string()))));
     let rows: Vec<_> = (0..=u8::MAX)
         .zip(&subject.strengths)
         .map(|(tolerate, strength)| {
@@ -107,30 +102,31 @@ fn bans(out: &mut String, answer: &Answer) {
     let bold = anstyle::Style::new().bold();
     let _ = writeln!(
         out,
-        "{bold}bans{bold:#}{}\n  {} strikes within {} ban for {}",
-        if answer.banned { "" } else { " (none configured; if there were)" },
+        "{bold}bans{bold:#}{}\n  {} strikes within {} trigger a ban of {}",
+        if answer.banned { "" } else { " (none configured; an example)" },
         grouped(&ban.strikes.to_string()),
         duration::format(ban.within),
         duration::format(ban.time),
     );
     out.push_str(
-        "  Guessing takes as long with bans as without: a right knock passes a ban, since strikes\n  can be \
-         forged, and would lock out whoever has the address.\n",
+        "  Bans do not slow guessing down: knocks of a banned source still count. Otherwise \
+         forged\n  packets could lock out the owner of an address.\n",
     );
     for subject in &answer.subjects {
         let (Some(strength), Some(&rate)) = (subject.strength(), answer.rates.first()) else {
             continue;
         };
-        let door =
-            subject.door.as_ref().map(|name| format!("Door {name}: w")).unwrap_or("W".into());
+        let if_door =
+            subject.door.as_ref().map_or_else(|| "If".into(), |name| format!("Door {name}: if"));
         let times = SOURCES.map(|(sources, from)| {
             format!("{} {from}", time(seconds_if_deaf(strength, ban, rate, sources)))
         });
         let _ = writeln!(
             out,
-            "  {door}ere the banned not heard, and each wrong packet a strike, it would take at {}/s\n  {}.",
+            "  {if_door} knocks of banned sources did not count and each wrong packet were a strike,\n  \
+             guessing at {}/s would take {}.",
             grouped(&rate.to_string()),
-            times.join(", and "),
+            times.join(", or "),
         );
     }
 }

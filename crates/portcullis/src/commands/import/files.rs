@@ -38,7 +38,7 @@ pub fn read(named: &[PathBuf]) -> Result<Vec<File>, Failure> {
         };
         found.sort_by_cached_key(order);
         if found.is_empty() {
-            let message = format!("there is no `*.conf` in `{}`", path.display());
+            let message = format!("`{}` has no `*.conf` files", path.display());
             return Err(Failure::could_not(message));
         }
         for file in found {
@@ -57,8 +57,10 @@ pub fn kind(files: &[File]) -> Result<Kind, Failure> {
     match kinds.find(|(_, bytes)| Kind::of(bytes) != kind) {
         None => Ok(kind),
         Some((other, _)) => {
-            let message = format!("`{first}` and `{other}` are not of one kind");
-            Err(Failure::wrong_use(message).hint("import one after the other, or say `--from`"))
+            let message = format!("`{first}` and `{other}` have different formats");
+            Err(Failure::wrong_use(message).hint(
+                "run `portcullis import` once for each format, or name the format with `--from`",
+            ))
         }
     }
 }
@@ -76,8 +78,9 @@ fn one(path: &Path) -> Result<File, Failure> {
 }
 
 fn folder(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let failure =
-        |error| Failure::could_not(format!("cannot read the folder `{}`: {error}", path.display()));
+    let failure = |error| {
+        Failure::could_not(format!("cannot read the directory `{}`: {error}", path.display()))
+    };
     for entry in fs::read_dir(path).map_err(failure)? {
         let inside = entry.map_err(failure)?.path();
         if inside.is_dir() && depth < MAX_DEPTH {
@@ -86,8 +89,8 @@ fn folder(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Fai
             found.push(inside);
         }
         if found.len() > MAX_FILES {
-            let message = format!("there are more than {MAX_FILES} files in `{}`", path.display());
-            return Err(Failure::could_not(message).hint("name the folder of ipload"));
+            let message = format!("`{}` has more than {MAX_FILES} `*.conf` files", path.display());
+            return Err(Failure::could_not(message).hint("name the directory of ipload"));
         }
     }
     Ok(())

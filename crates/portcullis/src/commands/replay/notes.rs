@@ -22,34 +22,35 @@ pub fn notes(policy: &Policy, report: &Report) -> Vec<String> {
 fn reading(report: &Report, notes: &mut Vec<String>) {
     for (&number, &frames) in &report.unread {
         let (are, link) = (packets(frames), Named(number));
-        notes.push(format!("{are} left out: {link} is not read"));
+        notes.push(format!("{are} skipped: cannot read {link}"));
     }
     if report.cut > 0 {
         let are = packets(report.cut);
         notes.push(format!(
-            "{are} left out: they are cut too short to show their ports; capture with `tcpdump -s 128` or more"
+            "{are} skipped: the capture cuts them before their ports; capture with `tcpdump -s \
+             128` or more"
         ));
     }
     for (frames, why) in [
-        (report.broken, "a length or a checksum in them is wrong, so a host drops them"),
-        (report.extended, "they have IP options or extension headers, which no knock has"),
+        (report.broken, "they have a wrong length or checksum, so a host drops them"),
+        (report.extended, "they have IP options or extension headers, so they are not knocks"),
         (
             report.elsewhere,
-            "the gate does not stand on their interface; --any-interface takes them",
+            "the gate is not active on their interface; use --any-interface to include them",
         ),
-        (report.loopback, "they are of the host to itself"),
-        (report.tagged_ignored, "they are tagged for another network"),
-        (report.fragments, "they are fragments, which only the kernel puts together again"),
+        (report.loopback, "the host sent them to itself"),
+        (report.tagged_ignored, "they have a VLAN tag"),
+        (report.fragments, "they are fragments, and only the kernel reassembles them"),
     ] {
         if frames > 0 {
-            notes.push(format!("{} left out: {why}", packets(frames)));
+            notes.push(format!("{} skipped: {why}", packets(frames)));
         }
     }
     if report.tagged > 0 {
         let are = packets(report.tagged);
         notes.push(format!(
-            "{are} tagged for another network, and taken as if the host had an interface there; \
-             --untagged leaves them out"
+            "{are} replayed although they have a VLAN tag, as if the host had an interface there; \
+             use --untagged to skip them"
         ));
     }
 }
@@ -59,39 +60,47 @@ fn times(report: &Report, notes: &mut Vec<String>) {
     if odd.out_of_order > 0 {
         let (are, by) = (packets(odd.out_of_order), length(odd.out_of_order_by));
         notes.push(format!(
-            "{are} older than one before, by up to {by}: they count as if they came at the same moment"
+            "{are} out of order, by up to {by}; each gets the time of the packet before it"
         ));
     }
     if odd.back > 0 {
         let (times, by) = (often(odd.back), length(odd.back_by));
         notes.push(format!(
-            "the clock goes back {times}, by up to {by}: how long it was between the packets there is unknown, and taken for nothing"
+            "the clock of the capture goes back {times}, by up to {by}; no time passes there in \
+             the replay"
         ));
     }
     if odd.forward > 0 {
         let (times, by) = (often(odd.forward), length(odd.forward_by));
         notes.push(format!(
-            "the clock jumps forward {times}, by up to {by}: if it was set, what was going on then did not end by itself"
+            "the clock of the capture jumps forward {times}, by up to {by}; if somebody set the \
+             clock, attempts and grants end there too early in the replay"
         ));
     }
     if odd.untimed > 0 {
         let are = packets(odd.untimed);
-        notes.push(format!("{are} without a time: they count as if they came with the one before"));
+        notes.push(format!("{are} without a time; each gets the time of the packet before it"));
     }
 }
 
 fn judging(policy: &Policy, report: &Report, notes: &mut Vec<String>) {
     let found = report.host_source == Some(Source::Found);
     if found && !report.host.is_empty() {
-        notes.push("the host's addresses were found in the capture; --host says otherwise".into());
+        notes.push(
+            "the addresses of the host were detected from the capture; use --host if they are wrong"
+                .into(),
+        );
     }
     if report.not_for_host > 0 {
         let are = packets(report.not_for_host);
-        notes.push(format!("{are} not for the host alone, and mean nothing to its doors"));
+        notes.push(format!("{are} broadcast, multicast or for other hosts; doors ignore them"));
     }
     let hosts = policy.allowed_hosts();
     if !hosts.is_empty() {
-        notes.push("names in `allow` are not looked up: who has them counts as a stranger".into());
+        notes.push(
+            "names in `allow` are not looked up; their addresses are treated like all others"
+                .into(),
+        );
     }
     if report.opened > MAX_OPENINGS as u64 {
         notes
@@ -102,13 +111,12 @@ fn judging(policy: &Policy, report: &Report, notes: &mut Vec<String>) {
     }
     match report.floor {
         None => {}
-        Some(u8::MAX) => notes.push("there are too many sources to list all".into()),
+        Some(u8::MAX) => notes.push("too many sources; not all are listed".into()),
         Some(0) => {
-            notes
-                .push("there are too many sources: those that made no knock are not listed".into());
+            notes.push("too many sources; sources without a knock are not listed".into());
         }
         Some(floor) => notes.push(format!(
-            "there are too many sources: not all that came no further than knock {floor} are listed"
+            "too many sources; not all that stopped at knock {floor} or before are listed"
         )),
     }
 }

@@ -32,8 +32,8 @@ fn head(out: &mut String, report: &Report) {
     }
     let how = match report.host_source {
         Some(Source::Told) => "",
-        _ if report.host.is_empty() => "as the capture says of each packet",
-        _ => " (found)",
+        _ if report.host.is_empty() => "(direction of each packet from the capture)",
+        _ => " (detected)",
     };
     let host: Vec<String> = report.host.iter().map(IpAddr::to_string).collect();
     let _ = writeln!(out, "\nhost     {}{how}", host.join(", "));
@@ -63,7 +63,7 @@ fn sources(out: &mut String, policy: &Policy, report: &Report, all: bool) {
     if listed.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\nsources that knocked, or would have had strikes: {}", listed.len());
+    let _ = writeln!(out, "\nsources with knocks or strikes: {}", listed.len());
     let most = if all { usize::MAX } else { FEW };
     let rows: Vec<_> = listed
         .iter()
@@ -79,7 +79,7 @@ fn sources(out: &mut String, policy: &Policy, report: &Report, all: bool) {
             [source.to_string(), came, when, opened, lost, late, strikes, banned]
         })
         .collect();
-    let titles = ["ADDRESS", "CAME TO", "WHEN", "OPENED", "LOST", "LATE", "STRIKES", "BANNED"];
+    let titles = ["ADDRESS", "REACHED", "WHEN", "OPENED", "LOST", "LATE", "STRIKES", "BANNED"];
     out.push_str(&table(titles, &rows));
     more(out, listed.len(), rows.len(), all);
 }
@@ -88,9 +88,9 @@ fn strikes(out: &mut String, policy: &Policy, report: &Report, all: bool) {
     if report.struck == 0 {
         return;
     }
-    let _ = write!(out, "\npackets that would have been strikes: {}", thousands(report.struck));
+    let _ = write!(out, "\nstrikes: {}", thousands(report.struck));
     let _ = match policy.gate.ban {
-        None => writeln!(out, " (but the configuration bans nobody)"),
+        None => writeln!(out, " (no `[ban]` is configured, so they ban nobody)"),
         Some(_) => writeln!(out, "; bans: {}", thousands(report.bans)),
     };
     let most = if all { usize::MAX } else { FEW };
@@ -112,7 +112,7 @@ fn strikes(out: &mut String, policy: &Policy, report: &Report, all: bool) {
 fn more(out: &mut String, number: usize, listed: usize, all: bool) {
     let left = number.saturating_sub(listed);
     if left > 0 {
-        let how = if all { "" } else { " (--all lists them)" };
+        let how = if all { "" } else { " (use --all to list them)" };
         let _ = writeln!(out, "… and {} more{how}", thousands(left as u64));
     }
 }

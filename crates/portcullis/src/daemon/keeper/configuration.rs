@@ -47,14 +47,13 @@ impl Configuration {
             let failure = Failure::could_not(format!("cannot read `{}`: {error}", name));
             match error.kind() {
                 io::ErrorKind::PermissionDenied => {
-                    failure.hint("it must be readable for its user, root")
+                    failure.hint("root must be able to read it: chmod u+r")
                 }
-                io::ErrorKind::NotFound => failure.hint("write one, or name another file"),
+                io::ErrorKind::NotFound => failure.hint("write this file, or name another one"),
                 _ => failure,
             }
         })?;
-        let hint = "the rules of this back end recognise knocks by themselves: load them with \
-                    `portcullis apply`";
+        let hint = "this back end needs no daemon; run `portcullis apply`";
         let host = Host { interfaces, refuse, ..Host::default() };
         let loaded = config::parse_on(&host, &name, &text)
             .and_then(|loaded| loaded.only_nftables("run", hint).map_err(|report| *report));
@@ -80,7 +79,7 @@ fn text(settings: &Settings) -> io::Result<String> {
     let mut text = String::new();
     file.take(portcullis_config::MAX_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > portcullis_config::MAX_BYTES {
-        return Err(io::Error::other("it is too large"));
+        return Err(io::Error::other("the file is too large"));
     }
     Ok(text)
 }

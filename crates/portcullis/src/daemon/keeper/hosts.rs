@@ -47,7 +47,7 @@ impl Resolver {
             return Ok(None);
         }
         let (child, socket) =
-            parts::process(&["run-process", "resolver"], &PATIENCE, false, "looks names up")?;
+            parts::process(&["run-process", "resolver"], &PATIENCE, false, "resolves names")?;
         let question = Question { epoch: 0, names: Vec::new() };
         Ok(Some(Self { child, socket, question, unasked: false, found: Hosts::new() }))
     }
@@ -74,7 +74,7 @@ impl Resolver {
             Ok(()) => false,
             Err(Errno::EAGAIN) => true,
             Err(Errno::EPIPE) => return Err(ended()),
-            Err(errno) => return Err(system("ask the resolver", errno)),
+            Err(errno) => return Err(system("send to the process that resolves names", errno)),
         };
         Ok(())
     }
@@ -89,9 +89,11 @@ impl Resolver {
                 return Err(Failure::could_not(
                     "invalid message from the process that resolves names",
                 )
-                .hint("all processes are ended; please report this"));
+                .hint("the daemon stops; please report this bug"));
             }
-            Err(errno) => return Err(system("hear the resolver", errno)),
+            Err(errno) => {
+                return Err(system("receive from the process that resolves names", errno));
+            }
         };
         if self.unasked {
             self.send()?;
@@ -123,8 +125,9 @@ impl Resolver {
 }
 
 fn ended() -> Failure {
-    Failure::could_not("the process that looks up names has ended").hint(
-        "the rules stay in the kernel and guarded ports stay guarded; start `portcullis run` again",
+    Failure::could_not("the process that resolves names exited").hint(
+        "the rules stay loaded and guarded ports stay guarded; start the daemon again: systemctl \
+         restart portcullis-run",
     )
 }
 
@@ -133,8 +136,10 @@ impl Keeper {
     /// while there are privileges to give up.
     pub(super) fn can_look_up(&self, new: Configuration) -> Result<Configuration, Failure> {
         if self.resolver.is_none() && !new.policy.allowed_hosts().is_empty() {
-            return Err(Failure::could_not("`allow` has a name now, and had none at the start")
-                .hint("start `portcullis run` again; the rules stay in the kernel meanwhile"));
+            return Err(Failure::could_not(
+                "`allow` now has a host name, but the daemon was started without names to resolve",
+            )
+            .hint("systemctl restart portcullis-run"));
         }
         Ok(new)
     }
@@ -164,9 +169,9 @@ impl Keeper {
                     say(format_args!("{name}: allowed from {}", addresses.join(", ")));
                 }
             }
-            Err(failure) if self.pace.admits(clock()) => {
-                warn(format_args!("names that are allowed keep their addresses: {failure}"))
-            }
+            Err(failure) if self.pace.admits(clock()) => warn(format_args!(
+                "cannot update the addresses of allowed names; the old ones stay: {failure}"
+            )),
             Err(_) => {}
         }
         Ok(())

@@ -34,7 +34,7 @@ pub(super) struct Interfaces {
 impl Interfaces {
     /// Begins to listen for changes.
     pub fn open() -> Result<Self, Failure> {
-        let failed = |error| Failure::could_not(format!("cannot ask for the interfaces: {error}"));
+        let failed = |error| Failure::could_not(format!("cannot list the interfaces: {error}"));
         // The monitor first: no change between the first look and the first event is missed.
         let monitor = AddressMonitor::open().map_err(failed)?;
         let route = Route::open().map_err(failed)?;
@@ -100,11 +100,11 @@ impl Interfaces {
             }
             match is {
                 Some(text) => {
-                    warn(format_args!("the gate no longer stands on {name}: {text}"));
+                    warn(format_args!("the gate is no longer active on interface {name}: {text}"));
                     self.said.insert(name.to_owned(), text.clone());
                 }
                 None => {
-                    say(format_args!("the gate stands on {name} again"));
+                    say(format_args!("the gate is active on interface {name} again"));
                     self.said.remove(name);
                 }
             }
@@ -132,8 +132,9 @@ impl Interfaces {
             (Why::Missing, Some(interface)) => {
                 let (old, new) = (&blind.name, &interface.name);
                 format!(
-                    "`{old}` was renamed to `{new}`, and rules match names: guarded ports are open on \
-                     `{new}`; hint: write \"{new}\" in `interfaces` and reload, or give it back its name"
+                    "`{old}` was renamed to `{new}`, and guarded ports are open on `{new}`; hint: \
+                     write \"{new}\" in `interfaces` and reload, or rename the interface back to \
+                     `{old}`"
                 )
             }
             (Why::Missing, None) => format!("{}; hint: {}", blind.message(), blind.hint()),

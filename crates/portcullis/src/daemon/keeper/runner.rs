@@ -43,7 +43,7 @@ impl AsFd for Runner {
     }
 }
 
-const TELL: &str = "tell the process that runs commands";
+const TELL: &str = "send to the process that runs commands";
 
 /// Whether there is anything for it to do: commands in the configuration, or what an earlier one has
 /// left open, whatever the configuration is now.
@@ -68,7 +68,7 @@ impl Runner {
                 // It has said why.
                 Ok(None) => {
                     return Err(match runner.child.wait() {
-                        Ok(_) => Failure::could_not("what doors run could not be run"),
+                        Ok(_) => Failure::could_not("the process that runs commands did not start"),
                         Err(error) => Failure::could_not(format!("cannot wait: {error}")),
                     });
                 }
@@ -78,7 +78,9 @@ impl Runner {
                     ));
                 }
                 Err(Errno::EAGAIN) => {}
-                Err(errno) => return Err(system("hear the process that runs commands", errno)),
+                Err(errno) => {
+                    return Err(system("receive from the process that runs commands", errno));
+                }
             }
             while let Some(signal) = parts::take_signal(signals)? {
                 if matches!(signal, Signal::SIGINT | Signal::SIGTERM) {
@@ -134,8 +136,9 @@ impl Runner {
             Some(status) => format!(" ({status})"),
             None => String::new(),
         };
-        Failure::could_not(format!("the process that runs commands has ended{how}")).hint(
-            "start `portcullis run` again: it runs every `on_close` that is still to come at once",
+        Failure::could_not(format!("the process that runs commands exited{how}")).hint(
+            "restart the daemon to run all pending `on_close` commands: systemctl restart \
+             portcullis-run",
         )
     }
 
@@ -158,7 +161,7 @@ impl Runner {
         drop(socket);
         if !wait_until(signals, watchdog, patience, || !matches!(child.try_wait(), Ok(None))) {
             warn(format_args!(
-                "commands that close doors still run; they go on, and the daemon ends"
+                "the daemon stops while `on_close` commands are still running; these continue"
             ));
         }
     }

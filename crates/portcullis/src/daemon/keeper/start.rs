@@ -11,7 +11,7 @@ use crate::exit::Failure;
 /// The name of the lock. Abstract names belong to a network namespace, just as the rules do.
 const LOCK: &[u8] = b"portcullis-run";
 
-const NEEDS: &str = "needs root, or CAP_NET_ADMIN and CAP_NET_RAW";
+const NEEDS: &str = "run it as root, or with CAP_NET_ADMIN and CAP_NET_RAW";
 
 /// Says at once what would fail later, and half way.
 pub(super) fn need_privileges() -> Result<(), Failure> {
@@ -32,8 +32,10 @@ pub(super) fn lock() -> Result<UnixDatagram, Failure> {
         SocketAddr::from_abstract_name(LOCK).and_then(|name| UnixDatagram::bind_addr(&name));
     bound.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            Failure::could_not("another `portcullis run` keeps this network namespace")
-                .hint("end it first, or send it SIGHUP to read its configuration again")
+            Failure::could_not("another `portcullis run` is active in this network namespace").hint(
+                "stop it first (systemctl stop portcullis-run), or let it read its configuration \
+                 again (systemctl reload portcullis-run)",
+            )
         }
         _ => Failure::could_not(format!("cannot bind the lock of `portcullis run`: {error}")),
     })
@@ -47,9 +49,9 @@ pub(super) fn is_running() -> Result<bool, Failure> {
     match asked {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(false),
-        Err(error) => {
-            Err(Failure::could_not(format!("cannot ask whether `portcullis run` runs: {error}")))
-        }
+        Err(error) => Err(Failure::could_not(format!(
+            "cannot find out whether `portcullis run` is active: {error}"
+        ))),
     }
 }
 

@@ -46,7 +46,7 @@ pub fn run(settings: Settings) -> Result<u8, Failure> {
             "no more sequences left in the one time sequences file for door {}",
             door.name
         ))
-        .hint("add lines to it, or take the door out of the configuration"));
+        .hint("add sequences to the file, or remove the door from the configuration"));
     }
     let listen_on = settings.interface(&options).to_owned();
     let interfaces = interfaces(&listen_on)?;
@@ -55,7 +55,7 @@ pub fn run(settings: Settings) -> Result<u8, Failure> {
             "could not open {listen_on}: {listen_on}: You don't have permission to capture on that \
              device (Operation not permitted)"
         ))
-        .hint("this needs root, or CAP_NET_RAW"));
+        .hint("run it as root, or with CAP_NET_RAW"));
     }
     let starting = if settings.background {
         match background::begin() {
@@ -63,7 +63,7 @@ pub fn run(settings: Settings) -> Result<u8, Failure> {
             Ok(Side::Starter { ready }) => return Ok(u8::from(!ready)),
             Ok(Side::Daemon(starting)) => Some(starting),
             Err(error) => {
-                return Err(Failure::could_not(format!("cannot go to the background: {error}")));
+                return Err(Failure::could_not(format!("cannot run in the background: {error}")));
             }
         }
     } else {
@@ -83,7 +83,7 @@ pub fn run(settings: Settings) -> Result<u8, Failure> {
     if settings.lookup
         && let Err(error) = reporter.look_names_up()
     {
-        reporter.tell(format!("names are not looked up: {error}"));
+        reporter.tell(format!("cannot look up host names; the log shows addresses: {error}"));
     }
     reporter.record(&format!("starting up, listening on {listen_on}"));
     reporter.say(&format!("listening on {listen_on}..."));
@@ -212,8 +212,8 @@ pub(super) fn keep_records(
 ) -> Result<(), Failure> {
     match commands.keep_records(&settings.state_dir, clock()) {
         Err(failure) if doors.have_stops() => {
-            let hint = "pending stop commands are kept there, so that no door stays open; choose \
-                        another folder with --state-dir";
+            let hint = "knockd records pending stop commands in the state directory; name another \
+                        one with `--state-dir`";
             Err(Failure { hint: failure.hint.clone().or_else(|| Some(hint.to_owned())), ..failure })
         }
         _ => Ok(()),

@@ -31,10 +31,12 @@ impl Keeper {
         }
         if !self.commands.is_done() {
             let left = self.commands.pending();
-            self.reporter.tell(format!("left to the next start: {left} pending stop commands"));
+            self.reporter
+                .tell(format!("{left} pending stop commands left; the next start runs them"));
         } else if self.settings.at_exit == AtExit::HandOver && self.commands.pending() > 0 {
             let left = self.commands.pending();
-            self.reporter.tell(format!("handed over: {left} pending stop commands"));
+            self.reporter
+                .tell(format!("{left} pending stop commands handed over to the next start"));
         }
         self.reporter.say("closing...");
         self.reporter.record("shutting down");

@@ -47,8 +47,9 @@ impl Link {
     ///
     /// The order is too long.
     pub fn send(&mut self, order: &Order) -> Result<(), Failure> {
-        let packets =
-            order.packets().map_err(|errno| system("tell the watcher its doors", errno))?;
+        let packets = order
+            .packets()
+            .map_err(|errno| system("send the doors to the process that reads packets", errno))?;
         self.unsent.extend(packets);
         self.flush();
         Ok(())
@@ -64,13 +65,13 @@ impl Link {
         match Message::receive(self.socket.as_fd(), false) {
             // Nobody can answer an order of which he has not heard the end; orders would pile up.
             Ok(Some(message)) if message.is_answer() && !self.unsent.is_empty() => {
-                Word::Ended("said what it never should".to_owned())
+                Word::Ended("sent an invalid message".to_owned())
             }
             Ok(Some(message)) => Word::Said(message),
             Err(Errno::EAGAIN) => Word::Nothing,
             Ok(None) => Word::Ended(self.how_it_ended()),
-            Err(Errno::EBADMSG) => Word::Ended("said what it never should".to_owned()),
-            Err(errno) => Word::Ended(format!("cannot be heard: {}", errno.desc())),
+            Err(Errno::EBADMSG) => Word::Ended("sent an invalid message".to_owned()),
+            Err(errno) => Word::Ended(format!("cannot be reached: {}", errno.desc())),
         }
     }
 

@@ -65,7 +65,8 @@ impl Keeper {
         match error {
             LoadError::Unreadable(failure) => {
                 let reason = one_line(failure);
-                self.reporter.tell(format!("the old configuration stays in force: {reason}"));
+                self.reporter
+                    .tell(format!("cannot use the new configuration; the old one stays: {reason}"));
             }
             LoadError::Invalid(report) => {
                 config::show(report);
@@ -83,7 +84,8 @@ impl Keeper {
                 }
                 let more = all.saturating_sub(SHOWN);
                 let more = if more > 0 { format!(" ({more} more)") } else { String::new() };
-                self.reporter.tell(format!("the old configuration stays in force{more}"));
+                self.reporter
+                    .tell(format!("cannot use the new configuration; the old one stays{more}"));
             }
         }
         self.tell_systemd();

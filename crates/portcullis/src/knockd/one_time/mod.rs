@@ -64,8 +64,10 @@ pub fn load(path: &Path) -> Result<OneTime, Failure> {
     let folder = real.parent().unwrap_or(Path::new("/"));
     access(folder, AccessFlags::W_OK).map_err(|error| {
         let reason = io::Error::from(error);
-        cannot("mark used sequences in", path, &reason)
-            .hint(format!("a new file is written to `{}`", plain(&folder.to_string_lossy())))
+        cannot("mark used sequences in", path, &reason).hint(format!(
+            "knockd must be able to create files in `{}`",
+            plain(&folder.to_string_lossy())
+        ))
     })?;
     Ok(one_time)
 }
@@ -159,7 +161,7 @@ fn skipped(problems: Vec<Diagnostic>, start: usize) -> Diagnostic {
     Diagnostic {
         severity: Severity::Warning,
         code: first.as_ref().map_or("bad-port", |first| first.code),
-        message: format!("this line is skipped: {why}"),
+        message: format!("line skipped: {why}"),
         span: Some(span.start.saturating_add(start)..span.end.saturating_add(start)),
         related: None,
         hint: first.and_then(|first| first.hint),
@@ -195,7 +197,7 @@ fn open(path: &Path) -> io::Result<File> {
 fn read(file: &mut File) -> io::Result<Vec<u8>> {
     // Nothing else can be replaced.
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     let mut text = Vec::new();
     file.take(MAX_BYTES.saturating_add(1)).read_to_end(&mut text)?;

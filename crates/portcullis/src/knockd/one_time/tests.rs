@@ -74,7 +74,7 @@ fn wrong_lines_are_skipped_with_their_place_and_never_marked() {
     let shown = one_time.warnings().render(false);
     let place = |line, column| format!("{}:{line}:{column}\n", file.path.display());
     assert!(shown.contains(&place(1, 4)) && shown.contains(&place(3, 4)), "{shown}");
-    assert!(shown.contains("warning[bad-port]: this line is skipped: the port is not"), "{shown}");
+    assert!(shown.contains("warning[bad-port]: line skipped: the port is not"), "{shown}");
     assert_eq!((one_time.warnings().warnings(), one_time.warnings().errors()), (2, 0));
     // knockd marks the first line here, and takes 4,5,6 again.
     assert_eq!(one_time.use_up(&ports("4,5,6")).unwrap(), used(None));
@@ -200,13 +200,13 @@ fn what_is_no_file_of_sequences() {
     let missing = folder.path().join("missing\u{1b}[31m");
     let expected = format!("cannot read `{}/missing\\u{{1b}}[31m`: ", folder.path().display());
     assert_eq!(message(&missing), format!("{expected}there is no such file"));
-    assert!(message(folder.path()).ends_with("it is not a file"));
+    assert!(message(folder.path()).ends_with("it is not a regular file"));
     let large = folder.path().join("large");
     fs::write(&large, vec![b'\n'; MAX_BYTES as usize + 1]).unwrap();
     assert!(message(&large).ends_with("it is larger than 1 MiB"));
     let pipe = folder.path().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    assert!(message(&pipe).ends_with("it is not a file"));
+    assert!(message(&pipe).ends_with("it is not a regular file"));
 }
 
 #[test]

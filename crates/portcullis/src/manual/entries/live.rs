@@ -11,7 +11,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[
             (
                 "portcullis status",
-                "Show whether the gate is in force, and what happens at its doors:",
+                "Show whether the gate is active, and what happens at its doors:",
             ),
             (
                 "portcullis status --json /var/lib/portcullis/apply/confirmed.toml",
@@ -19,11 +19,12 @@ pub(super) const ENTRIES: &[Entry] = &[
             ),
         ],
         exits: &[
-            ("0", "The gate is in force, as the configuration says."),
+            ("0", "The gate is active, as configured."),
             (
                 "1",
-                "The gate is not in force: it is not loaded, it differs from the configuration, or no packet \
-                 arrives at an interface that is named there. Or the configuration has errors.",
+                "The gate is not active: it is not loaded, it differs from the configuration, or \
+                 no packets arrive on an interface of `interfaces`. Or the configuration has \
+                 errors.",
             ),
             WRONG_USE,
             NO_KERNEL_OR_FILE,
@@ -70,7 +71,8 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("0", "The grant is active."),
             (
                 "1",
-                "The address is link-local. On each link it is another host, so it gets no grant.",
+                "The address is link-local. Each link can have another host with this address, so \
+                 it gets no grant.",
             ),
             ("2", "The command line is wrong, or the address is not that of one host."),
             (
@@ -81,7 +83,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
         files: &[(
             portcullis_config::DEFAULT_PATH,
-            "The configuration, from which `open_for` is taken without `--for`.",
+            "The configuration, for `open_for` if `--for` is not given.",
         )],
         see: &[
             "portcullis(1)",
@@ -102,7 +104,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
         exits: &[
             ("0", "The grant is revoked. With `--all` there may have been none."),
-            ("1", "The address had no grant, and no connection to cut."),
+            ("1", "The address had no grant, and no connection to close."),
             ("2", "The command line is wrong, or the address is not that of one host."),
             (
                 "3",
@@ -134,8 +136,8 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("0", "The ban is active."),
             (
                 "1",
-                "The address is in the allow-list, belongs to this host or to your SSH session, or is one that \
-                 no host sends from. Nothing was changed.",
+                "The address is in the allow-list, belongs to this host or to your SSH session, or \
+                 cannot be a source address. Nothing was changed.",
             ),
             ("2", "The command line is wrong, or the network is too large or too small for a ban."),
             (
@@ -156,13 +158,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         page: "portcullis-unban",
         examples: &[
-            ("portcullis unban 198.51.100.7", "End the ban of an address, and forget its strikes:"),
+            ("portcullis unban 198.51.100.7", "End the ban of an address, and clear its strikes:"),
             ("portcullis unban 2001:db8:1::/48", "End all bans in a network:"),
             ("portcullis unban --all", "End all bans:"),
         ],
         exits: &[
             ("0", "The bans are ended. With `--all` there may have been none."),
-            ("1", "Nobody was banned there. Strikes were forgotten all the same."),
+            ("1", "There was no ban. Strikes were cleared anyway."),
             ("2", "The command line is wrong, or this is neither an address nor a network."),
             NOT_CHANGED,
         ],
@@ -174,22 +176,23 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[
             (
                 "portcullis run",
-                "Load the rules, and recognise knocks beside the kernel. Ctrl-C ends the daemon; the rules \
-                 stay:",
+                "Load the rules, and recognise knocks in addition to the kernel. Ctrl-C stops the \
+                 daemon; the rules stay:",
             ),
             (
                 "portcullis run --verbose /var/lib/portcullis/apply/confirmed.toml",
-                "Use the confirmed configuration, as `portcullis-run.service` does, and tell of every stage:",
+                "Use the confirmed configuration, as `portcullis-run.service` does, and log every \
+                 stage:",
             ),
         ],
         exits: &[
-            ("0", "SIGTERM or SIGINT ended the daemon. The rules stay in force."),
+            ("0", "SIGTERM or SIGINT stopped the daemon. The rules stay loaded."),
             ("1", "The configuration has errors. The daemon did not start."),
             WRONG_USE,
             (
                 "3",
-                "The daemon could not start, or one of its processes ended. Most often, it was not started as \
-                 root, or another one runs.",
+                "The daemon could not start, or one of its processes exited. Most often, it was \
+                 not started as root, or another daemon is running.",
             ),
         ],
         files: &[
@@ -198,10 +201,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                 "/var/lib/portcullis/run",
                 "Pending `on_close` commands. They run even after a crash.",
             ),
-            (
-                "/etc/resolv.conf",
-                "The name servers, which say how long an address of `allow` is valid.",
-            ),
+            ("/etc/resolv.conf", "The name servers for host names in `allow`."),
         ],
         see: &[
             "portcullis(1)",
@@ -221,7 +221,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             ),
             (
                 "portcullis knock -6 --delay 500ms --verbose example.net tcp/7431 udp/29117 tcp/1123",
-                "Knock slowly over IPv6, and show what comes back:",
+                "Knock slowly over IPv6, and show the answers:",
             ),
         ],
         exits: &[
@@ -229,8 +229,8 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("2", "The command line is wrong."),
             (
                 "3",
-                "A knock could not be sent: the name has no address, there is no route, or a firewall of this \
-                 host is in the way.",
+                "A knock could not be sent: the name has no address, there is no route, or a \
+                 firewall of this host refuses it.",
             ),
         ],
         files: &[],
@@ -250,7 +250,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             ),
         ],
         exits: &[
-            ("0", "The capture was replayed to its end, whether or not a door would have opened."),
+            ("0", "The whole capture was replayed, whether or not a door would have opened."),
             HAS_ERRORS,
             WRONG_USE,
             ("3", "The configuration or the capture cannot be read, or the capture is damaged."),
@@ -299,7 +299,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[
             (
                 "portcullis demo",
-                "Tell the whole story. It takes about ten seconds and installs nothing:",
+                "Run the whole demo. It takes about ten seconds and installs nothing:",
             ),
             ("portcullis demo --kernel -4", "Let only the kernel open the door, over IPv4:"),
         ],

@@ -94,18 +94,18 @@ mod common {
     pub const UNREADABLE: Row = ("3", "A file cannot be read.");
     /// Of commands that ask the kernel.
     pub const NO_KERNEL: Row =
-        ("3", "The kernel cannot be asked. Most often, the command was not run as root.");
+        ("3", "The kernel cannot be queried. Most often, the command was not run as root.");
     /// Of commands that ask the kernel and read a configuration.
     pub const NO_KERNEL_OR_FILE: Row = (
         "3",
-        "The configuration cannot be read, or the kernel cannot be asked. Most often, the command was not \
-         run as root.",
+        "The configuration cannot be read, or the kernel cannot be queried. Most often, the \
+         command was not run as root.",
     );
     /// Of commands that change what is loaded.
     pub const NOT_CHANGED: Row = (
         "3",
-        "The kernel cannot be asked or changed, or the gate is not loaded. Most often, the command was \
-         not run as root.",
+        "The kernel cannot be queried or changed, or the gate is not loaded. Most often, the \
+         command was not run as root.",
     );
     /// Of commands that only read the configuration.
     pub const HAS_ERRORS: Row = ("1", "The configuration has errors.");

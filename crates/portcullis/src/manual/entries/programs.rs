@@ -16,7 +16,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                 "knockd -d --stops-at-exit hand-over",
                 "Leave pending stop commands to the next knockd, so that a restart closes no door early:",
             ),
-            ("knockd --close-all", "Run the stop commands that a killed knockd has left:"),
+            ("knockd --close-all", "Run the stop commands that a killed knockd left behind:"),
         ],
         exits: &[
             (
@@ -24,14 +24,14 @@ pub(super) const ENTRIES: &[Entry] = &[
                 "The daemon is in the background (`-d`), or `--close-all` ran all stop commands with success. \
                  Also the result of `-h`, `-V` and of an unknown option, as with knockd 0.8.",
             ),
-            ("1", "It could not start, or it could not go on. The message or the log says why."),
-            ("2", "SIGINT ended it."),
+            ("1", "It could not start, or it could not continue. The message or the log says why."),
+            ("2", "SIGINT stopped it."),
             ("3", "With `--close-all`: a stop command failed, or a door stays open."),
-            ("15", "SIGTERM ended it."),
+            ("15", "SIGTERM stopped it."),
         ],
         files: &[
             (portcullis_config::knockd::DEFAULT_PATH, "The configuration. SIGHUP reads it again."),
-            (DEFAULT_PID_FILE, "The process number, with `-d`."),
+            (DEFAULT_PID_FILE, "The process ID, with `-d`."),
             (DEFAULT_STATE_DIR, "Pending stop commands, which run even after a crash."),
         ],
         see: &["knock(1)", "portcullis(1)", "portcullis-import(1)", "systemctl(1)", "iptables(8)"],

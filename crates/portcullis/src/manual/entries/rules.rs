@@ -25,13 +25,13 @@ pub(super) const ENTRIES: &[Entry] = &[
             ),
         ],
         exits: &[
-            ("0", "The command did what it was asked."),
-            ("1", "The answer is no. The page of each command says what that means for it."),
+            ("0", "Success."),
+            ("1", "The answer is no. The page of each command says what this means."),
             ("2", "The command line is wrong."),
             (
                 "3",
-                "The command could not do it: a permission is missing, the kernel lacks a feature, or a file \
-                 cannot be read.",
+                "The command failed: a permission is missing, the kernel lacks a feature, or a \
+                 file cannot be read.",
             ),
         ],
         files: &[
@@ -58,7 +58,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             ),
             (
                 "portcullis check --explain monotone-sequence",
-                "Explain a finding, and say what to do about it:",
+                "Explain a finding and how to correct it:",
             ),
             (
                 "portcullis check --json - < portcullis.toml",
@@ -85,7 +85,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[
             (
                 "portcullis count --door ssh",
-                "Say how long it takes to guess the sequence of a door:",
+                "Show how long it takes to guess the sequence of a door:",
             ),
             (
                 "portcullis count --knocks 4 --protocols tcp",
@@ -93,7 +93,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             ),
             (
                 "portcullis count --knocks 3 --rate 1000,1000000",
-                "Say how long a guesser takes that sends 1,000 or 1,000,000 packets per second:",
+                "Show how long guessing takes at 1,000 and at 1,000,000 packets per second:",
             ),
             (
                 "portcullis count --strikes 5 --within 1m --for 24h",
@@ -159,7 +159,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             ),
         ],
         exits: &[
-            ("0", "The rules are loaded, and were read back."),
+            ("0", "The rules are loaded and verified."),
             (
                 "1",
                 "The configuration has errors, or you could not open your SSH session again under these \
@@ -168,14 +168,15 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("2", "The command line is wrong."),
             (
                 "3",
-                "The rules could not be loaded: the command was not run as root, the kernel lacks a feature, \
-                 an interface does not exist, or other rules are on trial. The old rules stay in force.",
+                "The rules could not be loaded: the command was not run as root, the kernel lacks \
+                 a feature, an interface does not exist, or other rules are on trial. The old \
+                 rules stay active.",
             ),
         ],
         files: &[
             CONFIGURATION,
             STATE,
-            ("/usr/bin/systemd-run", "Starts the process that rolls back, where systemd runs."),
+            ("/usr/bin/systemd-run", "Starts the process that rolls back, on hosts with systemd."),
             (
                 "/usr/sbin/iptables-restore, /usr/sbin/ip6tables-restore, /usr/sbin/ipset",
                 "Load the rules with `backend = \"iptables\"` or `\"ipset\"`. No other back end needs them.",
@@ -205,21 +206,21 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("0", "The rules are confirmed. They are loaded at boot, too."),
             (
                 "1",
-                "No rules are on trial, the trial is over, or this session does not prove that a new one gets \
-                 through.",
+                "No rules are on trial, the trial is over, or this session cannot prove that a new \
+                 login works.",
             ),
             WRONG_USE,
-            ("3", "The state directory cannot be read or written, or the kernel cannot be asked."),
+            (
+                "3",
+                "The state directory cannot be read or written, or the kernel cannot be queried.",
+            ),
         ],
         files: &[STATE],
         see: &["portcullis(1)", "portcullis-apply(1)", "portcullis-rollback(1)", "ssh(1)"],
     },
     Entry {
         page: "portcullis-rollback",
-        examples: &[(
-            "portcullis rollback",
-            "End the trial now, and load the rules that were in force before it:",
-        )],
+        examples: &[("portcullis rollback", "End the trial now, and load the previous rules:")],
         exits: &[
             ("0", "The rules on trial are rolled back."),
             ("1", "No rules are on trial."),
@@ -243,8 +244,9 @@ pub(super) const ENTRIES: &[Entry] = &[
             WRONG_USE,
             (
                 "3",
-                "The rules could not be loaded: the command was not run as root, the state directory cannot \
-                 be read, or the kernel refuses the rules. The old rules stay in force.",
+                "The rules could not be loaded: the command was not run as root, the state \
+                 directory cannot be read, or the kernel refuses the rules. The old rules stay \
+                 active.",
             ),
         ],
         files: &[STATE],
@@ -261,8 +263,8 @@ pub(super) const ENTRIES: &[Entry] = &[
             WRONG_USE,
             (
                 "3",
-                "The rules could not be removed, or the confirmed rules could not be forgotten. The message \
-                 says which.",
+                "The rules could not be removed, or the confirmed rules could not be deleted. The \
+                 message says which.",
             ),
         ],
         files: &[STATE],
@@ -278,11 +280,11 @@ pub(super) const ENTRIES: &[Entry] = &[
             ),
             (
                 "iptables-save | portcullis import - > portcullis.toml",
-                "Import the rules of iptables that are in force:",
+                "Import the active rules of iptables:",
             ),
             (
                 "nft list ruleset | portcullis import --from nft - > portcullis.toml",
-                "Import the rules of nftables that are in force:",
+                "Import the active rules of nftables:",
             ),
         ],
         exits: &[
@@ -291,7 +293,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                 "1",
                 "A configuration was printed, but something in it must be done by hand. The notes say what.",
             ),
-            ("2", "The command line is wrong, or the files are not of one kind."),
+            ("2", "The command line is wrong, or the files have different formats."),
             (
                 "3",
                 "A file cannot be read, has no door, or has errors that knockd would refuse, too.",
@@ -329,7 +331,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         exits: &[
             ("0", "The packets were explained, or the picture was drawn."),
             HAS_ERRORS,
-            ("2", "The command line is wrong, or a packet is."),
+            ("2", "The command line is wrong, or a packet is written wrongly."),
             ("3", "The configuration cannot be read, or the picture cannot be written."),
         ],
         files: &[CONFIGURATION],

@@ -63,8 +63,8 @@ impl Folder {
 /// Makes the folder and those above it.
 pub(super) fn make(dir: &Path) -> Result<(), Failure> {
     make_folder(dir).map_err(|error| {
-        Failure::could_not(format!("cannot make the folder {}: {error}", dir.display()))
-            .hint("it holds the pending stop commands; `--state-dir` names another one")
+        Failure::could_not(format!("cannot create the directory {}: {error}", dir.display()))
+            .hint("name another directory for pending stop commands with `--state-dir`")
     })
 }
 
@@ -72,12 +72,12 @@ pub(super) fn make(dir: &Path) -> Result<(), Failure> {
 pub(super) fn check(dir: &Path) -> Result<(), Failure> {
     let shown = dir.display();
     let about = fs::metadata(dir)
-        .map_err(|error| Failure::could_not(format!("cannot look at {shown}: {error}")))?;
+        .map_err(|error| Failure::could_not(format!("cannot read {shown}: {error}")))?;
     must_be_ours(
         &about,
         shown,
         "executed",
-        "`--state-dir` names the folder for pending stop commands",
+        "name a directory for pending stop commands with `--state-dir`",
     )
 }
 

@@ -243,7 +243,7 @@ fn a_folder_that_others_can_change_is_refused() {
     assert_eq!(stops(&open(dir.path()).1), ["close 1"]);
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    refused(&file, "is not a folder");
+    refused(&file, "is not a directory");
 }
 
 #[test]

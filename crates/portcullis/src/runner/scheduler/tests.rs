@@ -223,7 +223,7 @@ fn what_cannot_be_recorded_is_not_opened() {
     bench.open(job("SSH", 1));
     bench.expect(&[
         "record 0: SSH 203.0.113.1 off 1",
-        "SSH: the start command is not run, because its stop command cannot be recorded: disk full",
+        "SSH: start command not run, because the stop command cannot be recorded: disk full",
     ]);
     bench.is_empty();
 }

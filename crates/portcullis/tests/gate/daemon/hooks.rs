@@ -80,7 +80,7 @@ fn a_second_knock_runs_nothing_twice() {
     open(&house, Family::V4);
     let address = house.client.address(Family::V4, 0);
     house.send(&house.knock(Family::V4, 0, &SEQUENCE));
-    house.wait_for_line(&format!("{address}: ssh: open already, on_"));
+    house.wait_for_line(&format!("{address}: ssh: already open; on_"));
     let rest = house.lines_until(&closed(&house, Family::V4));
     assert!(!rest.iter().any(|line| line.starts_with("opened")), "{rest:?}");
     open(&house, Family::V4);
@@ -145,7 +145,7 @@ fn sigterm_with_a_stopped_runner() {
     let mut house = House::new(&door("30m"));
     let runner = stop_runner_and_reload(&house);
     house.daemon.signal(Signal::SIGTERM).unwrap();
-    house.wait_for_line("ended by SIGTERM");
+    house.wait_for_line("stopped by SIGTERM");
     // The runner may have doors to close, and is waited for; somebody is in a hurry.
     house.daemon.signal(Signal::SIGTERM).unwrap();
     assert_eq!(house.daemon.wait(WAIT).unwrap().unwrap().code(), Some(0));
@@ -185,7 +185,7 @@ fn what_is_open_is_closed_at_the_end() {
     open(&house, Family::V4);
     open(&house, Family::V6);
     house.daemon.signal(Signal::SIGTERM).unwrap();
-    house.wait_for_line("ended by SIGTERM: the rules stay");
+    house.wait_for_line("stopped by SIGTERM; the rules stay");
     house.wait_for_line("closed ssh ");
     house.wait_for_line("closed ssh ");
     assert_eq!(house.daemon.wait(WAIT).unwrap().unwrap().code(), Some(0));
@@ -252,7 +252,7 @@ fn the_keeper_ends_with_its_runner() {
     let mut house = House::new(&door("30m"));
     open(&house, Family::V4);
     kill(Pid::from_raw(runner(house.daemon.id()) as i32), Signal::SIGKILL).unwrap();
-    house.wait_for_line("error: the process that runs commands has ended (signal: 9");
+    house.wait_for_line("error: the process that runs commands exited (signal: 9");
     assert_eq!(house.daemon.wait(WAIT).unwrap().unwrap().code(), Some(3));
 }
 
@@ -264,8 +264,8 @@ on_close = ["/no/such/program"]
     let house = House::new(&format!("{}{fails}", DOOR.replace("30s", "2s")));
     let address = house.client.address(Family::V4, 0);
     house.send(&house.knock(Family::V4, 0, &SEQUENCE));
-    house.wait_for_line(&format!("warning: {address}: ssh: on_open ended with status 1"));
-    house.wait_for_line(&format!("warning: {address}: ssh: on_close cannot be run: "));
+    house.wait_for_line(&format!("warning: {address}: ssh: on_open exited with status 1"));
+    house.wait_for_line(&format!("warning: {address}: ssh: cannot run on_close: "));
 }
 
 fn commands_come_and_go_with_the_configuration() {
@@ -294,9 +294,11 @@ fn what_begins_to_run_commands_begins_anew() {
     let house = House::new(DOOR);
     fs::write(&house.path, door("2s")).unwrap();
     house.daemon.signal(Signal::SIGHUP).unwrap();
-    let line = house.wait_for_line("warning: the old configuration stays in force: error: a door ");
-    assert!(line.ends_with("runs commands now, and no process is there to run them"), "{line}");
-    house.wait_for_line("  hint: restart `portcullis run`");
+    let line = house.wait_for_line(
+        "warning: cannot use the new configuration; the old one stays: error: a door ",
+    );
+    assert!(line.ends_with("but the daemon was started without commands to run"), "{line}");
+    house.wait_for_line("  hint: systemctl restart portcullis-run");
     house.send(&house.knock(Family::V4, 0, &SEQUENCE));
     house.wait_for_open(Family::V4, 0);
 }
@@ -313,7 +315,7 @@ fn a_folder_of_others_is_not_trusted() {
         portcullis(&arguments).arg(directory.path()).stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("can be changed by others, and its content is executed"), "{said}");
+    assert!(said.contains("can be changed by others, but its content is executed"), "{said}");
 }
 
 fn commands_of_knockd_are_run() {
@@ -334,7 +336,7 @@ stop_command = echo \"stopped %IP%\"
     let check = portcullis(&["check"]).arg(&house.path).output().unwrap();
     assert_eq!(check.status.code(), Some(0), "{check:?}");
     house.daemon.signal(Signal::SIGTERM).unwrap();
-    house.wait_for_line("ended by SIGTERM");
+    house.wait_for_line("stopped by SIGTERM");
     let daemon = start_daemon(&house.path);
     for family in BOTH {
         let address = house.client.address(family, 0);

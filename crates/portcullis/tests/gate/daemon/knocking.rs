@@ -123,7 +123,7 @@ fn a_frame_for_another_network_does_not() {
 fn interfaces_that_come_later_are_watched() {
     let mut house = House::new(DOOR);
     let late = house.lab.peer("late", 1).unwrap();
-    house.wait_for_line("late has come");
+    house.wait_for_line("interface late appeared");
     for family in BOTH {
         let (from, to) = (late.address(family, 0), late.host(family));
         // The daemon may hear of the address a moment after the interface.
@@ -139,7 +139,7 @@ fn interfaces_that_come_later_are_watched() {
         assert!(opened);
     }
     Route::open().unwrap().delete_link("late").unwrap();
-    house.wait_for_line("warning: late is gone");
+    house.wait_for_line("warning: interface late disappeared");
     house.send(&house.knock(Family::V4, 0, &SEQUENCE));
     house.wait_for_open(Family::V4, 0);
 }

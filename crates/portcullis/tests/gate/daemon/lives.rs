@@ -117,7 +117,7 @@ fn a_restart_keeps_living_grants() {
     }
     let watcher = child(house.daemon.id());
     house.daemon.signal(Signal::SIGTERM).unwrap();
-    house.wait_for_line("ended by SIGTERM: the rules stay");
+    house.wait_for_line("stopped by SIGTERM; the rules stay");
     assert_eq!(house.daemon.wait(WAIT).unwrap().unwrap().code(), Some(0));
     assert!(wait_for_end(watcher));
     assert!(house.gets_in(Family::V4, 0) && !house.gets_in(Family::V4, 1));
@@ -144,19 +144,19 @@ fn a_bad_file_changes_nothing() {
     for bad in ["[door.ssh", &DOOR.replace("tcp/22", "tcp/0"), &DOOR.replace("[door", "[dor")] {
         fs::write(&house.path, bad).unwrap();
         house.daemon.signal(Signal::SIGHUP).unwrap();
-        house.wait_for_line("warning: the old configuration stays in force");
+        house.wait_for_line("warning: cannot use the new configuration; the old one stays");
     }
     fs::write(&house.path, format!("gate.interfaces = [\"nowhere\"]\n{DOOR}")).unwrap();
     house.daemon.signal(Signal::SIGHUP).unwrap();
-    let line = house.wait_for_line("warning: the old configuration stays in force");
+    let line = house.wait_for_line("warning: cannot use the new configuration; the old one stays");
     assert!(line.contains("no interface `nowhere`"), "{line}");
     fs::remove_file(&house.path).unwrap();
     house.daemon.signal(Signal::SIGHUP).unwrap();
-    house.wait_for_line("warning: the old configuration stays in force");
+    house.wait_for_line("warning: cannot use the new configuration; the old one stays");
     // A pipe that nobody writes to keeps nobody waiting.
     mkfifo(&house.path, Mode::S_IRWXU).unwrap();
     house.daemon.signal(Signal::SIGHUP).unwrap();
-    let line = house.wait_for_line("warning: the old configuration stays in force");
+    let line = house.wait_for_line("warning: cannot use the new configuration; the old one stays");
     assert!(line.contains("it is a named pipe"), "{line}");
 
     house.send(&house.knock(Family::V4, 0, &SEQUENCE));
@@ -173,7 +173,7 @@ fn a_good_file_replaces_the_rules() {
     let named = format!("gate.interfaces = [\"client\"]\n{DOOR}").replace("7431", "9431");
     fs::write(&house.path, named).unwrap();
     house.daemon.signal(Signal::SIGHUP).unwrap();
-    house.wait_for_line("rules loaded, 1 grant lives on");
+    house.wait_for_line("rules loaded, 1 grant kept");
     house.wait_for_line("ready: watching client");
     assert!(house.gets_in(Family::V4, 0));
 
@@ -230,7 +230,9 @@ fn another_table_opens_no_other_door() {
     apply(&other);
     house.send(&house.knock(Family::V4, 2, &SEQUENCE));
     let address = house.client.address(Family::V4, 2);
-    house.wait_for_line(&format!("warning: {address}: ssh: a right knock, but it stays closed"));
+    house.wait_for_line(&format!(
+        "warning: {address}: ssh: sequence complete, but the grant failed"
+    ));
     assert!(grants().is_empty(), "{:?}", grants());
 }
 
@@ -261,7 +263,10 @@ fn assert_refused(output: &Output, words: &str) {
 
 fn only_one_runs() {
     let house = House::new(DOOR);
-    assert_refused(&run(DOOR, None), "another `portcullis run` keeps this network namespace");
+    assert_refused(
+        &run(DOOR, None),
+        "another `portcullis run` is active in this network namespace",
+    );
     house.send(&house.knock(Family::V4, 0, &SEQUENCE));
     house.wait_for_open(Family::V4, 0);
 }
@@ -269,7 +274,7 @@ fn only_one_runs() {
 fn a_missing_interface_is_an_error() {
     let _lab = Lab::new().unwrap();
     let named = format!("gate.interfaces = [\"lo\", \"nowhere\"]\n{DOOR}");
-    assert_refused(&run(&named, None), "there is no interface `nowhere`");
+    assert_refused(&run(&named, None), "this host has no interface `nowhere`");
     assert_eq!(Gate::open().unwrap().table().unwrap(), None, "half started");
 }
 

@@ -160,7 +160,7 @@ fn a_ban_by_hand(stance: &str, by: By, family: Family) {
     assert_eq!(banned(), [""; 0]);
     assert!(reaches(&world, me, 80));
     let again = run(&format!("unban {me}"), &[]);
-    assert_eq!((again.code, again.err), (1, format!("{}: was not banned\n", source(me))));
+    assert_eq!((again.code, again.err), (1, format!("{}: no ban\n", source(me))));
     assert!(talk(&mut stream, b"and again", PATIENCE).unwrap());
 }
 
@@ -210,7 +210,7 @@ fn a_ban_cuts(family: Family) {
     assert_eq!(said["open_doors"], json!(["ssh"]));
     let again = done(&format!("ban {me} --cut"), &[]);
     let expected = format!(
-        "note: door ssh is open for it all the same; `portcullis revoke` shuts it\n{}: banned for 7m, counted from now on\ncut 0 connections and 0 UDP conversations\n",
+        "note: a grant of door ssh still lets it in; `portcullis revoke` ends the grant\n{}: banned for 7m, counted from now on\nclosed 0 connections and 0 UDP flows\n",
         source(me)
     );
     assert_eq!(again.err, expected);
@@ -295,7 +295,7 @@ fn the_allowed() {
         assert_eq!(done(&format!("ban {other}"), &[]).err, format!("{other}: banned for 7m\n"));
     }
     let said = done("ban 2001:db8:9::8", &[]);
-    assert!(said.err.contains("note: what of 2001:db8:9::/64 is in the allow-list"), "{said:?}");
+    assert!(said.err.contains("note: the allow-list has addresses of 2001:db8:9::/64"), "{said:?}");
     assert!(reaches(&world, "2001:db8:9::7".parse().unwrap(), 80));
     assert!(refused(&world, "2001:db8:9::8".parse().unwrap(), 80));
     // A network that ends where the addresses do.
@@ -329,8 +329,7 @@ fn unban_forgets_strikes() {
         assert!(refused(&world, me, 80));
         // Once it is lifted, the next strike does not ban again.
         let said = done(&format!("unban {me}"), &[]).err;
-        let expected =
-            format!("{}: not banned any more\nforgot the strikes of 1 source\n", source(me));
+        let expected = format!("{}: ban ended\nstrikes of 1 source cleared\n", source(me));
         assert_eq!(said, expected);
         world.knock(me, &["tcp/22"; 2]);
         assert!(reaches(&world, me, 80));
@@ -358,7 +357,7 @@ fn bans_of_the_rules() {
         assert!(reaches(&world, source, 80), "{source}");
     }
     done("unban --all", &[]);
-    assert_eq!(done("unban --all", &[]).err, "nobody was banned\n");
+    assert_eq!(done("unban --all", &[]).err, "no active bans\n");
 }
 
 fn my_own_session() {
@@ -373,7 +372,9 @@ fn my_own_session() {
         for who in [me.to_string(), source(me), network.to_owned()] {
             let said = ssh_session(&format!("ban {who}"), Some(&connection));
             assert_eq!(said.code, 1, "{said:?}");
-            let expected = format!("your own SSH session comes from {me}; nothing was changed");
+            let expected = format!(
+                "this would ban {me}, the address of your own SSH session; nothing was changed"
+            );
             assert!(said.err.contains(&expected) && said.err.contains("--force"), "{said:?}");
         }
         assert_eq!(banned(), [""; 0]);
@@ -399,21 +400,21 @@ fn what_cannot_be_banned() {
     for (words, says) in [
         ("ban host.example", "is not an IP address"),
         ("ban \u{1b}[2J", "`\\u{1b}[2J` is not an IP address"),
-        ("ban \u{1b}[2J/8", "`\\u{1b}[2J/8`: this is no IP address"),
-        ("ban 203.0.113.7/24", "the network is 203.0.113.0/24"),
-        ("ban 203.0.113.0/33", "a prefix has at most 32 bits"),
-        ("ban 203.0.113.0/", "the length of a prefix is a number"),
+        ("ban \u{1b}[2J/8", "`\\u{1b}[2J/8`: this is not an IP address"),
+        ("ban 203.0.113.7/24", "write 203.0.113.0/24"),
+        ("ban 203.0.113.0/33", "the prefix length is at most 32"),
+        ("ban 203.0.113.0/", "the prefix length is not a number"),
         ("ban 203.0.113.0/\u{7}", "`203.0.113.0/\\u{7}`"),
         ("ban 203.0.112.0/23", "more than 256 bans"),
         ("ban 0.0.0.0/0", "more than 256 bans"),
         ("ban ::/0", "more than 256 bans"),
         ("ban 2001:db8::/96", "ban 2001:db8::/64"),
-        ("ban ::ffff:203.0.113.7", "as an IPv4 address it is 203.0.113.7"),
-        ("ban 203.0.113.7 --for 0s", "a ban cannot be for no time"),
-        ("ban 203.0.113.7 --for 10ms", "a ban can be for 1s at least"),
-        ("ban 203.0.113.7 --for 721h", "a ban can be for 720h at most"),
+        ("ban ::ffff:203.0.113.7", "write the IPv4 address 203.0.113.7"),
+        ("ban 203.0.113.7 --for 0s", "a ban must last longer than 0s"),
+        ("ban 203.0.113.7 --for 10ms", "a ban must last at least 1s"),
+        ("ban 203.0.113.7 --for 721h", "a ban can last at most 720h"),
         ("ban 203.0.113.7 --for soon", "such as `30s`"),
-        ("unban 203.0.113.7/24", "the network is 203.0.113.0/24"),
+        ("unban 203.0.113.7/24", "write 203.0.113.0/24"),
         ("unban \u{1b}[2J", "is not an IP address"),
     ] {
         let said = run(words, &[]);
@@ -488,9 +489,10 @@ fn without_bans() {
     let end = text.find("[door.ssh]").unwrap();
     write_config(&world.config, &format!("{}{}", &text[..start], &text[end..]));
     let path = world.config.to_str().unwrap();
-    for (command, hint) in
-        [(["apply", path].as_slice(), "add a line `[ban]`"), (&["remove"], "load it with")]
-    {
+    for (command, hint) in [
+        (["apply", path].as_slice(), "add a line `[ban]`"),
+        (&["remove"], "run `portcullis apply` or"),
+    ] {
         world.done(command);
         for words in ["ban 203.0.113.7", "unban 203.0.113.7", "unban --all"] {
             let said = run(words, &[]);
@@ -524,7 +526,7 @@ fn bans_by_nft() {
     });
     assert_eq!(found["bans"][0], first);
     assert_eq!(found["bans"][1]["source"], "2001:db8:7::7");
-    assert!(done("bans", &[]).out.contains("\n192.0.2.1      for ever   for ever\n"));
+    assert!(done("bans", &[]).out.contains("\n192.0.2.1      forever    forever\n"));
     let said = done("ban 192.0.2.1 --for 1h --json", &[]).json();
     assert_eq!(said["renewed"], 1);
     assert_eq!(done("bans --json", &[]).json()["bans"][0]["length_ms"], 3_600_000);

@@ -72,7 +72,7 @@ fn a_connection_is_cut(by: By, family: Family, refuse: &str) {
 
     // Both at once.
     let said = done(&format!("revoke ssh {other} --cut"), &[]);
-    let expected = format!("{other}: ssh: closed\ncut 1 connection and 0 UDP conversations\n");
+    let expected = format!("{other}: ssh: grant revoked\nclosed 1 connection and 0 UDP flows\n");
     assert_eq!(said.err, expected);
     assert!(!alive(&mut others[0]) && alive(&mut others[1]));
     if refuse == "like-closed" {

@@ -55,7 +55,7 @@ fn a_grant_is_for_one_source_and_one_door(by: By, family: Family) {
     assert_eq!(grants(), []);
     assert!(!passes(&world, me, 22));
     let again = run(&format!("revoke ssh {me}"), &[]);
-    assert_eq!((again.code, again.err), (1, format!("{me}: ssh: was not open\n")));
+    assert_eq!((again.code, again.err), (1, format!("{me}: ssh: no grant\n")));
 }
 
 fn a_grant_ends_by_itself() {
@@ -114,7 +114,7 @@ fn revoke_all() {
     let said = done("revoke --all", &[]);
     assert_eq!(said.err.lines().count(), 4, "{said:?}");
     assert_eq!(grants(), []);
-    assert_eq!(done("revoke --all", &[]).err, "no door was open\n");
+    assert_eq!(done("revoke --all", &[]).err, "no active grants\n");
 }
 
 fn what_cannot_be_granted() {
@@ -125,12 +125,12 @@ fn what_cannot_be_granted() {
         ("grant a\u{1b}[2Jb 203.0.113.7", 3, "the loaded gate has no door a\\u{1b}[2Jb"),
         ("grant ssh 203.0.113.0/24", 2, "is not an IP address"),
         ("grant ssh \u{1b}[2J", 2, "`\\u{1b}[2J` is not an IP address"),
-        ("grant ssh 224.0.0.1", 2, "is not the address of one host"),
-        ("grant ssh ::", 2, "is not the address of one host"),
+        ("grant ssh 224.0.0.1", 2, "is not the address of a single host"),
+        ("grant ssh ::", 2, "is not the address of a single host"),
         ("grant ssh fe80::7", 1, "is a link-local address"),
-        ("grant ssh ::ffff:203.0.113.7", 2, "as an IPv4 address it is 203.0.113.7"),
-        ("grant ssh 203.0.113.7 --for 0s", 2, "a grant cannot be for no time"),
-        ("grant ssh 203.0.113.7 --for 24h1s", 2, "a grant can be for 24h at most"),
+        ("grant ssh ::ffff:203.0.113.7", 2, "write the IPv4 address 203.0.113.7"),
+        ("grant ssh 203.0.113.7 --for 0s", 2, "a grant must last longer than 0s"),
+        ("grant ssh 203.0.113.7 --for 24h1s", 2, "a grant can last at most 24h"),
         ("grant ssh 203.0.113.7 --for soon", 2, "such as `30s`"),
     ] {
         let said = run(words, &config);
@@ -173,7 +173,7 @@ fn me() {
     if std::env::var_os("SSH_CONNECTION").is_none() {
         let said = ssh_session("grant ssh me --for 5m", None);
         assert_eq!(said.code, 3);
-        assert!(said.err.contains("does not run in an SSH session"), "{said:?}");
+        assert!(said.err.contains("this is not an SSH session"), "{said:?}");
     }
     assert_eq!(ssh_session("revoke ssh me", Some(&connection)).code, 0);
     assert_eq!(grants(), []);
@@ -197,10 +197,13 @@ fn me_through_sudo() {
         };
         let said = sudo(&["apply", path, "--state-dir", state]);
         assert_eq!(said.code, 1, "{said:?}");
-        assert!(said.err.contains(&format!("is not open for {me}")), "{said:?}");
+        assert!(said.err.contains(&format!("has no grant for {me}")), "{said:?}");
         let said = sudo(&["ban", "me"]);
         assert_eq!(said.code, 1, "{said:?}");
-        assert!(said.err.contains(&format!("your own SSH session comes from {me}")), "{said:?}");
+        assert!(
+            said.err.contains(&format!("would ban {me}, the address of your own SSH session")),
+            "{said:?}"
+        );
         let said = sudo(&["ban", &me.to_string()]);
         assert_eq!(said.code, 1, "{said:?}");
         let said = sudo(&["grant", "ssh", "me", "--for", "5m"]);

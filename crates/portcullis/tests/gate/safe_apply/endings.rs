@@ -122,7 +122,7 @@ fn nobody_confirms(door: Option<&str>) {
     done(&house.run(&["apply", &house.door("new", 2222), "--confirm-within", "1s"]));
     house.wait_for(&before(door));
     house.wait_for_end_of_trial();
-    refused(&house.run(&["confirm", "--yes"]), 1, &["nothing is on trial"]);
+    refused(&house.run(&["confirm", "--yes"]), 1, &["no rules are on trial"]);
     power_off_and_on(&mut house);
     assert_eq!(house.doors(), before(door));
 }
@@ -212,7 +212,7 @@ fn reboot(door: Option<&str>) {
     house.wait_for(&before(door));
     house.wait_for_end_of_trial();
     // At boot, and later too: a trial of before can no longer be confirmed.
-    refused(&house.run(&["confirm", "--yes"]), 1, &["nothing is on trial"]);
+    refused(&house.run(&["confirm", "--yes"]), 1, &["no rules are on trial"]);
 }
 
 fn timer_killed(door: Option<&str>, command: &str) {
@@ -240,14 +240,14 @@ fn timer_killed(door: Option<&str>, command: &str) {
 fn confirmed(door: Option<&str>) {
     let mut house = House::with(door);
     done(&house.run(&["apply", &house.door("new", 2222), "--confirm-within", "2s"]));
-    refused(&house.run(&["confirm"]), 1, &["no SSH session", "--yes"]);
+    refused(&house.run(&["confirm"]), 1, &["not an SSH session", "--yes"]);
     done(&house.run(&["confirm", "--yes"]));
     // The timer has had its time, and has done nothing.
     house.wait_for_timer();
     assert_eq!(house.doors(), new());
     power_off_and_on(&mut house);
     assert_eq!(house.doors(), new());
-    refused(&house.run(&["rollback"]), 1, &["nothing is on trial"]);
+    refused(&house.run(&["rollback"]), 1, &["no rules are on trial"]);
     assert_eq!(house.doors(), new());
 }
 
@@ -257,7 +257,7 @@ fn rolled_back(door: Option<&str>) {
     assert_eq!(house.doors(), new());
     done(&house.run(&["rollback"]));
     house.wait_for(&before(door));
-    refused(&house.run(&["confirm", "--yes"]), 1, &["nothing is on trial"]);
+    refused(&house.run(&["confirm", "--yes"]), 1, &["no rules are on trial"]);
     // Another trial may begin at once, and the timer of the first one lets it be.
     done(&house.run(&["apply", &house.door("other", 2222), "--confirm-within", "1h"]));
     let first = house.timers().len();
@@ -320,7 +320,7 @@ fn daemon() {
     knock(&house, 0, "tcp/7431");
     program.wait_for_line(PATIENCE, |line| line.contains("ssh: open for")).unwrap();
     knock(&house, 1, "tcp/7432");
-    let refused = program.wait_for_line(PATIENCE, |line| line.contains("it stays closed"));
+    let refused = program.wait_for_line(PATIENCE, |line| line.contains("but the grant failed"));
     assert!(refused.unwrap().contains("no door web"));
     let names = house.gate.door_names().unwrap();
     let grants = house.gate.grants().unwrap();

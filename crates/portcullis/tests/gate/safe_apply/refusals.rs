@@ -69,7 +69,7 @@ fn no_way_back() {
     refused(
         &apply(&house, &house.door("new", 2222), WAYS[1]),
         3,
-        &["cannot prepare a rollback", "first apply"],
+        &["cannot prepare a rollback", "first run `portcullis apply`"],
     );
     assert_eq!(house.doors(), before(Some("stranger")));
     assert_eq!(house.state(), state);
@@ -123,7 +123,7 @@ fn damaged() {
         assert_eq!(house.doors(), before(Some("old")));
     }
     // Who wants the rules gone gets that all the same.
-    refused(&house.run(&["remove"]), 3, &["the rules are gone", "damaged"]);
+    refused(&house.run(&["remove"]), 3, &["the rules are removed", "damaged"]);
     house.wait_for(&[]);
 }
 
@@ -131,7 +131,7 @@ fn changed() {
     let mut house = House::with(Some("old"));
     done(&apply(&house, &house.door("new", 2222), WAYS[1]));
     house.gate.remove().unwrap();
-    refused(&house.run(&["confirm", "--yes"]), 1, &["no longer what was applied", "rollback"]);
+    refused(&house.run(&["confirm", "--yes"]), 1, &["no longer those of the trial", "rollback"]);
     done(&house.run(&["rollback"]));
     house.wait_for(&before(Some("old")));
 }
@@ -145,7 +145,7 @@ fn nothing_at_boot() {
         assert!(!house.state_dir().exists());
     }
     for command in [&["confirm", "--yes"][..], &["rollback"]] {
-        refused(&house.run(command), 1, &["nothing is on trial"]);
+        refused(&house.run(command), 1, &["no rules are on trial"]);
     }
 }
 

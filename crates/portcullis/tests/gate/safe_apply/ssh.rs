@@ -112,7 +112,7 @@ fn cut_off(family: Family) {
     done(&server.run(&["apply", &guarded, "--allow-lockout"]));
     assert_eq!(server.house.doors(), before(Some("ssh")));
     assert!(!server.gets_in());
-    refused(&go(session), 1, &["lock you out", "knock first"]);
+    refused(&go(session), 1, &["lock you out", "knock from that address"]);
     server.knock();
     done(&go(second));
     assert!(server.gets_in());
@@ -125,7 +125,7 @@ fn confirmed(family: Family) {
     let old = server.waiting(&server.line(&["confirm", "--yes"]));
     let apply = server.line(&["apply", &guarded, "--confirm-within", "1h", "--allow-lockout"]);
     let both = format!("{apply} && {}", server.line(&["confirm", "--yes"]));
-    refused(&server.shell(&both), 1, &["the SSH session that the rules were applied from"]);
+    refused(&server.shell(&both), 1, &["this SSH session applied the rules"]);
     refused(&go(old), 1, &["older than the rules"]);
     assert!(server.house.state().pending.is_some());
     assert!(!server.gets_in());

@@ -98,7 +98,7 @@ impl House {
         assert_eq!(self.gate.table().unwrap().is_some(), !doors.is_empty());
     }
 
-    /// Waits until nothing is on trial any more.
+    /// Waits until no rules are on trial any more.
     pub fn wait_for_end_of_trial(&self) {
         let ended = || self.state().pending.is_none();
         assert!(wait_until(Instant::now() + PATIENCE, ended), "{:?}", self.state());

@@ -29,7 +29,7 @@ pub fn replaced() {
     let first = watcher(&daemon).unwrap();
     kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
     daemon.wait_for("word of it", |line| {
-        line == "the process that reads packets exited (signal: 9 (SIGKILL)): starting another"
+        line == "the process that reads packets exited (signal: 9 (SIGKILL)); starting another"
     });
     daemon.wait_until("another one", || watcher(&daemon).is_some_and(|id| id != first));
     daemon.wait_until("open again", || opens(&house, &daemon));

@@ -215,7 +215,7 @@ fn at_the_end_a_stop_is_not_tried_for_ever() {
     bench.ends(0, Ended::NotBegun("no process".to_owned()));
     bench.expect(&[
         trouble,
-        "SSH: still open for 203.0.113.1; the next start runs its stop command",
+        "SSH: still open for 203.0.113.1; the next start of the daemon runs the stop command",
     ]);
     assert!(bench.scheduler.is_done());
     bench.is_empty();
