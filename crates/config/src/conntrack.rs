@@ -16,6 +16,8 @@ pub struct Tracking {
     pub buckets: u32,
     /// How many seconds a datagram that nobody answers stays (`nf_conntrack_udp_timeout`).
     pub udp_timeout: u32,
+    /// Whether it checks checksums (`nf_conntrack_checksum`).
+    pub checks: bool,
 }
 
 /// So many unanswered packets a second (the strongest flood of `docs/flood.md`) leave a connection a
@@ -32,8 +34,14 @@ const SPARSE: u32 = 4;
 
 /// What is odd about this table.
 pub fn warnings(table: Tracking) -> Vec<Diagnostic> {
-    let Tracking { max, count, buckets, udp_timeout } = table;
+    let Tracking { max, count, buckets, udp_timeout, checks } = table;
     let mut found = Vec::new();
+    if !checks {
+        let message = "connection tracking does not check checksums, so closed and guarded ports do not \
+                       answer connections with TCP options (`like-closed`)";
+        let hint = "sysctl -w net.netfilter.nf_conntrack_checksum=1 (and a line in /etc/sysctl.d to keep it)";
+        found.push(warning("conntrack-unchecked", message.to_owned()).hint(hint.to_owned()));
+    }
     if max == 0 {
         return found;
     }
@@ -78,7 +86,8 @@ fn warning(code: &'static str, message: String) -> Diagnostic {
 mod tests {
     use super::*;
 
-    const USUAL: Tracking = Tracking { max: 262_144, count: 12, buckets: 262_144, udp_timeout: 30 };
+    const USUAL: Tracking =
+        Tracking { max: 262_144, count: 12, buckets: 262_144, udp_timeout: 30, checks: true };
 
     fn codes(table: Tracking) -> Vec<&'static str> {
         warnings(table).iter().map(|found| found.code).collect()
@@ -89,6 +98,7 @@ mod tests {
         assert_eq!(warnings(USUAL), []);
         assert_eq!(codes(Tracking { max: 65_536, buckets: 65_536, ..USUAL }), [""; 0]);
         assert_eq!(codes(Tracking { max: 0, ..USUAL }), [""; 0]);
+        assert_eq!(codes(Tracking { checks: false, ..USUAL }), ["conntrack-unchecked"]);
     }
 
     #[test]
@@ -107,7 +117,7 @@ mod tests {
         assert_eq!(codes(sparse), ["conntrack-sparse"]);
         assert_eq!(codes(Tracking { count: 235_930, ..USUAL }), ["conntrack-full"]);
         assert_eq!(codes(Tracking { count: 235_900, ..USUAL }), [""; 0]);
-        let both = Tracking { max: 9, count: 9, buckets: 9, udp_timeout: 0 };
+        let both = Tracking { max: 9, count: 9, buckets: 9, udp_timeout: 0, checks: true };
         assert_eq!(codes(both), ["conntrack-small", "conntrack-full"]);
     }
 }

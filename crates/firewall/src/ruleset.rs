@@ -308,9 +308,11 @@ pub enum Statement {
     Icmpv6Type(u8),
     /// `ip6 hoplimit 255`: no router has passed it on; only in IPv6 packets.
     HopLimit255,
-    /// `tcp option N exists`: there is an option of this kind; only in TCP segments. nft looks for it behind
-    /// the end of options (kind 0) too, the network stack does not (`net/netfilter/nft_exthdr.c`).
-    TcpOption(u8),
+    /// `tcp doff > 5`: the header has options; only in TCP segments.
+    TcpHasOptions,
+    /// `@th,160,8 set 0`, behind [`Statement::TcpHasOptions`]: the options end before the first one. The checksum stays as it
+    /// is, so the packet must have been verified already, as connection tracking does.
+    EndTcpOptions,
     /// What a DHCP server sends to a client (RFC 2131, section 4.1).
     DhcpReply,
     /// What a DHCPv6 server or relay on the link sends to a client (RFC 8415, section 7.2).

@@ -423,7 +423,7 @@ impl<'a> Run<'_, 'a> {
             }
             Statement::ToLocalAddress(is) => self.packet.destination.is_multicast() != *is,
             // Packets have no options here, and their checksums are right.
-            Statement::IpOptions | Statement::UdpChecksumZero | Statement::TcpOption(_) => false,
+            Statement::IpOptions | Statement::UdpChecksumZero | Statement::TcpHasOptions => false,
             Statement::FromLinkLocal => self.is_link_local(),
             Statement::FromLocalAddress | Statement::MoreFragments => false,
             Statement::ThDportAmong { first, last } => {
@@ -461,7 +461,7 @@ impl<'a> Run<'_, 'a> {
                 let bucket = self.simulator.limits.entry(self.at).or_insert(full);
                 bucket.take(*limit, self.now)
             }
-            Statement::Counter | Statement::Log(_) => true,
+            Statement::Counter | Statement::Log(_) | Statement::EndTcpOptions => true,
             Statement::TcpFlags { equal, mask, value } => match self.packet.payload {
                 Payload::Tcp { flags, .. } => (flags & mask == *value) == *equal,
                 _ => false,

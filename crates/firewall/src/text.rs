@@ -150,9 +150,8 @@ impl fmt::Display for Statement {
             Self::IcmpType(kind) => write!(f, "icmp type {kind}"),
             Self::Icmpv6Type(kind) => write!(f, "icmpv6 type {kind}"),
             Self::HopLimit255 => f.write_str("ip6 hoplimit 255"),
-            // The one kind of ours that nft has a word for, which it also lists.
-            Self::TcpOption(19) => f.write_str("tcp option md5sig exists"),
-            Self::TcpOption(kind) => write!(f, "tcp option {kind} exists"),
+            Self::TcpHasOptions => f.write_str("tcp doff > 5"),
+            Self::EndTcpOptions => f.write_str("@th,160,8 set 0"),
             Self::DhcpReply => f.write_str("meta nfproto ipv4 udp sport 67 udp dport 68"),
             Self::Dhcpv6Reply => f.write_str("ip6 saddr fe80::/10 udp dport 546"),
             Self::Limit(limit) => limit.fmt(f),

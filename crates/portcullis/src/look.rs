@@ -60,5 +60,6 @@ pub fn tracking() -> Option<Tracking> {
         count: number("count")?,
         buckets: number("buckets")?,
         udp_timeout: number("udp_timeout")?,
+        checks: number("checksum")? != 0,
     })
 }

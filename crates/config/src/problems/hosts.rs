@@ -142,4 +142,13 @@ pub(super) const ENTRIES: &[Entry] = &[
                  fill it.",
         example: Words("where `nf_conntrack_count` is 240000 and `nf_conntrack_max` 262144"),
     },
+    Entry {
+        code: "conntrack-unchecked",
+        title: "Connection tracking does not check checksums",
+        why: "With `like-closed`, the gate removes the options of a refused TCP segment and relies on \
+              connection tracking to have checked its checksum. Otherwise the network stack drops the \
+              segment, and closed and guarded ports do not answer most connections.",
+        remedy: "Run `sysctl -w net.netfilter.nf_conntrack_checksum=1`, which is the default.",
+        example: Words("where `nf_conntrack_checksum` is 0"),
+    },
 ];

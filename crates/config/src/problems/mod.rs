@@ -36,7 +36,7 @@ pub const CHAPTERS: [Chapter; 5] = [
 ];
 
 /// The codes of what does not forbid a configuration. All others are errors.
-const WARNINGS: [&str; 28] = [
+const WARNINGS: [&str; 29] = [
     "placeholder-inside",
     "nobody-gets-in",
     "refusal-stands-out",
@@ -65,6 +65,7 @@ const WARNINGS: [&str; 28] = [
     "conntrack-small",
     "conntrack-sparse",
     "conntrack-full",
+    "conntrack-unchecked",
 ];
 
 impl Entry {

@@ -37,6 +37,7 @@ fn what_is_told_in_words_alone_is_tested_elsewhere() {
         "conntrack-small",
         "conntrack-sparse",
         "conntrack-full",
+        "conntrack-unchecked",
     ];
     assert_eq!(words, known);
 }

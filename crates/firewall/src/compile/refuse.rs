@@ -14,7 +14,7 @@
 //!
 //! Whatever nobody answers would leave its translation behind. That would keep its source port out, grant or
 //! no grant; and a later answer over it that connection tracking calls invalid would show the translated port.
-//! So such segments are dropped before they are confirmed, at closed ports too, and connection tracking
+//! So such segments lose their options, or are dropped before they are confirmed, at closed ports too. Connection tracking
 //! forgets what is left after a second (`ct timeout`).
 //!
 //! The stack makes the flow label of a reset from the ports, before they are translated back. So
@@ -83,10 +83,10 @@ const LATE: i32 = 120;
 
 /// In the stance `guard`: what nobody answers, on its way to a port that may be open.
 const UNANSWERED: &str = "unanswered";
+/// In the stance `guard`: a TCP segment with options, on its way to a port that may be open.
+const OPTIONS: &str = "options";
 /// In the stance `guard`: what is answered by nobody if no socket is there.
 pub const CLOSED_OR_NOT: &str = "closed_or_not";
-/// Options of TCP with a signature (RFC 2385, RFC 5925).
-const SIGNATURES: [u8; 2] = [19, 29];
 
 /// One of these matches where the network stack has a socket for the packet.
 pub(super) const SOCKET: [Statement; 2] =
@@ -257,10 +257,15 @@ impl Compiler<'_> {
                 rule([Statement::NotForHost, ACCEPT]),
                 rule([Statement::ToLocalAddress(false), ACCEPT]),
             ];
-            let closed_or_not = [&open[..], &closed, &as_closed()].concat();
+            // The network stack complains of an option to some senders and not to others.
+            let seventeen = Statement::Ip6NextHeader { is: false, kind: Protocol::Udp.number() };
+            let no_option = [rule([UDP, seventeen, DROP]).because("extension headers")];
+            let closed_or_not = [&open[..], &no_option, &closed, &as_closed()].concat();
+            let options = [&open[..], &[without_options()], &late_without_options()].concat();
             chains.extend([
                 self.late(),
                 chain(UNANSWERED, unanswered),
+                chain(OPTIONS, options),
                 chain(CLOSED_OR_NOT, closed_or_not),
                 self.put_back(),
             ]);
@@ -288,6 +293,7 @@ impl Compiler<'_> {
         let mut rules = Vec::new();
         if self.answers_as_closed() {
             rules.extend(unanswered(&DROP));
+            rules.push(without_options());
         }
         rules.extend([
             // A listener would answer it, and a closed port does not.
@@ -332,7 +338,6 @@ impl Compiler<'_> {
     /// belongs to none is answered by one rule, whether its port is guarded or closed; and so is a
     /// datagram.
     fn late(&self) -> Chain {
-        let begins = || Statement::Tracked(&[Tracking::New, Tracking::Related]);
         let conversation = Statement::Tracked(&[Tracking::Established]);
         // What was not readdressed.
         let asked = Statement::ThDportAmong { first: 1, last: u16::MAX };
@@ -347,19 +352,19 @@ impl Compiler<'_> {
         rules.push(rule([Statement::ThDportZero, put_back, goto(PUT_BACK)]));
         rules.push(rule([UDP, goto(CLOSED_OR_NOT)]));
         rules.extend(unanswered(&goto(UNANSWERED)));
-        rules.extend([
-            rule([RST_OR_ACK, ACCEPT]),
-            rule([begins(), ACCEPT]),
-            rule([goto(CLOSED_OR_NOT)]),
-        ]);
+        rules.push(rule([Statement::TcpHasOptions, goto(OPTIONS)]));
+        rules.extend(late_without_options());
         let hook = Some(Hook { point: HookPoint::Input, priority: LATE });
         Chain { name: "late".to_owned(), hook, rules }
     }
 
     fn put_back(&self) -> Chain {
+        let seventeen = Statement::Ip6NextHeader { is: false, kind: Protocol::Udp.number() };
         let mut rules = vec![rule([Statement::SetPriority(0)])];
         rules.extend(unanswered(&DROP));
         rules.extend([
+            rule([UDP, seventeen, DROP]).because("extension headers"),
+            without_options(),
             rule([RST_OR_ACK, ACCEPT]).because("the network stack refuses it"),
             rule([Statement::NotForHost, DROP]),
             rule([TCP, Statement::ToLocalAddress(false), DROP]),
@@ -380,6 +385,7 @@ impl Compiler<'_> {
         ];
         if self.answers_as_closed() {
             rules.extend(unanswered(&DROP));
+            rules.push(without_options());
         }
         rules.extend([
             // It belongs to a connection that is older than the gate, or the network stack refuses it,
@@ -431,18 +437,28 @@ fn labels() -> Chain {
     Chain { name: "labels".to_owned(), hook, rules }
 }
 
-/// What the network stack does not answer at a closed port, or only for some: signed segments, and those
-/// behind IPv6 extension headers. Whatever is translated and not answered would leave its translation behind,
-/// and whatever comes later over that could be answered from the wrong port. So it is silenced before
-/// connection tracking confirms it, at guarded and at closed ports alike.
-fn unanswered(then: &Statement) -> [Rule; 3] {
-    let [md5, ao] = SIGNATURES.map(|kind| vec![Statement::TcpOption(kind)]);
+/// What the network stack answers at a closed port or not, depending on its options: TCP behind options of IPv4 or behind
+/// IPv6 extension headers. Whatever is translated and not answered would leave its translation behind, and whatever comes later
+/// over that could be answered from the wrong port. So it is silenced before connection tracking confirms it, at guarded and at
+/// closed ports alike.
+fn unanswered(then: &Statement) -> [Rule; 2] {
     let six = Statement::Ip6NextHeader { is: false, kind: Protocol::Tcp.number() };
-    let rules = [(md5, "signed"), (ao, "signed"), (vec![TCP, six], "extension headers")];
-    rules.map(|(what, comment)| {
-        let statements = what.into_iter().chain([then.clone()]).collect();
-        Rule { statements, comment: Some(comment) }
-    })
+    [(Statement::IpOptions, "IPv4 options"), (six, "extension headers")]
+        .map(|(what, comment)| rule([TCP, what, then.clone()]).because(comment))
+}
+
+/// Takes the options off a TCP segment that is refused, at guarded and at closed ports alike: a closed port does not answer
+/// signed segments, nor those whose options it cannot read (`tcp_parse_auth_options` in `net/ipv4/tcp_input.c`), and resets do
+/// not depend on any option. Only where connection tracking has verified the checksum; it translates nothing else.
+fn without_options() -> Rule {
+    let verified = Statement::Tracked(&[Tracking::New, Tracking::Established, Tracking::Related]);
+    rule([verified, Statement::TcpHasOptions, Statement::EndTcpOptions])
+}
+
+/// What becomes of a TCP segment in the chain `late`, where options are of no interest any more.
+fn late_without_options() -> Vec<Rule> {
+    let begins = Statement::Tracked(&[Tracking::New, Tracking::Related]);
+    vec![rule([RST_OR_ACK, ACCEPT]), rule([begins, ACCEPT]), rule([goto(CLOSED_OR_NOT)])]
 }
 
 /// Answers as a closed port does.

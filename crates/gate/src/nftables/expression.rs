@@ -129,19 +129,6 @@ pub fn meta_load(w: &mut Writer, key: Meta, slot: Slot) {
 
 /// `slot = whether there is an IPv6 extension header of this kind` (`enum nft_exthdr_attributes`)
 pub fn extension_present(w: &mut Writer, kind: u8, slot: Slot) {
-    /// `NFT_EXTHDR_OP_IPV6`
-    const IPV6: u32 = 0;
-    present(w, IPV6, kind, slot);
-}
-
-/// `slot = whether there is a TCP option of this kind`
-pub fn option_present(w: &mut Writer, kind: u8, slot: Slot) {
-    /// `NFT_EXTHDR_OP_TCPOPT`
-    const TCP_OPTION: u32 = 1;
-    present(w, TCP_OPTION, kind, slot);
-}
-
-fn present(w: &mut Writer, operation: u32, kind: u8, slot: Slot) {
     /// `NFT_EXTHDR_F_PRESENT`
     const PRESENT: u32 = 1;
     expression(w, "exthdr", |w| {
@@ -149,7 +136,7 @@ fn present(w: &mut Writer, operation: u32, kind: u8, slot: Slot) {
         w.bytes(2, &[kind]);
         w.be32(3, 0);
         w.be32(4, 1);
-        w.be32(6, operation);
+        w.be32(6, 0);
         w.be32(5, PRESENT);
     });
 }
@@ -287,6 +274,13 @@ pub fn at_least(w: &mut Writer, slot: Slot, value: &[u8]) {
     /// `NFT_CMP_GTE`
     const AT_LEAST: u32 = 5;
     order(w, slot, AT_LEAST, value);
+}
+
+/// Ends the rule unless the bytes from `slot` are more than these.
+pub fn more_than(w: &mut Writer, slot: Slot, value: &[u8]) {
+    /// `NFT_CMP_GT`
+    const MORE_THAN: u32 = 4;
+    order(w, slot, MORE_THAN, value);
 }
 
 /// Ends the rule unless the bytes from `slot` are at most these.

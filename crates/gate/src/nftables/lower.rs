@@ -39,6 +39,8 @@ const ICMP_TYPE: Payload = Payload::transport(0, 1);
 const UDP_PORTS: Payload = Payload::transport(0, 4);
 const UDP_DPORT: Payload = Payload::transport(2, 2);
 const UDP_CHECKSUM: Payload = Payload::transport(6, 2);
+const TCP_HEADER_LENGTH: Payload = Payload::transport(12, 1);
+const TCP_FIRST_OPTION: Payload = Payload::transport(20, 1);
 const IP_FIRST_BYTE: Payload = Payload::network(0, 1);
 const IP_SADDR: Payload = Payload::network(12, 4);
 const IP6_SADDR: Payload = Payload::network(8, 16);
@@ -108,6 +110,7 @@ fn reset_is_first_of_tcp(rule: &Rule) -> bool {
             statement,
             Statement::Protocol { is: true, protocol: Protocol::Tcp }
                 | Statement::TcpFlags { .. }
+                | Statement::TcpHasOptions
                 | Statement::Reject(Reject::TcpReset)
         )
     };
@@ -297,9 +300,15 @@ impl Known {
             Statement::IcmpType(kind) => self.equals(w, Needs::Icmp, ICMP_TYPE, &[*kind]),
             Statement::Icmpv6Type(kind) => self.equals(w, Needs::Icmpv6, ICMP_TYPE, &[*kind]),
             Statement::HopLimit255 => self.equals(w, Needs::Ipv6, HOP_LIMIT, &[u8::MAX]),
-            Statement::TcpOption(kind) => {
-                expression::option_present(w, *kind, Slot::FIRST);
-                expression::compare(w, Slot::FIRST, true, &[1]);
+            Statement::TcpHasOptions => {
+                self.need(w, Needs::Tcp);
+                expression::payload_load(w, TCP_HEADER_LENGTH, Slot::FIRST);
+                expression::mask(w, Slot::FIRST, &[0xf0]);
+                expression::more_than(w, Slot::FIRST, &[0x50]);
+            }
+            Statement::EndTcpOptions => {
+                expression::constant(w, Slot::FIRST, &[0]);
+                expression::payload_store(w, TCP_FIRST_OPTION, Slot::FIRST);
             }
             Statement::DhcpReply => {
                 // Written out in the text, and so compared whatever is known.

@@ -14,8 +14,19 @@ use portcullis_lab::world::PATIENCE;
 
 /// Connection tracking forgets such a translation after one second.
 const FORGOTTEN: Duration = Duration::from_millis(1_100);
-/// TCP option 19: a signature (RFC 2385). A socket that has no key drops it without an answer.
-const SIGNED: [u8; 20] = [1, 1, 19, 18, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1];
+/// TCP options that no closed port answers: a signature (19, RFC 2385), two kinds of signature (29, RFC 5925), and options whose
+/// length is too small or goes beyond the header, where a signature would have room behind them.
+const UNREADABLE: [[u8; 20]; 5] = [
+    [1, 1, 19, 18, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    [29, 4, 1, 1, 29, 4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    [254, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    [254, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    [254, 40, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+];
+/// IPv4 options that the network stack takes and cannot answer: a route to be recorded, and times, each with half an entry of
+/// room (RFC 791, section 3.1; `__ip_options_echo` in `net/ipv4/ip_options.c`).
+const HALF_AN_ENTRY: [[u8; 12]; 2] =
+    [[7, 9, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0], [68, 10, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0]];
 /// A port with a service that is neither guarded nor public.
 const LISTENING: u16 = 8_080;
 /// Options of IPv6 for the destination which say that whoever does not know them drops the packet, with or
@@ -25,15 +36,22 @@ const UNKNOWN: [[u8; 6]; 2] = [[0x5e, 4, 0, 0, 0, 0], [0x9e, 4, 0, 0, 0, 0]];
 /// Segments with these flags that nobody answers, each from a port of its own.
 fn unanswered(stage: &Stage, source: IpAddr, to: SocketAddr, flags: u8) -> Vec<Packet> {
     let plain = || Packet::tcp(SocketAddr::new(source, stage.new_port()), to, flags);
-    let mut signed = plain();
-    if let Payload::Tcp(tcp) = &mut signed.payload {
-        tcp.options = SIGNED.to_vec();
-    }
+    let unreadable = UNREADABLE.iter().map(|options| {
+        let mut packet = plain();
+        if let Payload::Tcp(tcp) = &mut packet.payload {
+            tcp.options = options.to_vec();
+        }
+        packet
+    });
+    let half = HALF_AN_ENTRY
+        .iter()
+        .filter(|_| source.is_ipv4())
+        .map(|options| Packet { ip_options: options.to_vec(), ..plain() });
     let options = UNKNOWN
         .iter()
         .filter(|_| source.is_ipv6())
         .map(|options| Packet { extensions: vec![Extension::destination(options)], ..plain() });
-    [signed].into_iter().chain(options).collect()
+    unreadable.chain(half).chain(options).collect()
 }
 
 fn flags(packet: &Packet) -> u8 {

@@ -84,8 +84,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Ready(Statement::ThDportZero)),
         1 => Just(Step::Ready(Statement::NotForHost)),
         1 => Just(Step::Ready(Statement::FragmentHeader)),
-        1 => prop_oneof![Just(19), Just(29), Just(200)]
-            .prop_map(|kind| Step::Ready(Statement::TcpOption(kind))),
         1 => (any::<bool>(), any::<u8>())
             .prop_map(|(is, kind)| Step::Ready(Statement::Ip6NextHeader { is, kind })),
         1 => any::<u8>().prop_map(|kind| Step::Ready(Statement::HopByHopNextHeader(kind))),

@@ -77,7 +77,8 @@ pub fn beside_port_zero(rules: Rules, family: Family) {
     scan(rules, family, halves, &[2222], &[25], Cpus::OfSender);
 }
 
-/// After packets from every source port to port 0 that connection tracking remembers for a while.
+/// After packets from every source port to port 0, of kinds that connection tracking remembers for a while where nobody answers
+/// them.
 pub fn from_used_source_ports(rules: Rules, family: Family) {
     let mut halves = [Vec::new(), Vec::new()];
     for source in 1..=u16::MAX {
@@ -178,7 +179,7 @@ fn frame((protocol, address, source, port): Probe, from: &[IpAddr], to: IpAddr) 
         TCP => Tcp { sequence, ..Tcp::new(SYN) }.ip(&ends),
         SIGNED => {
             let options = [vec![19, 18], vec![7; 16]].concat();
-            Tcp { options, ..Tcp::new(SYN) }.ip(&ends)
+            Tcp { options, sequence, ..Tcp::new(SYN) }.ip(&ends)
         }
         _ => Udp::new(&sequence.to_be_bytes()).ip(&ends),
     };

@@ -64,9 +64,12 @@ fn options() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("record route", vec![7, 7, 4, 0, 0, 0, 0]),
         ("record route, two places", vec![7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ("record route, half a place", vec![7, 9, 4, 0, 0, 0, 0, 0, 0]),
         ("record route, full", vec![7, 7, 8, 1, 2, 3, 4]),
         ("record route, bad pointer", vec![7, 7, 3, 0, 0, 0, 0]),
         ("timestamp", vec![0x44, 8, 5, 0, 0, 0, 0, 0]),
+        ("timestamp, half a place", vec![0x44, 10, 5, 0, 0, 0, 0, 0, 0, 0]),
+        ("timestamp, three quarters of a place", vec![0x44, 11, 5, 0, 0, 0, 0, 0, 0, 0, 0]),
         ("timestamp with address", vec![0x44, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0]),
         ("timestamp, full", vec![0x44, 8, 9, 0, 1, 2, 3, 4]),
         ("timestamp, overflowing", vec![0x44, 8, 9, 0xf0, 1, 2, 3, 4]),

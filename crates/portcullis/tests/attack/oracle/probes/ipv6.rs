@@ -16,6 +16,7 @@ const DESTINATION: u8 = 60;
 type Extension = (u8, Vec<u8>);
 
 pub fn add(kinds: &mut Kinds) {
+    add_complaints(kinds);
     for flow_label in [1, 0x1_2345, 0xf_ffff] {
         kinds.add_inner(&format!("flow label {flow_label:#x}"), move |ip| Ip { flow_label, ..ip });
     }
@@ -50,6 +51,28 @@ pub fn add(kinds: &mut Kinds) {
             kinds.add(format!("{inner}, to {name}"), move |ends: &Ends| {
                 readdressed(packet, ends, IpAddr::V6(to), mac)
             });
+        }
+    }
+}
+
+/// Options that the network stack complains of, or not, depending on whom the frame and the packet are for.
+fn add_complaints(kinds: &mut Kinds) {
+    let everybody = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    let frames = [
+        ("in a broadcast frame", None, [0xff; 6]),
+        ("in a multicast frame", None, [0x33, 0x33, 0, 0, 0, 1]),
+        ("to all nodes", Some(everybody), [0x33, 0x33, 0, 0, 0, 1]),
+        ("to all nodes, in a frame for the host", Some(everybody), [2, 0, 0, 0, 0, 0]),
+    ];
+    for option in [0x5e, 0x9e, 0xde] {
+        for (frame, to, mac) in frames {
+            for (inner, packet) in INNER {
+                let name = format!("{inner} behind destination option {option:#04x}, {frame}");
+                kinds.add(name, move |ends: &Ends| Ip {
+                    extensions: vec![options(DESTINATION, &[option, 2, b'a', b'b', 1, 0])],
+                    ..readdressed(packet, ends, to.map_or(ends.to, IpAddr::V6), mac)
+                });
+            }
         }
     }
 }
