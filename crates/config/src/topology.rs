@@ -128,8 +128,8 @@ impl Blind {
     pub fn hint(&self) -> String {
         match (&self.why, self.instead.as_slice()) {
             (Why::Missing, _) => {
-                "check the name with `ip link`; with a wrong name guarded ports stay open, but an \
-                 interface may appear later"
+                "check the name with `ip link`; `apply` and `run` refuse this until the interface \
+                 is there"
                     .to_owned()
             }
             (_, []) => "write the interface that has the address of this host; `ip address` shows \

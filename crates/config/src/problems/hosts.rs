@@ -34,7 +34,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "This host does not have an interface of the configuration",
         why: "The gate is active only on the listed interfaces. With a wrong name, guarded ports \
               are open on the interface that you meant. An interface may appear later (ppp0, wg0), \
-              because rules match names.",
+              because rules match names: `boot` loads the rules without it, `apply` and `run` \
+              refuse until it is there.",
         remedy: "Check the name with `ip link`. To check a configuration for another host, use \
                  `--no-host`.",
         example: Words("with `interfaces = [\"eth0\"]` on a host whose interface is `ens3`"),

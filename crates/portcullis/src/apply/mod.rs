@@ -198,6 +198,30 @@ fn standing(state: &State) -> Result<Option<(Pending, Standing)>, Failure> {
     }
 }
 
+/// A configuration on trial here.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// How long it can still be confirmed; zero if its time is over and nobody has rolled it back.
+    pub left: Duration,
+    /// The configuration.
+    pub text: String,
+}
+
+/// What is on trial here, for those who only look.
+///
+/// # Errors
+///
+/// The state cannot be read, or is not ours.
+pub fn trial(folder: &Path) -> Result<Option<Trial>, Failure> {
+    let Some(pending) = state::look(folder)?.pending else { return Ok(None) };
+    let left = match pending.standing(&Here::now(), clock()) {
+        Standing::Waiting(left) => left,
+        Standing::Overdue => Duration::ZERO,
+        Standing::Forgotten | Standing::Elsewhere => return Ok(None),
+    };
+    Ok(Some(Trial { left, text: pending.new }))
+}
+
 /// Keeps what is on trial, from now on at boot too. `yes` is needed where there is no SSH session.
 ///
 /// # Errors

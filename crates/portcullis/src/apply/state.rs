@@ -320,6 +320,15 @@ pub fn peek(folder: &Path) -> Result<State, Failure> {
     })
 }
 
+/// As [`peek`], and the empty state where there is no such folder.
+///
+/// # Errors
+///
+/// The folder is not ours alone, or the file in it is damaged.
+pub fn look(folder: &Path) -> Result<State, Failure> {
+    if check(folder)? { peek(folder) } else { Ok(State::default()) }
+}
+
 /// Whether there is a folder; it must be ours alone.
 fn check(folder: &Path) -> Result<bool, Failure> {
     let about = match fs::metadata(folder) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_config::{Host, duration};
 use portcullis_core::limits;
-use portcullis_core::policy::{Allowed, Policy};
+use portcullis_core::policy::{Allowed, Door, Policy, Recogniser};
 use portcullis_firewall::compile::{Hosts, admit};
 use portcullis_firewall::iptables::Matcher;
 use portcullis_gate::{Backend, Look, Rules};
@@ -59,6 +59,8 @@ pub fn run(args: &Args) -> Outcome {
     }
     let doors = doors(&configured.policy);
     let has_hooks = configured.policy.has_hooks();
+    let of_daemon = |door: &&Door| door.recogniser == Recogniser::Daemon;
+    let deaf = configured.policy.doors.iter().filter(of_daemon).count();
     let loaded =
         apply::apply(&args.state_dir.path, configured, args.confirm_within, args.allow_lockout)?;
     // Nothing can be done when there is nobody to tell.
@@ -67,14 +69,23 @@ pub fn run(args: &Args) -> Outcome {
     if let Some(within) = args.confirm_within {
         let _ = writeln!(
             out,
-            "TRIAL: undone in {}. Open a new SSH session and run `portcullis confirm`",
+            "TRIAL: undone in {}. Knock, open a new SSH session, and run `portcullis confirm` in it",
             duration::format(within)
         );
     } else {
         remind_daemon();
     }
-    if has_hooks {
+    let daemon = keeper::is_running().unwrap_or(false);
+    if has_hooks && !daemon {
         let _ = writeln!(out, "note: `on_open` and `on_close` need `portcullis run`");
+    }
+    if deaf > 0 && !daemon {
+        let deaf = count(deaf, "door");
+        let _ = writeln!(
+            out,
+            "warning: the daemon is not running, so knocks cannot open {deaf}\n  hint: systemctl \
+             start portcullis-run"
+        );
     }
     Ok(Exit::Done)
 }

@@ -21,14 +21,17 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
     let mut gate = Backend::open()?;
-    match gate.must_know_bans() {
-        Ok(()) => {}
+    let known = match gate.must_know_bans() {
+        Ok(()) => true,
         Err(
             error
             @ (Error::NotLoaded | Error::NoBans(_) | Error::Nftables(nftables::Error::NoBans)),
-        ) => say(&format!("{error}; nobody is banned")),
+        ) => {
+            say(&format!("{error}; nobody is banned"));
+            false
+        }
         Err(error) => return Err(error.into()),
-    }
+    };
     let bans = gate.bans()?;
     if args.json {
         let now = SystemTime::now();
@@ -38,6 +41,8 @@ pub fn run(args: &Args) -> Outcome {
         let rows: Vec<_> =
             bans.iter().map(|ban| [ban.source(), shown(ban.expires), shown(ban.timeout)]).collect();
         print(&table(["SOURCE", "REMAINING", "OF"], &rows))?;
+    } else if known {
+        say("no active bans");
     }
     Ok(Exit::Done)
 }

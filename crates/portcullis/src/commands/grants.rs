@@ -23,6 +23,7 @@ pub fn run(args: &Args) -> Outcome {
     if found.is_none() {
         say("the gate is not loaded; guarded ports are open without a grant");
     }
+    let loaded = found.is_some();
     let view = found.unwrap_or_default();
     let mut grants: Vec<&Grant> = view.grants.iter().collect();
     grants.sort_by_key(|grant| (view.name(grant.class), grant.class, grant.address));
@@ -38,6 +39,8 @@ pub fn run(args: &Args) -> Outcome {
             })
             .collect();
         print(&table(["DOOR", "ADDRESS", "REMAINING", "OF"], &rows))?;
+    } else if loaded {
+        say("no active grants");
     }
     Ok(Exit::Done)
 }

@@ -1,13 +1,17 @@
 //! `portcullis run`, and the processes that it starts.
 
-use std::path::{self, PathBuf};
+use std::fs;
+use std::path::{self, Path, PathBuf};
 
+use portcullis_config::duration::to_the_second;
 use portcullis_watcher::native::Native;
 use portcullis_watcher::watch;
 
+use crate::apply;
 use crate::daemon::parts::watcher_failed;
 use crate::daemon::{hosts, keeper, runner};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out::say;
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -31,7 +35,24 @@ pub fn run(args: &Args) -> Outcome {
     // The runner works elsewhere.
     let state_dir = path::absolute(&args.state_dir)
         .map_err(|error| Failure::wrong_use(format!("not a directory: {error}")))?;
+    stand_by_trial(&args.file)?;
     keeper::run(keeper::Settings { path: args.file.clone(), verbose: args.verbose, state_dir })
+}
+
+/// The rules of another configuration are not loaded over those on trial. The state of `apply` may be unreadable for whoever
+/// may run this all the same, so that nothing but a trial stands in the way.
+fn stand_by_trial(file: &Path) -> Result<(), Failure> {
+    let Ok(Some(trial)) = apply::trial(Path::new(apply::DEFAULT_FOLDER)) else { return Ok(()) };
+    let left = to_the_second(trial.left);
+    if fs::read(file).is_ok_and(|text| text == trial.text.as_bytes()) {
+        say(&format!(
+            "note: these rules are on trial: they are undone in {left} unless you run \
+             `portcullis confirm`"
+        ));
+        return Ok(());
+    }
+    Err(Failure::could_not(format!("another configuration is on trial ({left} left)"))
+        .hint("run `portcullis confirm` to keep it, or `portcullis rollback` to undo it"))
 }
 
 /// Arguments of `run-process`.

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use portcullis_config::duration::to_the_second;
 use portcullis_config::topology::{Blind, Topology};
 use portcullis_config::{DEFAULT_PATH, Diagnostic, conntrack};
 use portcullis_core::policy::{Policy, Recogniser};
@@ -14,7 +16,8 @@ use serde_json::{Value, json};
 
 use super::check::text::recogniser;
 use super::live::{count, table};
-use crate::apply::Configured;
+use super::state_dir::StateDir;
+use crate::apply::{self, Configured};
 use crate::config::{self, LoadError};
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
@@ -29,6 +32,8 @@ pub struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    state_dir: StateDir,
 }
 
 /// Runs the command. What the kernel holds is told even if the configuration is of no use.
@@ -66,6 +71,7 @@ pub fn run(args: &Args) -> Outcome {
         bans: gate.bans()?.len(),
         daemon: keeper::is_running()?,
         knocking,
+        trial: apply::trial(&args.state_dir.path)?.map(|trial| trial.left),
     };
     print(&if args.json { format!("{:#}\n", status.json()) } else { status.text() })?;
     status.warn();
@@ -94,6 +100,8 @@ struct Status {
     bans: usize,
     daemon: bool,
     knocking: usize,
+    /// How long the rules are on trial; zero if nobody has rolled them back.
+    trial: Option<Duration>,
 }
 
 /// A door of the configuration, of the kernel, or of both.
@@ -168,6 +176,7 @@ impl Status {
             "findings": findings,
             "daemon": self.daemon,
             "attempts": self.knocking,
+            "trial_ms": self.trial.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             "grants": self.view.as_ref().map_or(0, |view| view.grants.len()),
             "bans": self.bans,
             "doors": doors,
@@ -191,6 +200,17 @@ impl Status {
         let daemon = if self.daemon { "running" } else { "not running" };
         let mut out = String::new();
         let _ = writeln!(out, "gate      {gate}");
+        match self.trial {
+            None => {}
+            Some(Duration::ZERO) => {
+                out.push_str("trial     time is over; run `portcullis rollback` to undo it\n");
+            }
+            Some(left) => {
+                let left = to_the_second(left);
+                let _ =
+                    writeln!(out, "trial     undone in {left} unless you run `portcullis confirm`");
+            }
+        }
         if let Some(loaded) = self.loaded {
             let _ = writeln!(out, "backend   {}", loaded.word());
         }

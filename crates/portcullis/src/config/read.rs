@@ -111,6 +111,15 @@ fn too_open(file: &File, name: &str) -> io::Result<Vec<Diagnostic>> {
     Ok(mode.into_iter().chain(owner).collect())
 }
 
+/// Whether anybody but root and the reader can change this file. Standard input nobody can.
+pub fn others_can_change(path: &Path) -> bool {
+    let Ok(metadata) = files::open_to_read(path).and_then(|file| file.metadata()) else {
+        return false;
+    };
+    let (owner, reader) = (metadata.uid(), geteuid().as_raw());
+    metadata.is_file() && (metadata.mode() & 0o022 != 0 || owner != 0 && owner != reader)
+}
+
 fn of_mode(mode: u32, name: &str) -> Option<Diagnostic> {
     let others_can = match (mode & 0o044 != 0, mode & 0o022 != 0) {
         (true, true) => "read and change",

@@ -20,6 +20,7 @@ const GOOD: &str =
 pub fn trials() -> Vec<Trial> {
     vec![
         world::trial("a_bad_file_changes_nothing", a_bad_file_changes_nothing),
+        world::trial("commands_that_others_can_change_are_not_run", commands_of_others),
         world::trial("an_interface_that_does_not_exist", no_such_interface),
         world::trial("a_file_that_does_not_exist", no_such_file),
         world::trial("configuration_that_is_no_file_is_refused", no_file),
@@ -53,6 +54,22 @@ fn refused(output: &Output, code: i32, said: &[&str]) {
         assert!(text.contains(said), "{said:?} is not in:\n{text}");
     }
     assert!(!text.contains("panicked"), "{text}");
+}
+
+/// Root runs no command that other users can write.
+fn commands_of_others() {
+    let _world = World::new(By::Kernel, GOOD);
+    let text = "[door.a]\nguards = [\"tcp/22\"]\nsequence = [\"tcp/7\", \"tcp/2\", \"tcp/5\"]\n\
+                on_open = [\"/bin/true\"]\n";
+    let (folder, path) = config(text);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
+    let state = folder.path().join("run");
+    let words = ["run", path.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+    refused(
+        &portcullis(&words),
+        3,
+        &["file-mode", "other users can change", "on_open", "chmod 600"],
+    );
 }
 
 fn a_bad_file_changes_nothing() {

@@ -17,7 +17,7 @@ pub mod pcapng;
 pub mod window;
 
 use std::fmt;
-use std::io::{Chain, Cursor, Read};
+use std::io::{self, Chain, Cursor, Read};
 
 use flate2::read::MultiGzDecoder;
 
@@ -78,6 +78,9 @@ impl fmt::Display for NoCapture {
             Self::Unknown => f.write_str("it is not pcap or pcapng"),
             Self::Version(major, minor) => {
                 write!(f, "it has the unknown version {major}.{minor}")
+            }
+            Self::Failed(error) if error.kind() == io::ErrorKind::NotFound => {
+                f.write_str("there is no such file")
             }
             Self::Failed(error) => error.fmt(f),
         }

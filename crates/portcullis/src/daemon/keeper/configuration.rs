@@ -1,15 +1,14 @@
 //! The configuration, read once and passed on as it was read.
 
-use std::io::{self, Read};
 use std::path::PathBuf;
 
 use portcullis_config::host::{Host, Refuse};
 use portcullis_config::topology::Interface;
 use portcullis_core::policy::Policy;
+use portcullis_core::text::plain;
 
 use crate::config;
 use crate::exit::Failure;
-use crate::files;
 
 /// What the command line says.
 #[derive(Debug, Clone)]
@@ -42,44 +41,22 @@ impl Configuration {
         interfaces: Option<Vec<Interface>>,
         refuse: Refuse,
     ) -> Result<Self, Failure> {
-        let name = settings.path.to_string_lossy().escape_debug().to_string();
-        let text = text(settings).map_err(|error| {
-            let failure = Failure::could_not(format!("cannot read `{}`: {error}", name));
-            match error.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    failure.hint("root must be able to read it: chmod u+r")
-                }
-                io::ErrorKind::NotFound => failure.hint("write this file, or name another one"),
-                _ => failure,
-            }
-        })?;
         let hint = "this back end needs no daemon; run `portcullis apply`";
         let host = Host { interfaces, refuse, ..Host::default() };
-        let loaded = config::parse_on(&host, &name, &text)
-            .and_then(|loaded| loaded.only_nftables("run", hint).map_err(|report| *report));
-        match loaded {
-            Ok(loaded) => {
-                config::show(&loaded.warnings);
-                Ok(Self { policy: loaded.policy, text })
-            }
-            Err(report) => {
-                config::show(&report);
-                Err(Failure::no())
-            }
+        let loaded = config::load_for_host(Some(&settings.path), &host)?;
+        let loaded = loaded.only_nftables("run", hint).map_err(|report| {
+            config::show(&report);
+            Failure::no()
+        })?;
+        let commands = loaded.policy.doors.iter().any(|door| door.hooks.is_some());
+        if commands && config::others_can_change(&settings.path) {
+            let name = plain(&settings.path.to_string_lossy());
+            return Err(Failure::could_not(format!(
+                "other users can change `{name}`, and root would run the commands in it \
+                 (`on_open`, `on_close`)"
+            ))
+            .hint(format!("chown root {name}; chmod 600 {name}")));
         }
+        Ok(Self { policy: loaded.policy, text: loaded.text })
     }
-}
-
-fn text(settings: &Settings) -> io::Result<String> {
-    let file: Box<dyn Read> = if settings.path.as_os_str() == "-" {
-        Box::new(io::stdin())
-    } else {
-        Box::new(files::open_to_read(&settings.path)?)
-    };
-    let mut text = String::new();
-    file.take(portcullis_config::MAX_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > portcullis_config::MAX_BYTES {
-        return Err(io::Error::other("the file is too large"));
-    }
-    Ok(text)
 }

@@ -2,16 +2,19 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use portcullis_firewall::compile::compile;
 use portcullis_lab::Lab;
+use portcullis_lab::program::Program;
 
 use super::support::{House, Test, before, done, refused};
-use crate::world::portcullis;
+use crate::world::{PATIENCE, portcullis, program};
 
 pub const TESTS: &[Test] = &[
     ("one_trial_at_a_time", &[], one_at_a_time),
+    ("status_says_what_is_on_trial", &[], status),
+    ("daemon_starts_with_the_rules_on_trial_only", &[], daemon),
     ("many_applies_at_once", &[], many_at_once),
     ("no_way_back", &[], no_way_back),
     ("the_configuration_in_force_is_known", &[], in_force_is_known),
@@ -38,6 +41,51 @@ fn one_at_a_time() {
     }
     assert_eq!(house.doors(), before(Some("new")));
     assert_eq!(house.state(), state);
+}
+
+/// Who closes the laptop now is without a gate in an hour.
+fn status() {
+    let house = House::new();
+    let path = house.door("new", 2222);
+    let trial = |arguments: &[&str]| {
+        let output = house.run(&[&["status", path.as_str()], arguments].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    done(&apply(&house, &path, WAYS[1]));
+    let told = "trial     undone in 59m";
+    assert!(trial(&[]).contains(told), "{}", trial(&[]));
+    let left = || {
+        serde_json::from_str::<serde_json::Value>(&trial(&["--json"])).unwrap()["trial_ms"].as_u64()
+    };
+    assert!(left().is_some_and(|left| (3_500_000..=3_600_000).contains(&left)), "{:?}", left());
+    done(&house.run(&["confirm", "--yes"]));
+    assert!(!trial(&[]).contains("trial"), "{}", trial(&[]));
+    assert_eq!(left(), None);
+}
+
+/// What ends a trial would take away the gate that the daemon has loaded.
+fn daemon() {
+    let house = House::new();
+    let path = house.door("new", 2222);
+    done(&apply(&house, &path, WAYS[1]));
+    // The daemon looks where `apply` keeps its state on a host.
+    let script = "mount -t tmpfs tmpfs /var/lib; mkdir -m 755 /var/lib/portcullis; \
+                  cp -a \"$1\" /var/lib/portcullis/apply; exec \"$2\" run \"$3\" --state-dir /var/lib/run";
+    let start = |file: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-ec", script, "sh"]).arg(house.state_dir());
+        command.args([program(), file]).stdin(Stdio::null());
+        command
+    };
+    let output = start(&house.door("other", 2222)).output().unwrap();
+    refused(&output, 3, &["on trial", "portcullis confirm", "portcullis rollback"]);
+    let program = Program::start(&mut start(&path)).unwrap();
+    let mut said = Vec::new();
+    let told = program.wait_for_line(PATIENCE, |line| {
+        said.push(line.to_owned());
+        line.contains("on trial")
+    });
+    assert!(told.is_some_and(|line| line.starts_with("note: ")), "{said:#?}");
 }
 
 fn many_at_once() {
