@@ -242,6 +242,8 @@ impl<'a> Story<'a> {
         const NONE: &str = "cannot start a connection; answered like a packet to a closed port";
         const AS_CLOSED: &str = "refused, exactly like a packet to a closed port of this host";
         const ON: &str = "goes on; the gate does not change it";
+        const NOBODY: &str =
+            "goes on to the program that listens there; without one, answered like a closed port";
         let last = trace.steps.iter().rev().find(|step| step.matched).map(|step| step.chain);
         let met = |chain: &str| trace.steps.iter().any(|step| step.chain == chain && step.matched);
         let fate = match trace.fate {
@@ -250,7 +252,7 @@ impl<'a> Story<'a> {
             }
             Fate::Passed if met("door") => self.passed_door().unwrap_or_else(|| NONE.to_owned()),
             // What answers at the end of all chains answers for every port without a socket.
-            Fate::Refused(_) | Fate::Dropped if last == Some(CLOSED_OR_NOT) => ON.to_owned(),
+            Fate::Refused(_) | Fate::Dropped if last == Some(CLOSED_OR_NOT) => NOBODY.to_owned(),
             Fate::Passed => ON.to_owned(),
             Fate::AnsweredAsClosed => AS_CLOSED.to_owned(),
             Fate::Refused(_) if last == Some(PUT_BACK) => AS_CLOSED.to_owned(),
@@ -259,7 +261,7 @@ impl<'a> Story<'a> {
             }
             Fate::Dropped => "dropped without an answer".to_owned(),
         };
-        let passes = fate == ON || trace.fate == Fate::Passed && fate != NONE;
+        let passes = fate == ON || fate == NOBODY || trace.fate == Fate::Passed && fate != NONE;
         (fate, passes)
     }
 

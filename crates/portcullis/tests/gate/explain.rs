@@ -344,7 +344,10 @@ fn follow(
 fn expected(fate: &str, what: What) -> Became {
     let tcp = matches!(what, What::New(port) if port.protocol == Protocol::Tcp);
     match fate {
-        "goes on; the gate does not change it" => Became::LetIn,
+        "goes on; the gate does not change it"
+        | "goes on to the program that listens there; without one, answered like a closed port" => {
+            Became::LetIn
+        }
         "refused, exactly like a packet to a closed port of this host" if tcp => Became::Reset,
         "refused, exactly like a packet to a closed port of this host" => Became::Unreachable,
         "dropped without an answer" => Became::Unanswered,
