@@ -136,3 +136,19 @@ pub fn knock_telling(
     }
     Ok(Report { address, hits })
 }
+
+/// What this crate cannot use, tried: each of these imports fails to compile.
+///
+/// ```compile_fail
+/// use portcullis_firewall as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_linux as _;
+/// ```
+///
+/// ```compile_fail
+/// use nix as _;
+/// ```
+#[cfg(doctest)]
+struct Walls;

@@ -84,3 +84,19 @@ pub const DEFAULT_PATH: &str = "/etc/portcullis/portcullis.toml";
 /// Largest configuration that is read, in bytes. Ten thousand doors take about two of these sixteen
 /// mebibytes.
 pub const MAX_BYTES: u64 = 16 << 20;
+
+/// What this crate cannot use, tried: each of these imports fails to compile.
+///
+/// ```compile_fail
+/// use portcullis_firewall as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_linux as _;
+/// ```
+///
+/// ```compile_fail
+/// use nix as _;
+/// ```
+#[cfg(doctest)]
+struct Walls;

@@ -88,3 +88,23 @@ pub mod strength;
 pub mod text;
 pub mod time;
 pub mod wire;
+
+/// What this crate cannot use, tried: each of these imports fails to compile.
+///
+/// ```compile_fail
+/// use portcullis_config as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_firewall as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_linux as _;
+/// ```
+///
+/// ```compile_fail
+/// use nix as _;
+/// ```
+#[cfg(doctest)]
+struct Walls;

@@ -59,3 +59,23 @@ pub mod iptables;
 pub mod ruleset;
 pub mod simulator;
 pub mod text;
+
+/// What this crate cannot use, tried: each of these imports fails to compile.
+///
+/// ```compile_fail
+/// use portcullis_config as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_gate as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_linux as _;
+/// ```
+///
+/// ```compile_fail
+/// use nix as _;
+/// ```
+#[cfg(doctest)]
+struct Walls;

@@ -56,3 +56,23 @@ pub use backend::{Backend, Granted, Loaded, Look, Removed, Rules};
 pub use error::Error;
 pub use failed::Failed;
 pub use kind::Kind;
+
+/// What this crate cannot use, tried: each of these imports fails to compile.
+///
+/// ```compile_fail
+/// use portcullis_config as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_insight as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_watcher as _;
+/// ```
+///
+/// ```compile_fail
+/// use toml as _;
+/// ```
+#[cfg(doctest)]
+struct Walls;

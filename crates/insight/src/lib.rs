@@ -88,3 +88,19 @@ pub mod explain;
 pub mod picture;
 pub mod replay;
 pub mod trace;
+
+/// What this crate cannot use, tried: each of these imports fails to compile.
+///
+/// ```compile_fail
+/// use portcullis_gate as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_linux as _;
+/// ```
+///
+/// ```compile_fail
+/// use nix as _;
+/// ```
+#[cfg(doctest)]
+struct Walls;

@@ -352,3 +352,19 @@ fn v6(peer: u8, last: u16) -> Ipv6Addr {
 fn failed(doing: &str, error: &dyn fmt::Display) -> Error {
     Error::new(format!("cannot make a private network: {doing}: {error}"))
 }
+
+/// What this crate cannot use, tried: each of these imports fails to compile.
+///
+/// ```compile_fail
+/// use portcullis_config as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_insight as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis as _;
+/// ```
+#[cfg(doctest)]
+struct Walls;

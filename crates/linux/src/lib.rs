@@ -34,3 +34,19 @@ pub mod proc;
 pub mod sys;
 
 pub use clock::clock;
+
+/// What this crate cannot use, tried: each of these imports fails to compile.
+///
+/// ```compile_fail
+/// use portcullis_config as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_firewall as _;
+/// ```
+///
+/// ```compile_fail
+/// use toml as _;
+/// ```
+#[cfg(doctest)]
+struct Walls;

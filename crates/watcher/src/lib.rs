@@ -52,3 +52,19 @@ pub mod message;
 pub mod native;
 pub mod pace;
 pub mod watch;
+
+/// What this crate cannot use, tried: each of these imports fails to compile.
+///
+/// ```compile_fail
+/// use portcullis_firewall as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_gate as _;
+/// ```
+///
+/// ```compile_fail
+/// use portcullis_insight as _;
+/// ```
+#[cfg(doctest)]
+struct Walls;
