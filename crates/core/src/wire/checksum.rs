@@ -1,8 +1,8 @@
 //! The Internet checksum (RFC 1071) of IPv4 headers, and of TCP and UDP with their pseudo-header
 //! (RFC 9293, section 3.1; RFC 8200, section 8.1).
 
-use super::Unreadable;
 use super::payload::Payload;
+use super::unreadable::Unreadable;
 
 /// How far to believe the checksum of a TCP segment or a UDP datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! The headers that libpcap makes up where a device has none of its own, or where there are many
 //! devices (`LINKTYPE_LINUX_SLL` and `LINKTYPE_LINUX_SLL2` of tcpdump.org).
 
-use super::Unreadable;
+use super::unreadable::Unreadable;
 
 /// A view of a frame with the first kind of header.
 ///

@@ -1,6 +1,6 @@
 //! Ethernet II (IEEE 802.3, section 3.2; RFC 894, RFC 2464).
 
-use super::Unreadable;
+use super::unreadable::Unreadable;
 
 /// IPv4 (IANA "IEEE 802 Numbers").
 pub(super) const ETHER_TYPE_IPV4: u16 = 0x0800;

@@ -2,9 +2,9 @@
 
 use core::net::Ipv4Addr;
 
-use super::Unreadable;
 use super::checksum::Sum;
 use super::payload::Payload;
+use super::unreadable::Unreadable;
 
 /// More fragments follow, or this is not the first: the bits `MF` and fragment offset of bytes 6 and
 /// 7. The other two are "don't fragment" and the reserved one, which the kernel ignores too.

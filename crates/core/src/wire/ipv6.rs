@@ -3,9 +3,9 @@
 
 use core::net::Ipv6Addr;
 
-use super::Unreadable;
 use super::checksum::Sum;
 use super::payload::Payload;
+use super::unreadable::Unreadable;
 
 /// Most extension headers before the transport header. RFC 8200, section 4.1 asks senders for each
 /// kind once and destination options twice, which makes six of those that are stepped over here.

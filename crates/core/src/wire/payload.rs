@@ -1,6 +1,6 @@
 //! What lies behind an IP header: how much was captured, and how much there was.
 
-use super::Unreadable;
+use super::unreadable::Unreadable;
 
 /// The bytes behind a header, without link-layer padding.
 #[derive(Debug, Clone, Copy)]

@@ -4,8 +4,8 @@
 use core::fmt;
 use core::ops::BitOr;
 
-use super::Unreadable;
 use super::payload::Payload;
+use super::unreadable::Unreadable;
 
 /// The IANA protocol number.
 pub(super) const PROTOCOL: u8 = 6;

@@ -1,8 +1,8 @@
 //! UDP (RFC 768), checked as `__udp4_lib_rcv` of net/ipv4/udp.c and `udp_error` of nf_conntrack do,
 //! and more strictly. Its checksum is for [`super::checksum`].
 
-use super::Unreadable;
 use super::payload::Payload;
+use super::unreadable::Unreadable;
 
 /// The IANA protocol number.
 pub(super) const PROTOCOL: u8 = 17;

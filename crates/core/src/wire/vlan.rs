@@ -1,6 +1,6 @@
 //! VLAN tags (IEEE 802.1Q, section 9.6), also two of them (802.1ad, "QinQ").
 
-use super::Unreadable;
+use super::unreadable::Unreadable;
 
 /// Most tags on one frame: a service tag and a customer tag. A card or the kernel may already have
 /// taken off the outer one.
