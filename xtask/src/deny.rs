@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::count::Count;
 use crate::run::{cargo, installed};
-use crate::test::Count;
 
 /// Runs `cargo deny` as far as it works without a network: known vulnerabilities are checked only where
 /// their database is on this machine already (`cargo deny fetch`).

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::count::Count;
 use crate::run::{cargo, installed, root, say, succeeds};
-use crate::test::Count;
 
 const TARGETS: [&str; 6] =
     ["packet", "config", "knockd_conf", "knockd_knocks", "capture", "import_rules"];

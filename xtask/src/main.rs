@@ -1,6 +1,7 @@
 //! The project's own chores: `cargo xtask test | walls | bench | fuzz | release`.
 
 mod bench;
+mod count;
 mod deny;
 mod fuzz;
 mod msrv;

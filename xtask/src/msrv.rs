@@ -2,8 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use crate::count::Count;
 use crate::run::{installed, root};
-use crate::test::Count;
 
 /// Checks the workspace with a toolchain of that version, where rustup has one.
 pub fn check(count: &mut Count) {

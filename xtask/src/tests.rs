@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::count::Count;
 use crate::run::{cargo, say};
-use crate::test::Count;
 
 /// The longest programs, which begin first, so that none is left over at the end.
 const LONGEST: [&str; 4] = ["attack", "gate", "iptables", "knockd"];

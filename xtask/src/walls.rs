@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
+use crate::count::Count;
 use crate::run::{cargo, say};
-use crate::test::Count;
 
 /// A crate and its wall.
 struct Wall {

@@ -7,6 +7,8 @@
 use portcullis_firewall::ruleset::{Limit, Operation, Reject, Verdict};
 use portcullis_linux::netlink::message::{Attributes, Writer};
 
+/// `NFT_OBJECT_CT_TIMEOUT`
+pub const OBJECT_CT_TIMEOUT: u32 = 7;
 /// `NFTA_LIST_ELEM`
 pub const LIST_ELEM: u16 = 1;
 const EXPR_NAME: u16 = 1;
@@ -204,7 +206,7 @@ pub fn address_type(w: &mut Writer, address: Address, slot: Slot) {
 /// Gives the connection the times of an object (`enum nft_objref_attributes`).
 pub fn timeout_object(w: &mut Writer, name: &str) {
     expression(w, "objref", |w| {
-        w.be32(1, super::object::OBJECT_CT_TIMEOUT);
+        w.be32(1, OBJECT_CT_TIMEOUT);
         w.text(2, name);
     });
 }

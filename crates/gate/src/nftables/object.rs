@@ -8,7 +8,7 @@ use portcullis_firewall::ruleset::{
 use portcullis_linux::netlink::message::Writer;
 
 use super::elements::comment_bytes;
-use super::lower;
+use super::{expression, lower};
 
 /// `NFTA_TABLE_NAME`
 pub const TABLE_NAME: u16 = 1;
@@ -46,8 +46,6 @@ pub const OBJECT_TABLE: u16 = 1;
 pub const OBJECT_NAME: u16 = 2;
 const OBJECT_TYPE: u16 = 3;
 const OBJECT_DATA: u16 = 4;
-/// `NFT_OBJECT_CT_TIMEOUT`
-pub const OBJECT_CT_TIMEOUT: u32 = 7;
 const SET_FLAGS: u16 = 3;
 const SET_KEY_TYPE: u16 = 4;
 const SET_KEY_LEN: u16 = 5;
@@ -128,7 +126,7 @@ pub fn timeout(w: &mut Writer, timeout: &Timeout) {
     const IPPROTO_TCP: u8 = 6;
     w.text(OBJECT_TABLE, TABLE);
     w.text(OBJECT_NAME, timeout.name);
-    w.be32(OBJECT_TYPE, OBJECT_CT_TIMEOUT);
+    w.be32(OBJECT_TYPE, expression::OBJECT_CT_TIMEOUT);
     w.nested(OBJECT_DATA, |w| {
         w.bytes(1, &BOTH_FAMILIES.to_be_bytes());
         w.bytes(2, &[IPPROTO_TCP]);
