@@ -21,8 +21,8 @@ use super::ban::{STRIKE, UNLESS_BANNED};
 use super::knock::RECALL;
 use super::shared::not_counted;
 use super::{
-    ACCEPT, Compiler, GUARDS, INPUT, INPUT_PRIORITY, NO_SYN, PORT_FIELDS, REFUSE, REST, RST_OR_ACK,
-    chain, goto, is_in, not, rule,
+    ACCEPT, Compiler, GUARDS, INPUT, INPUT_PRIORITY, PORT_FIELDS, REFUSE, REST, RST_OR_ACK, chain,
+    goto, is_in, not, rule,
 };
 use crate::ruleset::{
     Chain, Field, Hook, HookPoint, Limit, Rule, Statement, Tracking, Unit, Verdict,
@@ -100,10 +100,12 @@ impl Compiler<'_> {
 
     pub(super) fn input(&self) -> Chain {
         let mut rules = vec![
-            rule([NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), ACCEPT])
-                .because("connections"),
+            self.connections(),
             rule([Statement::Tracked(&[Tracking::Established]), not(Protocol::Tcp), ACCEPT])
                 .because("conversations"),
+        ];
+        rules.extend(self.to_older());
+        rules.push(
             // A listener of one address would answer it, and a closed port may be silent.
             rule([
                 Statement::Tracked(&[Tracking::Established]),
@@ -112,7 +114,7 @@ impl Compiler<'_> {
                 ACCEPT,
             ])
             .because("an answer to a SYN of this host"),
-        ];
+        );
         rules.extend(self.unconcerned());
         // Whatever it was before, from here on it is ours.
         rules.push(rule([Statement::SetPriority(0)]));

@@ -64,6 +64,10 @@ const TO_NOBODY: &str = "to_nobody";
 const FORGOTTEN: &str = "forgotten";
 /// In the stance `closed`: what is not translated.
 const BY_HAND: &str = "by_hand";
+/// What belongs to a connection that is older than connection tracking, or goes to a listener of one address.
+const OLDER: &str = "older";
+/// In the stance `guard`: the same at a guarded port.
+const OLDER_GUARDED: &str = "older_guarded";
 /// Guarded TCP ports, numbered; and back.
 const NUMBER_OF_PORT: &str = "number_of_port";
 const PORT_OF_NUMBER: &str = "port_of_number";
@@ -117,6 +121,36 @@ impl Compiler<'_> {
     pub(super) fn to_translated(&self) -> Option<Rule> {
         let [translated, closed] = TRANSLATED;
         self.answers_as_closed().then(|| rule([translated, closed, goto(TO_NOBODY)]))
+    }
+
+    /// What belongs to a connection goes on.
+    pub(super) fn connections(&self) -> Rule {
+        let known =
+            Statement::Tracked(&[Tracking::Established, Tracking::Invalid, Tracking::Untracked]);
+        let known = self.answers_as_closed().then_some(known);
+        let to_socket = [NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), ACCEPT];
+        let statements = known.into_iter().chain(to_socket).collect();
+        Rule { statements, comment: Some("connections") }
+    }
+
+    /// A listener of one address looks like a connection that is older than connection tracking. Like a closed port, it must
+    /// not judge options. Such a connection does without them until this host has sent something over it.
+    pub(super) fn to_older(&self) -> Option<Rule> {
+        let older = [NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), goto(OLDER)];
+        self.answers_as_closed().then(|| rule(older).because("older connections"))
+    }
+
+    fn older(&self) -> Vec<Chain> {
+        let mut older = self.unconcerned();
+        let judged = [&unanswered(&DROP)[..], &[without_options()]].concat();
+        if self.policy.gate.stance == Stance::Closed {
+            older.push(rule([is_in("public"), ACCEPT]));
+            older.extend(judged);
+            return vec![chain(OLDER, older)];
+        }
+        older.push(self.guarded(OLDER_GUARDED));
+        let guarded = [&[rule([Statement::SetPriority(0)])], &judged[..]].concat();
+        vec![chain(OLDER, older), chain(OLDER_GUARDED, guarded)]
     }
 
     /// What is translated: it is answered by nobody, and it is no wrong port if it goes to a guarded one.
@@ -249,6 +283,7 @@ impl Compiler<'_> {
         }
         if self.answers_as_closed() {
             chains.push(self.to_nobody());
+            chains.extend(self.older());
         }
         if self.readdresses() {
             let open = SOCKET.map(|socket| rule([socket, ACCEPT]).because("an open port"));
@@ -298,6 +333,7 @@ impl Compiler<'_> {
         rules.extend([
             // A listener would answer it, and a closed port does not.
             rule([Statement::ToLocalAddress(false), DROP]),
+            rule([Statement::NotForHost, DROP]),
             // It completes nothing, and a listener refuses it.
             rule([
                 Statement::TcpFlags { equal: false, mask: SYN, value: 0 },
@@ -351,6 +387,7 @@ impl Compiler<'_> {
         let put_back = Statement::SetDportFrom { map: PORT_OF_NUMBER };
         rules.push(rule([Statement::ThDportZero, put_back, goto(PUT_BACK)]));
         rules.push(rule([UDP, goto(CLOSED_OR_NOT)]));
+        rules.push(rule([Statement::NotForHost, DROP]).because("the network stack drops it"));
         rules.extend(unanswered(&goto(UNANSWERED)));
         rules.push(rule([Statement::TcpHasOptions, goto(OPTIONS)]));
         rules.extend(late_without_options());
@@ -365,8 +402,8 @@ impl Compiler<'_> {
         rules.extend([
             rule([UDP, seventeen, DROP]).because("extension headers"),
             without_options(),
-            rule([RST_OR_ACK, ACCEPT]).because("the network stack refuses it"),
             rule([Statement::NotForHost, DROP]),
+            rule([RST_OR_ACK, ACCEPT]).because("the network stack refuses it"),
             rule([TCP, Statement::ToLocalAddress(false), DROP]),
             // Looked up as for closed ports, so that it takes as long.
             rule([SOCKET[0].clone()]),
@@ -382,6 +419,8 @@ impl Compiler<'_> {
         let mut rules = vec![
             // A listener would answer it, and a closed port does not.
             rule([TCP, Statement::ToLocalAddress(false), DROP]),
+            // Connection tracking must not remember it at some ports only.
+            rule([TCP, Statement::NotForHost, DROP]),
         ];
         if self.answers_as_closed() {
             rules.extend(unanswered(&DROP));

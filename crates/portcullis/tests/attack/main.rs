@@ -53,6 +53,8 @@ fn main() -> ExitCode {
         each(&mut all, name, &like_closed, poison::reloaded);
         let name = "second_segment_is_answered_from_the_port_it_asked";
         each(&mut all, name, &like_closed, poison::second_segment);
+        let name = "listener_of_one_address_judges_no_options";
+        each(&mut all, name, &like_closed, poison::listener_of_one_address);
         let name = "forged_segment_ends_no_older_connection";
         each(&mut all, name, &like_closed, poison::older_connection);
 

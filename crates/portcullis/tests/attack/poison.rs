@@ -145,6 +145,21 @@ pub fn second_segment(setup: Setup, family: Family) {
     }
 }
 
+/// A listener of one address, which looks like a connection to the rules, judges no options: an ACK with any of them is
+/// answered as by a closed port.
+pub fn listener_of_one_address(setup: Setup, family: Family) {
+    let stage = Stage::new(setup, "2s");
+    let answers = [GUARDED, CLOSED].map(|port| {
+        let source = stage.new_source(family).ip();
+        let acks = unanswered(&stage, source, stage.to(source, port), ACK);
+        let seen = stage.exchange(&acks);
+        let answer = |ack: &Packet| seen.iter().find(|it| it.answers(ack)).map(|it| it.meaning());
+        acks.iter().map(answer).collect::<Vec<_>>()
+    });
+    assert_eq!(answers[0], answers[1]);
+    assert!(answers[1].contains(&Some(Meaning::Reset)), "{answers:?}");
+}
+
 /// A connection that is older than connection tracking goes on, whatever is forged over it.
 pub fn older_connection(setup: Setup, family: Family) {
     let stage = Stage::without_gate(setup);

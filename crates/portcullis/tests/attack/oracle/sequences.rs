@@ -4,7 +4,7 @@
 use portcullis_lab::Family;
 
 use crate::oracle::answer::flag_names;
-use crate::oracle::bytes::{Ends, Frames, Tcp, Udp};
+use crate::oracle::bytes::{Ends, Frames, Ip, Tcp, Udp};
 use crate::oracle::probes::{ACK, FIN, Kind, Kinds, PSH, RST, SOURCE, SYN, Source, Step};
 
 /// Flags of segments that open, continue and end connections.
@@ -23,6 +23,7 @@ pub fn all(family: Family) -> Vec<Kind> {
     same_port_again(&mut kinds);
     repeated(&mut kinds);
     from_used_source_ports(&mut kinds);
+    in_frames_for_others(&mut kinds);
     kinds.kinds
 }
 
@@ -119,6 +120,31 @@ fn from_used_source_ports(kinds: &mut Kinds) {
             let then = Step { source: Source::Port(source), ..udp(b"hello") };
             let name = format!("UDP to port {port} from ports {from} to {to}, then from {source}");
             kinds.add_steps(name, vec![Step { compared: false, ..all.to(port) }, then]);
+        }
+    }
+}
+
+/// A segment in a frame for everybody on the link, which no network stack answers, and then others of the same connection.
+fn in_frames_for_others(kinds: &mut Kinds) {
+    let signed = |flags| {
+        Step::new(move |ends: &Ends| {
+            let options = [vec![1, 1, 19, 18], vec![7; 16]].concat();
+            Tcp { options, sequence: 70_000, ..Tcp::new(flags) }.ip(ends)
+        })
+    };
+    for (frame, mac) in [("broadcast", [0xff; 6]), ("multicast", [0x33, 0x33, 0, 0, 0, 1])] {
+        for first in FLAGS {
+            let for_all = Step::new(move |ends: &Ends| Ip {
+                mac,
+                ..Tcp { sequence: 70_000, ..Tcp::new(first) }.ip(ends)
+            });
+            for then in [SYN, ACK, FIN | ACK] {
+                let name =
+                    format!("TCP {} in a {frame} frame, {}", flag_names(first), flag_names(then));
+                kinds.add_steps(&name, vec![for_all.clone(), tcp(then), tcp(then)]);
+                let name = format!("{name} with a signature");
+                kinds.add_steps(name, vec![for_all.clone(), signed(then)]);
+            }
         }
     }
 }
