@@ -36,7 +36,7 @@ struct Program {
 enum Trials {
     /// Several at a time.
     Together,
-    /// Those that need the whole machine.
+    /// Those that nothing may run beside.
     Alone,
 }
 
@@ -50,7 +50,10 @@ impl Program {
 
     fn has_trials_alone(&self) -> bool {
         let listed = self.command().arg("--list").output();
-        listed.is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains("[alone] "))
+        listed.is_ok_and(|it| {
+            let listed = String::from_utf8_lossy(&it.stdout).into_owned();
+            ["[alone] ", "[one by one] "].iter().any(|kind| listed.contains(kind))
+        })
     }
 }
 

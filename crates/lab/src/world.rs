@@ -16,7 +16,7 @@ pub mod shell;
 pub mod sshd;
 mod trials;
 
-pub use trials::{alone, main, module, run, trial, trial_with};
+pub use trials::{alone, main, module, one_by_one, run, trial, trial_with};
 
 use std::collections::BTreeSet;
 use std::fmt;

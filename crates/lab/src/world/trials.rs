@@ -1,8 +1,8 @@
 //! How a program of end-to-end tests runs its trials.
 //!
 //! Most trials wait for something most of the time: a grant that ends, a daemon that starts. So several run at once. A few
-//! need the whole machine, because they send as fast as they can, or have to keep up with somebody who does. Those are marked
-//! with [`alone`] and run after the others, one at a time.
+//! need more of the machine, because they send as fast as they can, or have to keep up with somebody who does. Those are marked
+//! with [`alone`] and run after the others, or with [`one_by_one`] and run last.
 //!
 //! `PORTCULLIS_TRIALS=together` and `PORTCULLIS_TRIALS=alone` run the trials of one kind only: whoever runs several of these
 //! programs at a time runs the others first.
@@ -16,6 +16,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use super::have;
 
 const ALONE: &str = "alone";
+const ONE_BY_ONE: &str = "one by one";
 
 thread_local! {
     /// The module whose trials are being made.
@@ -51,9 +52,14 @@ pub fn module(name: &'static str, trials: impl FnOnce() -> Vec<Trial>) -> Vec<Tr
     trials
 }
 
-/// The same trials, each of which needs the whole machine.
+/// The same trials, one for each processor at a time, beside nothing else.
 pub fn alone(trials: Vec<Trial>) -> Vec<Trial> {
     trials.into_iter().map(|trial| trial.with_kind(ALONE)).collect()
+}
+
+/// The same trials, each of which needs the whole machine.
+pub fn one_by_one(trials: Vec<Trial>) -> Vec<Trial> {
+    trials.into_iter().map(|trial| trial.with_kind(ONE_BY_ONE)).collect()
 }
 
 /// Runs the trials, each in networks of its own, so many for each processor at once.
@@ -68,18 +74,22 @@ pub fn main(at_once: usize, trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
 
 /// The same in a network that has been entered already.
 pub fn run(at_once: usize, trials: Vec<Trial>) -> ExitCode {
-    let mut together = Arguments::from_args();
-    let mut alone = Arguments::from_args();
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    together.test_threads.get_or_insert(processors.saturating_mul(at_once));
-    alone.test_threads = Some(1);
-    let (last, first): (Vec<_>, Vec<_>) = trials.into_iter().partition(|it| it.kind() == ALONE);
+    let (one_by_one, others): (Vec<_>, Vec<_>) =
+        trials.into_iter().partition(|it| it.kind() == ONE_BY_ONE);
+    let (alone, together): (Vec<_>, Vec<_>) = others.into_iter().partition(|it| it.kind() == ALONE);
     let wanted = std::env::var("PORTCULLIS_TRIALS").unwrap_or_default();
     let mut code = ExitCode::SUCCESS;
-    for (kind, arguments, trials) in [("together", together, first), (ALONE, alone, last)] {
+    for (kind, threads, trials) in [
+        ("together", processors.saturating_mul(at_once), together),
+        (ALONE, processors, alone),
+        (ALONE, 1, one_by_one),
+    ] {
         if trials.is_empty() || !wanted.is_empty() && wanted != kind {
             continue;
         }
+        let mut arguments = Arguments::from_args();
+        arguments.test_threads.get_or_insert(threads);
         if libtest_mimic::run(&arguments, trials).has_failed() {
             code = ExitCode::FAILURE;
         }

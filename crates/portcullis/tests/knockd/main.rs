@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             world::module("real", real::trials),
             world::module("life", life::trials),
             world::module("conf", conf::trials),
-            world::alone(world::module("flood", flood::trials)),
+            world::one_by_one(world::module("flood", flood::trials)),
         ];
         modules.into_iter().flatten().collect()
     })

@@ -1,4 +1,4 @@
-//! What the machine bears: floods, sweeps of all ports, reloads and kills. Each of these trials needs the whole machine.
+//! What the machine bears: floods, sweeps of all ports, reloads and kills. Nothing else may run beside these trials.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

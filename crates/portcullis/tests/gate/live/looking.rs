@@ -43,6 +43,7 @@ fn status_of_the_rules_alone() {
         "findings": [],
         "daemon": false,
         "attempts": 0,
+        "trial_ms": null,
         "grants": 2,
         "bans": 0,
         "doors": [door("ssh", 0), door("web", 2), door("vpn", 0), door("sentinel", 0)],
