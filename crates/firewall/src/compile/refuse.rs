@@ -293,9 +293,8 @@ impl Compiler<'_> {
                 rule([Statement::ToLocalAddress(false), ACCEPT]),
             ];
             // The network stack complains of an option to some senders and not to others.
-            let seventeen = Statement::Ip6NextHeader { is: false, kind: Protocol::Udp.number() };
-            let no_option = [rule([UDP, seventeen, DROP]).because("extension headers")];
-            let closed_or_not = [&open[..], &no_option, &closed, &as_closed()].concat();
+            let extended = [behind_headers(Protocol::Udp, &DROP)];
+            let closed_or_not = [&open[..], &extended, &closed, &as_closed()].concat();
             let options = [&open[..], &[without_options()], &late_without_options()].concat();
             chains.extend([
                 self.late(),
@@ -396,11 +395,10 @@ impl Compiler<'_> {
     }
 
     fn put_back(&self) -> Chain {
-        let seventeen = Statement::Ip6NextHeader { is: false, kind: Protocol::Udp.number() };
         let mut rules = vec![rule([Statement::SetPriority(0)])];
         rules.extend(unanswered(&DROP));
         rules.extend([
-            rule([UDP, seventeen, DROP]).because("extension headers"),
+            behind_headers(Protocol::Udp, &DROP),
             without_options(),
             rule([Statement::NotForHost, DROP]),
             rule([RST_OR_ACK, ACCEPT]).because("the network stack refuses it"),
@@ -481,9 +479,14 @@ fn labels() -> Chain {
 /// over that could be answered from the wrong port. So it is silenced before connection tracking confirms it, at guarded and at
 /// closed ports alike.
 fn unanswered(then: &Statement) -> [Rule; 2] {
-    let six = Statement::Ip6NextHeader { is: false, kind: Protocol::Tcp.number() };
-    [(Statement::IpOptions, "IPv4 options"), (six, "extension headers")]
-        .map(|(what, comment)| rule([TCP, what, then.clone()]).because(comment))
+    let options = rule([TCP, Statement::IpOptions, then.clone()]).because("IPv4 options");
+    [options, behind_headers(Protocol::Tcp, then)]
+}
+
+/// What comes behind IPv6 extension headers.
+fn behind_headers(protocol: Protocol, then: &Statement) -> Rule {
+    let not_first = Statement::Ip6NextHeader { is: false, kind: protocol.number() };
+    rule([is(protocol), not_first, then.clone()]).because("extension headers")
 }
 
 /// Takes the options off a TCP segment that is refused, at guarded and at closed ports alike: a closed port does not answer

@@ -172,11 +172,7 @@ fn before(state: &State, kernel: &mut Kernel, new: &Configured) -> Result<Option
 fn settle(store: &mut Store) -> Result<(), Failure> {
     match standing(&store.state)? {
         None => Ok(()),
-        Some((_, Standing::Waiting(left))) => Err(Failure::could_not(format!(
-            "another configuration is on trial ({} left); nothing was changed",
-            shown(left)
-        ))
-        .hint("run `portcullis confirm` to keep it, or `portcullis rollback` to undo it")),
+        Some((_, Standing::Waiting(left))) => Err(another_on_trial(left)),
         Some((pending, Standing::Overdue)) => {
             let prepared = roll_back(store, &pending)?;
             say(&format!("an earlier configuration was not confirmed in time: {prepared}"));
@@ -184,6 +180,15 @@ fn settle(store: &mut Store) -> Result<(), Failure> {
         }
         Some(_) => store.save(store.state.with_pending(None)),
     }
+}
+
+/// Why other rules are not loaded now.
+pub fn another_on_trial(left: Duration) -> Failure {
+    let left = shown(left);
+    Failure::could_not(format!(
+        "another configuration is on trial ({left} left); nothing was changed"
+    ))
+    .hint("run `portcullis confirm` to keep it, or `portcullis rollback` to undo it")
 }
 
 /// What is on trial, and how that stands.

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use portcullis_config::{Host, duration};
 use portcullis_core::limits;
-use portcullis_core::policy::{Allowed, Door, Policy, Recogniser};
+use portcullis_core::policy::{Allowed, Policy};
 use portcullis_firewall::compile::{Hosts, admit};
 use portcullis_firewall::iptables::Matcher;
 use portcullis_gate::{Backend, Look, Rules};
 use portcullis_linux::netlink::route::Route;
 
-use super::live::count;
+use super::live::{count, of_daemon, warn_of_deaf_doors};
 use super::state_dir::StateDir;
 use crate::apply::{self, Configured, Loaded};
 use crate::config;
@@ -59,8 +59,7 @@ pub fn run(args: &Args) -> Outcome {
     }
     let doors = doors(&configured.policy);
     let has_hooks = configured.policy.has_hooks();
-    let of_daemon = |door: &&Door| door.recogniser == Recogniser::Daemon;
-    let deaf = configured.policy.doors.iter().filter(of_daemon).count();
+    let deaf = of_daemon(&configured.policy);
     let loaded =
         apply::apply(&args.state_dir.path, configured, args.confirm_within, args.allow_lockout)?;
     // Nothing can be done when there is nobody to tell.
@@ -79,13 +78,8 @@ pub fn run(args: &Args) -> Outcome {
     if has_hooks && !daemon {
         let _ = writeln!(out, "note: `on_open` and `on_close` need `portcullis run`");
     }
-    if deaf > 0 && !daemon {
-        let deaf = count(deaf, "door");
-        let _ = writeln!(
-            out,
-            "warning: the daemon is not running, so knocks cannot open {deaf}\n  hint: systemctl \
-             start portcullis-run"
-        );
+    if !daemon {
+        warn_of_deaf_doors(deaf);
     }
     Ok(Exit::Done)
 }

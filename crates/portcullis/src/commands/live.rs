@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use portcullis_config::duration;
 use portcullis_core::limits;
-use portcullis_core::policy::{AllowedError, Network, may_have_grants};
+use portcullis_core::policy::{AllowedError, Network, Policy, Recogniser, may_have_grants};
 use portcullis_core::text::plain;
 use portcullis_gate::cut::Cut;
 use portcullis_gate::nftables::banned_with;
@@ -178,6 +178,22 @@ pub fn tell(json: bool, object: &Value, said: &str) -> Outcome {
 pub fn said_cut(cut: Cut) {
     let (tcp, udp) = (count(cut.tcp, "connection"), count(cut.udp, "UDP flow"));
     say(&format!("closed {tcp} and {udp}"));
+}
+
+/// How many doors only the daemon opens.
+pub fn of_daemon(policy: &Policy) -> usize {
+    policy.doors.iter().filter(|door| door.recogniser == Recogniser::Daemon).count()
+}
+
+/// Says that no knock can open so many doors, because no daemon runs.
+pub fn warn_of_deaf_doors(deaf: usize) {
+    if deaf > 0 {
+        let doors = count(deaf, "door");
+        say(&format!(
+            "warning: the daemon is not running, so knocks cannot open {doors}\n  hint: systemctl \
+             start portcullis-run"
+        ));
+    }
 }
 
 #[cfg(test)]

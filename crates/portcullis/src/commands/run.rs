@@ -1,6 +1,6 @@
 //! `portcullis run`, and the processes that it starts.
 
-use std::fs;
+use std::io;
 use std::path::{self, Path, PathBuf};
 
 use portcullis_config::duration::to_the_second;
@@ -11,6 +11,7 @@ use crate::apply;
 use crate::daemon::parts::watcher_failed;
 use crate::daemon::{hosts, keeper, runner};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::files;
 use crate::out::say;
 
 /// Arguments of `run`.
@@ -43,16 +44,15 @@ pub fn run(args: &Args) -> Outcome {
 /// may run this all the same, so that nothing but a trial stands in the way.
 fn stand_by_trial(file: &Path) -> Result<(), Failure> {
     let Ok(Some(trial)) = apply::trial(Path::new(apply::DEFAULT_FOLDER)) else { return Ok(()) };
-    let left = to_the_second(trial.left);
-    if fs::read(file).is_ok_and(|text| text == trial.text.as_bytes()) {
-        say(&format!(
-            "note: these rules are on trial: they are undone in {left} unless you run \
-             `portcullis confirm`"
-        ));
-        return Ok(());
+    let text = files::open_to_read(file).and_then(io::read_to_string);
+    if !text.is_ok_and(|text| text == trial.text) {
+        return Err(apply::another_on_trial(trial.left));
     }
-    Err(Failure::could_not(format!("another configuration is on trial ({left} left)"))
-        .hint("run `portcullis confirm` to keep it, or `portcullis rollback` to undo it"))
+    say(&format!(
+        "note: these rules are on trial: they are undone in {} unless you run `portcullis confirm`",
+        to_the_second(trial.left)
+    ));
+    Ok(())
 }
 
 /// Arguments of `run-process`.

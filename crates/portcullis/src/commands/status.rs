@@ -15,7 +15,7 @@ use portcullis_linux::netlink::route::Route;
 use serde_json::{Value, json};
 
 use super::check::text::recogniser;
-use super::live::{count, table};
+use super::live::{count, of_daemon, table, warn_of_deaf_doors};
 use super::state_dir::StateDir;
 use crate::apply::{self, Configured};
 use crate::config::{self, LoadError};
@@ -250,14 +250,10 @@ impl Status {
             }
             (false, false, _) => {}
         }
-        let doors = self.policy.iter().flat_map(|policy| &policy.doors);
-        let deaf = doors.filter(|door| door.recogniser == Recogniser::Daemon).count();
-        if deaf > 0 && !self.daemon {
-            let doors = count(deaf, "door");
-            say(&format!(
-                "warning: the daemon is not running, so knocks cannot open {doors}\n  hint: \
-                 systemctl start portcullis-run"
-            ));
+        if let Some(policy) = &self.policy
+            && !self.daemon
+        {
+            warn_of_deaf_doors(of_daemon(policy));
         }
     }
 }

@@ -14,6 +14,8 @@ use portcullis::config;
 use portcullis_config::problems;
 use portcullis_core::policy::Severity;
 
+use crate::snapshot::difference;
+
 fn crate_dir() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -41,18 +43,10 @@ fn report(name: &str, text: &str) -> portcullis_config::Report {
 
 #[test]
 fn every_bad_configuration_is_refused_in_the_right_words() {
-    let bless = std::env::var_os("PORTCULLIS_BLESS").is_some();
     let mut wrong = Vec::new();
     for path in cases(&crate_dir().join("tests/check")) {
         let shown = format!("{}\n", report(name(&path), &fs::read_to_string(&path).unwrap()));
-        let expected_path = path.with_extension("expected");
-        if bless {
-            fs::write(&expected_path, &shown).unwrap();
-        }
-        let expected = fs::read_to_string(&expected_path).unwrap_or_default();
-        if shown != expected {
-            wrong.push(format!("--- {} says\n{shown}--- not\n{expected}", name(&path)));
-        }
+        wrong.extend(difference(name(&path), &shown, &path.with_extension("expected")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

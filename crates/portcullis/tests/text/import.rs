@@ -14,6 +14,8 @@ use portcullis_config::import::{NoteKind, import};
 use portcullis_core::policy::{DoorName, Severity};
 use proptest::prelude::*;
 
+use crate::snapshot::difference;
+
 const ADDRESS: &str = "%IP%";
 
 fn cases() -> Vec<PathBuf> {
@@ -50,7 +52,6 @@ fn run_import(folder: &Path, file: &str, stdin: &[u8]) -> Output {
 
 #[test]
 fn every_file_becomes_what_it_should_and_nothing_is_left_out_in_silence() {
-    let bless = std::env::var_os("PORTCULLIS_BLESS").is_some();
     let mut wrong = Vec::new();
     for path in cases() {
         let output = run_import(path.parent().unwrap(), name(&path), b"");
@@ -67,13 +68,7 @@ fn every_file_becomes_what_it_should_and_nothing_is_left_out_in_silence() {
             .join("tests/import")
             .join(name(&path))
             .with_extension("expected");
-        if bless {
-            fs::write(&expected_path, &shown).unwrap();
-        }
-        let expected = fs::read_to_string(&expected_path).unwrap_or_default();
-        if shown != expected {
-            wrong.push(format!("--- {}\n{shown}--- not\n{expected}", name(&path)));
-        }
+        wrong.extend(difference(name(&path), &shown, &expected_path));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

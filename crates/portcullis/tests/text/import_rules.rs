@@ -11,6 +11,8 @@ use portcullis_config::import::{Imported, Kind, NoteKind, import_files};
 use portcullis_core::policy::{Gate, Port, Refuse, Stance};
 use proptest::prelude::*;
 
+use crate::snapshot::difference;
+
 /// Each with the files that it is made of, and where the expectation is.
 const CASES: [(&str, Kind, &[&str]); 9] = [
     ("recipes/article-iplock", Kind::Iptables, &["recipes/article-iplock.rules"]),
@@ -76,7 +78,6 @@ fn shown(imported: &Imported) -> String {
 
 #[test]
 fn every_case_becomes_what_it_should_and_passes_the_check() {
-    let bless = std::env::var_os("PORTCULLIS_BLESS").is_some();
     let mut wrong = Vec::new();
     for (name, kind, files) in CASES {
         let imported = import(kind, files);
@@ -86,12 +87,7 @@ fn every_case_becomes_what_it_should_and_passes_the_check() {
         }
         let shown = shown(&imported);
         let path = folder().join(name).with_extension("expected");
-        if bless {
-            fs::write(&path, &shown).unwrap();
-        }
-        if fs::read_to_string(&path).unwrap_or_default() != shown {
-            wrong.push(format!("--- {name}\n{shown}"));
-        }
+        wrong.extend(difference(name, &shown, &path));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

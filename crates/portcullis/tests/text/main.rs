@@ -15,4 +15,5 @@ mod import_rules;
 mod manual;
 mod pictures;
 mod seeds;
+mod snapshot;
 mod tidy;
