@@ -69,11 +69,11 @@ pub fn old_port(variant: Variant, matcher: Matcher) {
 }
 
 /// A service that names a port, for which connection tracking then expects a connection.
-fn passive(at: SocketAddr, port: u16) -> thread::JoinHandle<()> {
-    let listener = TcpListener::bind(at).unwrap();
+fn passive(listener: &TcpListener, port: u16) -> thread::JoinHandle<()> {
+    let (host, listener) = (listener.local_addr().unwrap().ip(), listener.try_clone().unwrap());
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let host = at.ip().to_string().replace('.', ",");
+        let host = host.to_string().replace('.', ",");
         // The helper reads what begins where another line has ended.
         stream.write_all(b"220 here\r\n").unwrap();
         assert_ne!(stream.read(&mut [0; 8]).unwrap(), 0);
@@ -93,8 +93,10 @@ pub fn related(variant: Variant, matcher: Matcher) {
         let helper = "*raw\n-A PREROUTING -p tcp --dport 21 -j CT --helper ftp\nCOMMIT\n";
         place.tools.restore(Family::V4, helper);
         place.apply(&config(stance, matcher));
+        // One for both: a child that another trial has just forked holds a closed listener until its exec.
+        let ftp = TcpListener::bind(SocketAddr::new(to, 21)).unwrap();
         for (port, expected) in [(22, Meaning::Reset), (8080, Meaning::SynAck)] {
-            let service = passive(SocketAddr::new(to, 21), port);
+            let service = passive(&ftp, port);
             let mut control =
                 place.client.connect(from, SocketAddr::new(to, 21), PATIENCE).unwrap();
             control.set_read_timeout(Some(PATIENCE)).unwrap();
