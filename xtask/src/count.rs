@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::run::{say, succeeds};
 
-/// Rows of the table of the slowest.
+/// Rows of each table of the slowest.
 const SLOWEST: usize = 12;
 
 /// What was counted.
@@ -19,6 +19,8 @@ pub struct Count {
     pub skipped: u64,
     /// How long each check and each program with tests took.
     took: Vec<(String, Duration)>,
+    /// How long the slowest trials of each program took.
+    trials: Vec<(String, Duration)>,
     /// What was left out, and counts neither way.
     notes: Vec<String>,
 }
@@ -60,18 +62,27 @@ impl Count {
         self.took.push((what.to_owned(), time));
     }
 
+    /// How long a trial took, and its program.
+    pub fn trial_took(&mut self, what: &str, time: Duration) {
+        self.trials.push((what.to_owned(), time));
+    }
+
     /// What was counted elsewhere.
     pub fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.took.extend(other.took);
+        self.trials.extend(other.trials);
         self.notes.extend(other.notes);
     }
 
     /// What is printed at the end, after this whole time.
     pub fn report(&self, whole: Duration) -> String {
-        let mut text = slowest(&self.took, whole);
+        let whole = whole.as_secs();
+        let title = format!("slowest of all ({} min {} s)", whole / 60, whole % 60);
+        let mut text = slowest(&title, &self.took);
+        text += &slowest("slowest trials", &self.trials);
         for note in &self.notes {
             text.push_str(note);
             text.push('\n');
@@ -81,15 +92,14 @@ impl Count {
     }
 }
 
-/// The longest checks and programs with tests, as a table. Two programs run at a time, so their times do
-/// not add up to the whole.
-fn slowest(took: &[(String, Duration)], whole: Duration) -> String {
+/// The longest, as a table. Two programs run at a time, and several trials of each, so that the times do not
+/// add up to the whole.
+fn slowest(title: &str, took: &[(String, Duration)]) -> String {
     let mut took: Vec<_> = took.iter().collect();
     took.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
     let rows = took.into_iter().take(SLOWEST);
     let rows = rows.map(|(what, time)| format!("{:>8.1} s  {what}\n", time.as_secs_f64()));
-    let whole = whole.as_secs();
-    format!("slowest of all ({} min {} s):\n{}\n", whole / 60, whole % 60, rows.collect::<String>())
+    format!("{title}:\n{}\n", rows.collect::<String>())
 }
 
 #[cfg(test)]
@@ -100,9 +110,9 @@ mod unit {
     fn the_slowest_come_first_and_there_is_an_end() {
         let took: Vec<_> =
             (0..40u64).map(|n| (format!("step {n}"), Duration::from_secs(n))).collect();
-        let table = slowest(&took, Duration::from_secs(125));
+        let table = slowest("slowest of all", &took);
         let lines: Vec<_> = table.lines().collect();
-        assert_eq!(lines[0], "slowest of all (2 min 5 s):");
+        assert_eq!(lines[0], "slowest of all:");
         assert_eq!(lines[1], "    39.0 s  step 39");
         assert_eq!(lines.len(), 1 + SLOWEST + 1);
     }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use crate::count::Count;
 use crate::run::{cargo, say};
 
 /// The longest programs, which begin first, so that none is left over at the end.
-const LONGEST: [&str; 4] = ["attack", "gate", "iptables", "knockd"];
+const LONGEST: [&str; 4] = ["knockd", "gate", "attack", "iptables"];
 
 /// Programs at a time.
 const AT_A_TIME: usize = 2;
@@ -152,6 +152,17 @@ fn run_one(program: &Program, trials: Trials) -> (Count, String) {
         count.passed += number_before(closing, " passed");
         count.failed += number_before(closing, " failed");
         count.skipped += number_before(closing, " ignored");
+    }
+    // `portcullis_lab::world::main` names them.
+    for line in text.lines().filter_map(|line| line.strip_prefix("slow: ")) {
+        if let Some((seconds, trial)) = line.trim_start().split_once(" s  ")
+            && let Ok(seconds) = seconds.parse()
+        {
+            count.trial_took(
+                &format!("{}: {trial}", program.name),
+                Duration::from_secs_f64(seconds),
+            );
+        }
     }
     // A crash leaves no closing line.
     if !succeeded && count.failed == 0 {

@@ -9,7 +9,9 @@
 
 use std::cell::Cell;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -17,6 +19,12 @@ use super::have;
 
 const ALONE: &str = "alone";
 const ONE_BY_ONE: &str = "one by one";
+
+/// So many of the slowest trials of a program are named at its end.
+const SLOWEST: usize = 8;
+
+/// How long each trial took that has ended.
+static TOOK: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
 
 thread_local! {
     /// The module whose trials are being made.
@@ -27,8 +35,12 @@ thread_local! {
 pub fn trial(name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> Trial {
     let name = name.into();
     let name = MODULE.get().map_or_else(|| name.clone(), |module| format!("{module}::{name}"));
-    Trial::test(name, move || {
+    Trial::test(name.clone(), move || {
+        let begun = Instant::now();
         test();
+        if let Ok(mut took) = TOOK.lock() {
+            took.push((begun.elapsed(), name));
+        }
         Ok::<(), Failed>(())
     })
 }
@@ -94,5 +106,14 @@ pub fn run(at_once: usize, trials: Vec<Trial>) -> ExitCode {
             code = ExitCode::FAILURE;
         }
     }
+    print_slowest();
     code
+}
+
+fn print_slowest() {
+    let Ok(mut took) = TOOK.lock() else { return };
+    took.sort_by(|a, b| b.cmp(a));
+    for (time, name) in took.iter().take(SLOWEST) {
+        println!("slow: {:>6.1} s  {name}", time.as_secs_f64());
+    }
 }

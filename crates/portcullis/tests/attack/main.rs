@@ -32,7 +32,7 @@ use world::{FAMILIES, RECOGNISERS};
 use stage::{NFTABLES, Setup};
 
 fn main() -> ExitCode {
-    world::main(1, || {
+    world::main(4, || {
         let every = Setup::all();
         let answering = Setup::answering();
         let like_closed = [Setup::Guard, Setup::Closed];

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use portcullis_lab::world;
 
 fn main() -> ExitCode {
-    world::main(1, || {
+    world::main(4, || {
         let modules = [
             world::module("coexist", coexist::trials),
             world::module("table", table::trials),

@@ -23,7 +23,7 @@ use random::Way;
 use world::iptables::{VARIANTS, Variant, ways};
 
 fn main() -> ExitCode {
-    world::main(1, || {
+    world::main(3, || {
         if !world::iptables::are_there() {
             return Vec::new();
         }

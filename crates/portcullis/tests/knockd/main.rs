@@ -23,7 +23,7 @@ use portcullis_lab::world;
 
 fn main() -> ExitCode {
     // Most of their time they wait: for a timeout, for the end of a capture's block.
-    world::main(4, || {
+    world::main(5, || {
         let modules = [
             world::module("same", same::trials),
             world::module("rows", rows::trials),

@@ -17,7 +17,7 @@ use crate::world::made_up;
 
 /// Each is the only one of a daemon of its own: the ports of another would end its attempts. With `PORTCULLIS_SWEEPS=all`
 /// there are a hundred.
-const DOORS: usize = 40;
+const DOORS: usize = 20;
 
 /// At each door.
 const SWEEPS: usize = 20;
