@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(all.starts_with(&half));
 
     let policy = parse_str("fuzz.toml", DOOR).expect("it is right").policy;
-    let engine = Options { max_attempts: 64, seed: 0 };
+    let engine = Options { max_attempts: 64, seed: 0, ..Options::default() };
     let settings = Settings { engine, ..Settings::default() };
     let mut replay = Replay::new(&policy, settings).expect("there is one door");
     if let Ok(mut capture) = Capture::open(Box::new(bytes), Places::default()) {

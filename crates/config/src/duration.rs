@@ -1,7 +1,10 @@
 //! Durations as people write them: `500ms`, `30s`, `1m30s`, `1h`.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use portcullis_core::text::plain;
 
 /// The units, from the largest, in milliseconds.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -73,6 +76,24 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     }
 }
 
+/// Reads a duration that must be in this range, which [`range_hint`] names.
+///
+/// # Errors
+/// Why it is none, or on which side it is out of range.
+pub fn parse_in(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    match parse(text) {
+        Err(error) => Err(error.to_string()),
+        Ok(duration) if duration < *range.start() => Err(format!("`{}` is too short", plain(text))),
+        Ok(duration) if duration > *range.end() => Err(format!("`{}` is too long", plain(text))),
+        Ok(duration) => Ok(duration),
+    }
+}
+
+/// What may be written where a duration must be in this range: `use 1s to 1h`.
+pub fn range_hint(range: &RangeInclusive<Duration>) -> String {
+    format!("use {} to {}", format(*range.start()), format(*range.end()))
+}
+
 /// Writes a duration in the one form that [`parse`] reads back; what is below a millisecond is lost.
 pub fn format(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -85,6 +106,21 @@ pub fn format(duration: Duration) -> String {
         rest %= factor;
     }
     if out.is_empty() { "0s".into() } else { out }
+}
+
+/// Writes a duration to the tenth of a second while it is shorter than a minute, and to the second then.
+/// Less than a tenth of a second counts as that much.
+pub fn to_the_tenth(time: Duration) -> String {
+    match time.as_secs() {
+        0..60 => {
+            let tenths = time.as_millis().div_ceil(100).max(1);
+            match (tenths / 10, tenths % 10) {
+                (seconds, 0) => format!("{seconds}s"),
+                (seconds, tenths) => format!("{seconds}.{tenths}s"),
+            }
+        }
+        seconds => format(Duration::from_secs(seconds)),
+    }
 }
 
 /// As a person reads what is left of a time: in whole seconds, if there are any.

@@ -41,6 +41,8 @@ pub enum Direction {
 /// What may be chosen about an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
+    /// Whose doors it opens.
+    pub recogniser: Recogniser,
     /// Sources whose attempts are kept.
     pub max_attempts: usize,
     /// Secret that makes the order of the tables unpredictable to strangers.
@@ -49,7 +51,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_attempts: limits::MAX_ATTEMPTS, seed: 0 }
+        Self { recogniser: Recogniser::Daemon, max_attempts: limits::MAX_ATTEMPTS, seed: 0 }
     }
 }
 
@@ -107,6 +109,8 @@ pub enum Verdict {
     Stage {
         /// Of this door.
         door: DoorId,
+        /// From this address.
+        source: IpAddr,
         /// How many have been made now.
         stage: u8,
     },
@@ -114,6 +118,8 @@ pub enum Verdict {
     Opened {
         /// Of this door.
         door: DoorId,
+        /// From this address.
+        source: IpAddr,
         /// How many that took.
         stage: u8,
     },
@@ -164,7 +170,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for the doors of a checked policy that the daemon may open.
+    /// An engine for the doors of a checked policy that its recogniser may open: as [`Recogniser::Both`], for all.
     ///
     /// # Errors
     /// The conflicts between doors that [`check`](crate::policy::check()) would have found.
@@ -172,7 +178,7 @@ impl Engine {
         let guards =
             policy.doors().flat_map(|(id, door)| door.guards.iter().map(move |&p| (p, id)));
         Ok(Self {
-            automaton: Automaton::build(policy.doors_seen_by(Recogniser::Daemon))?,
+            automaton: Automaton::build(policy.doors_seen_by(options.recogniser))?,
             open_for: policy.doors().map(|(id, door)| (id, door.open_for)).collect(),
             guarded: guards.collect(),
             public: policy.gate.public.iter().copied().collect(),
@@ -308,11 +314,11 @@ impl Engine {
         self.attempts.advance(source, to, now.after(state.step_timeout));
         let stage = state.stage;
         let Some(door) = state.opens else {
-            return Verdict::Stage { door: state.door, stage };
+            return Verdict::Stage { door: state.door, source, stage };
         };
         let open_for = self.open_for.get(&door).copied().unwrap_or_default();
         self.actions.push_back(Action::Open(Grant { door, address: source, open_for }));
-        Verdict::Opened { door, stage }
+        Verdict::Opened { door, source, stage }
     }
 }
 
@@ -327,8 +333,11 @@ mod tests {
         let own = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
         let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
         let stranger = IpAddr::from(Ipv4Addr::new(198, 51, 100, 7));
-        let mut engine =
-            Engine::new(&Policy::default(), Options { max_attempts: 16, seed: 1 }).unwrap();
+        let mut engine = Engine::new(
+            &Policy::default(),
+            Options { max_attempts: 16, seed: 1, ..Options::default() },
+        )
+        .unwrap();
         engine.set_local_addresses(&[own, loopback]);
         let mut verdict = |source, destination| {
             let segment = Segment::Tcp {

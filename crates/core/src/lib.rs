@@ -55,7 +55,7 @@
 //!     last = Some(engine.handle_packet(frame, now));
 //!     now = now.after(core::time::Duration::from_millis(100));
 //! }
-//! assert_eq!(last, Some(Verdict::Opened { door: DoorId(0), stage: 3 }));
+//! assert_eq!(last, Some(Verdict::Opened { door: DoorId(0), source: "203.0.113.7".parse()?, stage: 3 }));
 //!
 //! // The engine changes nothing. It says what is to be done.
 //! let Some(Action::Open(grant)) = engine.next_action() else { return Err("no grant".into()) };

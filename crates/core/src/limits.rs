@@ -1,5 +1,6 @@
 //! Every bound of the product, each with what happens when it is reached and whom that hurts.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 /// Doors in one policy. More is a configuration error.
@@ -58,12 +59,12 @@ pub const MAX_STRIKES: u32 = 10_000;
 
 /// Shortest and longest time for which strikes are counted: the longest so that the count of the kernel,
 /// which forgets one strike a day, is exact.
-pub const STRIKES_WITHIN: (Duration, Duration) =
-    (Duration::from_secs(1), Duration::from_secs(60 * 60));
+pub const STRIKES_WITHIN: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 
 /// Shortest and longest ban.
-pub const BAN_TIME: (Duration, Duration) =
-    (Duration::from_secs(1), Duration::from_secs(30 * 24 * 60 * 60));
+pub const BAN_TIME: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Sources whose strikes the kernel counts, per address family, and once more for those that find no
 /// room. The kernel does not evict: forged strikes of more sources than this in the time they are

@@ -19,7 +19,7 @@ proptest! {
             (Just(policy), script)
         })
     ) {
-        let options = Options { max_attempts: 64, seed: 5 };
+        let options = Options { max_attempts: 64, seed: 5, ..Options::default() };
         let mut engine = Engine::new(&policy, options).expect("a checked policy");
         let mut reference = Reference::new(&policy, Recogniser::Daemon);
         let mut now = Instant::from_millis(1_000);

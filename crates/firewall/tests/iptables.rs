@@ -192,10 +192,8 @@ proptest! {
         let steps: BTreeSet<_> = automaton.step().into_iter().map(|(at, _, _)| at).collect();
         let nftables = portcullis_firewall::compile::compile(&policy).expect("checked");
         let mut nftables = Nftables::new(&nftables);
-        let mut daemon_policy = policy.clone();
-        daemon_policy.doors.iter_mut().for_each(|door| door.recogniser = Recogniser::Daemon);
-        let options = Options { max_attempts: 64, seed: 5 };
-        let mut engine = Engine::new(&daemon_policy, options).expect("checked");
+        let options = Options { recogniser: Recogniser::Kernel, max_attempts: 64, seed: 5 };
+        let mut engine = Engine::new(&policy, options).expect("checked");
         let filters = MATCHERS.map(|matcher| both(&policy, matcher));
         let mut iptables = filters.each_ref().map(|filters| Simulator::new(filters));
         for matcher in MATCHERS {

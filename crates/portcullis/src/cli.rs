@@ -11,6 +11,7 @@ use crate::commands::{
 };
 use crate::complete;
 use crate::exit::Exit;
+use crate::out::say;
 
 /// Hide chosen ports until a client knocks
 #[derive(Debug, Parser)]
@@ -128,7 +129,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if !failure.message.is_empty() {
-                anstream::eprintln!("{failure}");
+                say(&failure.to_string());
             }
             failure.exit.into()
         }

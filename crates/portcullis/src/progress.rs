@@ -1,9 +1,11 @@
 //! How far a replay is, for who waits at a terminal.
 
 use std::cell::Cell;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use crate::out::redraw;
 
 /// The time from one look at the clock to the next, in frames.
 const FRAMES: u64 = 16_384;
@@ -66,21 +68,15 @@ impl Progress {
         self.next = now.checked_add(PACE).unwrap_or(now);
         self.shown = true;
         let line = line(self.read.get(), self.size, frames, now.duration_since(self.start));
-        write(&format!("\r\x1b[K{line}"));
+        redraw(&line);
     }
 
     /// Takes the line away.
     pub fn finish(&mut self) {
         if std::mem::take(&mut self.shown) {
-            write("\r\x1b[K");
+            redraw("");
         }
     }
-}
-
-fn write(text: &str) {
-    let mut out = io::stderr().lock();
-    // Nothing can be done when there is nobody to tell.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn line(read: u64, size: Option<u64>, frames: u64, time: Duration) -> String {

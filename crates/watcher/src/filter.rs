@@ -1,4 +1,4 @@
-//! What the kernel shows to the watcher: a socket filter in classic BPF, made from the policy.
+//! What the kernel shows to the watcher: a socket filter in classic BPF, made from ports.
 //!
 //! A strict recogniser needs every packet that starts something, not only those to the doors'
 //! ports, and the host's own datagrams, to know the answers to them. It needs nothing else: no
@@ -15,9 +15,9 @@
 //! | fragments, and everything else | nothing |
 //! | tagged for another network | nothing: its VLAN interface, if there is one, shows it untagged |
 //!
-//! and of these nothing for a public or guarded port, as long as they are few.
+//! and of these nothing for the ports that nobody asks about, as long as they are few.
 
-use portcullis_core::policy::{Policy, Port, Protocol};
+use portcullis_core::policy::{Port, Protocol};
 use portcullis_linux::sys::packet::Instruction;
 
 use assemble::*;
@@ -32,14 +32,11 @@ mod tests;
 /// engine would look at otherwise, for some fifty.
 const MAX_PORTS: usize = 32;
 
-/// The filter for this policy.
-pub fn program(policy: &Policy) -> Vec<Instruction> {
-    let mut ports: Vec<Port> = policy.gate.public.clone();
-    ports.extend(policy.doors.iter().flat_map(|door| &door.guards));
+/// The filter that hides packets to these ports.
+pub fn program(hidden: &[Port]) -> Vec<Instruction> {
+    let mut ports = hidden.to_vec();
     ports.sort_unstable();
     ports.dedup();
-    // In a policy that has not been checked a knock could be among them; the engine decides then.
-    ports.retain(|port| !policy.doors.iter().any(|door| door.sequence.contains(port)));
     if ports.len() > MAX_PORTS {
         ports.clear();
     }

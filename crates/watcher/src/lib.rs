@@ -2,7 +2,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`watch`] | the process that reads packets for a daemon: one loop, which gives up everything first |
+//! | [`reader`] | the loop that reads packets |
+//! | [`watch`] | the process that runs it for a daemon, which gives up everything first |
 //! | [`native`] | what `portcullis run` does with packets |
 //! | [`knockd`] | what `knockd` does with them |
 //! | [`follow`] | packets for somebody who looks on (`portcullis trace`), without any privilege |
@@ -22,26 +23,18 @@
 //! assert_eq!((0..1_000).filter(|_| pace.admits(second(2))).count(), 10);
 //! ```
 //!
-//! The packets that the doors of a policy are about, as `portcullis trace` reads them. This needs
-//! `CAP_NET_RAW`, and afterwards the process has no privilege:
+//! The packets of all interfaces, as `portcullis trace` reads them: who takes them implements
+//! [`Handler`](reader::Handler). This needs `CAP_NET_RAW`, and afterwards the process has no privilege:
 //!
 //! ```no_run
-//! use std::os::fd::AsFd;
-//! use std::time::Duration;
-//! use portcullis_core::policy::Policy;
 //! use portcullis_linux::capture::Interfaces;
-//! use portcullis_watcher::follow::Follow;
+//! use portcullis_watcher::follow;
+//! use portcullis_watcher::reader::Handler;
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let policy = Policy::default();
-//! let mut follow = Follow::open(&policy, Interfaces::AllButLoopback)
-//!     .map_err(|error| format!("cannot read packets: {error:?}"))?;
-//! let stdin = std::io::stdin(); // a key ends the wait, too
-//! follow.wait(stdin.as_fd(), Duration::from_secs(10))?;
-//! let lost = follow.take(|packet, _direction, _now| println!("from {}", packet.source));
-//! println!("{lost} packets were lost");
-//! # Ok(())
-//! # }
+//! fn look_on<H: Handler>(handler: &mut H) -> Result<(), H::Stop> {
+//!     let Ok((mut reader, _addresses)) = follow::open(Interfaces::AllButLoopback) else { return Ok(()) };
+//!     reader.run(handler)
+//! }
 //! ```
 #![forbid(unsafe_code)]
 
@@ -51,6 +44,7 @@ pub mod knockd;
 pub mod message;
 pub mod native;
 pub mod pace;
+pub mod reader;
 pub mod watch;
 
 /// What this crate cannot use, tried: each of these imports fails to compile.

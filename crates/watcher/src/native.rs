@@ -5,15 +5,14 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 use portcullis_core::engine::{Action, Engine, Frame, Grant, Options, Verdict};
 use portcullis_core::limits::LINES_PER_SECOND;
-use portcullis_core::policy::Recogniser as Who;
-use portcullis_core::policy::may_have_grants;
+use portcullis_core::policy::{Policy, Port, Recogniser as Who, may_have_grants};
 use portcullis_core::time::Instant;
 use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
-use portcullis_linux::netlink::route::Route;
 
 use super::filter;
 use super::message::{Epoch, Message, Order};
-use super::watch::{Recogniser, Teller, Watch};
+use super::reader::Sources;
+use super::watch::{Recogniser, Teller};
 
 /// The engine, and how much of what it does is told.
 pub struct Native {
@@ -27,8 +26,8 @@ impl Recogniser for Native {
 
     fn obey(
         order: &Order,
-        route: &mut Route,
-        watch: &mut Option<Watch<Self>>,
+        sources: &mut Sources,
+        in_force: &mut Option<Self>,
     ) -> Result<(), Unwatchable> {
         // The keeper has read the same text: neither of these two fails.
         let invalid = |_| Unwatchable::System(Errno::EINVAL);
@@ -38,19 +37,20 @@ impl Recogniser for Native {
         let seed = getrandom::u64().map_err(|_| Unwatchable::System(Errno::EIO))?;
         let options = Options { seed, ..Options::default() };
         let mut engine = Engine::new(&policy, options).map_err(|_| invalid(()))?;
-        let addresses = capture::addresses(route).map_err(Unwatchable::System)?;
+        let addresses = capture::addresses(&mut sources.route).map_err(Unwatchable::System)?;
         engine.set_local_addresses(&addresses);
         let capture = if policy.doors_seen_by(Who::Daemon).next().is_some() {
             let interfaces = match policy.gate.interfaces.clone() {
                 names if names.is_empty() => Interfaces::AllButLoopback,
                 names => Interfaces::Named(names),
             };
-            Capture::open(interfaces, filter::program(&policy), route)?
+            Capture::open(interfaces, filter::program(&uninteresting(&policy)), &mut sources.route)?
         } else {
             Capture::nothing()
         };
         let Order { epoch, verbose, .. } = *order;
-        *watch = Some(Watch { epoch, capture, recogniser: Self { epoch, verbose, engine } });
+        sources.capture = Some(capture);
+        *in_force = Some(Self { epoch, verbose, engine });
         Ok(())
     }
 
@@ -62,10 +62,10 @@ impl Recogniser for Native {
         let epoch = self.epoch;
         let verdict = self.engine.handle_packet(frame, now);
         if self.verbose
-            && let Verdict::Stage { door, stage } | Verdict::Opened { door, stage } = verdict
-            && let Ok(packet) = frame.captured.parse()
+            && let Verdict::Stage { door, source, stage } | Verdict::Opened { door, source, stage } =
+                verdict
         {
-            teller.may(&Message::Stage { epoch, door, address: packet.source, stage }, now);
+            teller.may(&Message::Stage { epoch, door, address: source, stage }, now);
         }
         while let Some(Action::Open(grant)) = self.engine.next_action() {
             let Grant { door, address, open_for } = grant;
@@ -74,4 +74,13 @@ impl Recogniser for Native {
             }
         }
     }
+}
+
+/// The ports to which packets are no knocks and no wrong ports either.
+pub(crate) fn uninteresting(policy: &Policy) -> Vec<Port> {
+    let guards = policy.doors.iter().flat_map(|door| &door.guards);
+    let mut ports: Vec<Port> = policy.gate.public.iter().chain(guards).copied().collect();
+    // In a policy that has not been checked a knock could be among them; the engine decides then.
+    ports.retain(|port| !policy.doors.iter().any(|door| door.sequence.contains(port)));
+    ports
 }

@@ -12,25 +12,18 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_core::engine::Frame;
+use portcullis_core::policy::InterfaceName;
 use portcullis_core::time::Instant;
-use portcullis_linux::capture::{self, Capture, Change, Unwatchable};
-use portcullis_linux::netlink::route::{AddressMonitor, Route};
+use portcullis_linux::capture::{Capture, Change, Unwatchable};
+use portcullis_linux::netlink;
 use portcullis_linux::privileges::{self, WATCHER};
-use portcullis_linux::{clock, netlink};
 
-use super::message::{self, Epoch, Message, Order};
+use super::message::{self, Message, Order};
 use super::pace::Pace;
-
-/// Packets that are taken before everything else is looked at again.
-const BATCH: usize = 4096;
-
-/// Packets for which one look at the clock is enough.
-const SAME_TIME: u32 = 64;
+use super::reader::{Handler, Reader, Sources};
 
 /// What a watcher does with packets.
 pub trait Recogniser: Sized {
@@ -44,8 +37,8 @@ pub trait Recogniser: Sized {
     /// It cannot be followed. Then what is in force stays so.
     fn obey(
         order: &Order,
-        route: &mut Route,
-        watch: &mut Option<Watch<Self>>,
+        sources: &mut Sources,
+        in_force: &mut Option<Self>,
     ) -> Result<(), Unwatchable>;
 
     /// The addresses of this host have changed.
@@ -61,16 +54,6 @@ pub trait Recogniser: Sized {
 
     /// Does what is due by now.
     fn handle_timeout(&mut self, _now: Instant, _teller: &mut Teller<'_>) {}
-}
-
-/// What is in force.
-pub struct Watch<R> {
-    /// The order's number.
-    pub epoch: Epoch,
-    /// Where packets come from.
-    pub capture: Capture,
-    /// Who looks at them.
-    pub recogniser: R,
 }
 
 /// Tells the keeper.
@@ -112,7 +95,9 @@ impl Teller<'_> {
 pub fn run<R: Recogniser>() -> Result<(), Error> {
     privileges::give_up_all_but(&WATCHER).map_err(Error::Privileges)?;
     let keeper = message::keeper().ok_or(Error::NoKeeper)?;
-    match Watcher::<R>::new(keeper).map_err(Error::System)?.watch() {
+    let errno = |error: netlink::Error| error.errno().unwrap_or(Errno::EPROTO);
+    let mut reader = Reader::open().map_err(|error| Error::System(errno(error)))?;
+    match reader.run(&mut Watcher::<R>::new(keeper)) {
         Ok(()) | Err(Stop::KeeperEnded) => Ok(()),
         Err(Stop::System(errno)) => Err(Error::System(errno)),
     }
@@ -129,18 +114,14 @@ pub enum Error {
     System(Errno),
 }
 
+/// The handler of packets that has a keeper.
 struct Watcher<R> {
     keeper: OwnedFd,
-    route: Route,
-    monitor: AddressMonitor,
     /// Nothing until the keeper has sent a configuration.
-    watch: Option<Watch<R>>,
+    recogniser: Option<R>,
     pace: Pace,
-    /// Packets have come since it was asked how many were lost.
-    busy: bool,
-    accounted: Instant,
-    /// Interfaces and addresses have changed, and could not be read at once.
-    stale: bool,
+    /// What telling of the packets of a batch came to.
+    told: Result<(), Errno>,
 }
 
 /// Why the process ends.
@@ -157,83 +138,41 @@ impl From<Errno> for Stop {
     }
 }
 
-/// What there is to do.
-struct Woken {
-    keeper: bool,
-    monitor: bool,
-}
-
 impl<R: Recogniser> Watcher<R> {
-    fn new(keeper: OwnedFd) -> Result<Self, Errno> {
-        let errno = |error: netlink::Error| error.errno().unwrap_or(Errno::EPROTO);
-        // The monitor first: no change between the first look and the first event is missed.
-        let monitor = AddressMonitor::open().map_err(errno)?;
-        let route = Route::open().map_err(errno)?;
+    fn new(keeper: OwnedFd) -> Self {
         let (burst, per_second) = R::PACE;
         let pace = Pace::new(burst, per_second);
-        Ok(Self {
-            keeper,
-            route,
-            monitor,
-            watch: None,
-            pace,
-            busy: false,
-            accounted: Instant::ORIGIN,
-            stale: false,
-        })
+        Self { keeper, recogniser: None, pace, told: Ok(()) }
     }
 
-    fn watch(&mut self) -> Result<(), Stop> {
-        loop {
-            let woken = self.wait()?;
-            if woken.keeper {
-                let order = Order::receive(self.keeper.as_fd())?.ok_or(Stop::KeeperEnded)?;
-                self.obey(&order)?;
-            }
-            if woken.monitor && self.monitor.drain() {
-                self.follow()?;
-            }
-            self.take_packets()?;
-            self.take_time()?;
-            self.account()?;
-        }
+    fn tell(&self, message: &Message) -> Result<(), Stop> {
+        Ok(message.send(self.keeper.as_fd(), true)?)
     }
 
-    fn wait(&self) -> Result<Woken, Errno> {
-        let sockets = self.watch.iter().flat_map(|watch| watch.capture.sockets());
-        let mut fds: Vec<PollFd<'_>> = [self.keeper.as_fd(), self.monitor.as_fd()]
-            .into_iter()
-            .chain(sockets)
-            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
-            .collect();
-        // Losses and held back stages are told a second later, and what failed is tried again.
-        let pending = self.busy || self.pace.holds() || self.stale;
-        let pending = pending.then_some(Duration::from_secs(1));
-        let due = self.watch.as_ref().and_then(|watch| watch.recogniser.poll_timeout());
-        // Rounded up: what is looked at a moment early is not due.
-        let due = due.map(|due| due.since(clock()).saturating_add(Duration::from_millis(1)));
-        let timeout = pending.into_iter().chain(due).min().map_or(PollTimeout::NONE, |timeout| {
-            PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)
-        });
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
-        let mut events = fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
-        let mut any = || events.next().is_some_and(|events| !events.is_empty());
-        let woken = Woken { keeper: any(), monitor: any() };
-        if events.any(|events| events.contains(PollFlags::POLLERR)) {
-            self.watch.iter().for_each(|watch| watch.capture.take_errors());
-        }
-        Ok(woken)
+    /// Lets the recogniser do something, which it may tell of.
+    fn with(&mut self, act: impl FnOnce(&mut R, &mut Teller<'_>)) {
+        let Some(recogniser) = &mut self.recogniser else { return };
+        let keeper = self.keeper.as_fd();
+        let mut teller = Teller { keeper, pace: &mut self.pace, result: self.told };
+        act(recogniser, &mut teller);
+        self.told = teller.result;
+    }
+}
+
+impl<R: Recogniser> Handler for Watcher<R> {
+    type Stop = Stop;
+
+    fn also(&self) -> BorrowedFd<'_> {
+        self.keeper.as_fd()
     }
 
     /// Takes a new configuration; if it cannot be followed, the one in force stays.
-    fn obey(&mut self, order: &Order) -> Result<(), Stop> {
+    fn woken(&mut self, sources: &mut Sources) -> Result<(), Stop> {
+        let order = Order::receive(self.keeper.as_fd())?.ok_or(Stop::KeeperEnded)?;
         let epoch = order.epoch;
-        let answer = match R::obey(order, &mut self.route, &mut self.watch) {
+        let answer = match R::obey(&order, sources, &mut self.recogniser) {
             Ok(()) => {
-                for name in self.watch.iter().flat_map(|watch| watch.capture.names()) {
+                for name in sources.capture.iter().flat_map(Capture::names) {
                     self.tell(&Message::Watching(name.clone()))?;
                 }
                 Message::Ready(epoch)
@@ -244,80 +183,50 @@ impl<R: Recogniser> Watcher<R> {
         self.tell(&answer)
     }
 
-    /// Follows interfaces and addresses that have come and gone. While they change too fast to be
-    /// read, what was known before stays.
-    fn follow(&mut self) -> Result<(), Stop> {
-        let Some(watch) = &mut self.watch else { return Ok(()) };
-        let Ok(addresses) = capture::addresses(&mut self.route) else {
-            self.stale = true;
-            return Ok(());
-        };
-        let Ok(changes) = watch.capture.refresh(&mut self.route) else {
-            self.stale = true;
-            return Ok(());
-        };
-        watch.recogniser.set_local_addresses(&addresses);
-        for change in changes {
-            let message = match change {
-                Change::Watched(name) => Message::Watching(name),
-                Change::Gone(name) => Message::Unwatched(name),
-            };
-            message.send(self.keeper.as_fd(), true)?;
-        }
-        Ok(())
+    fn take(&mut self, frame: Frame<'_>, now: Instant) {
+        self.with(|recogniser, teller| recogniser.take(frame, now, teller));
     }
 
-    fn take_packets(&mut self) -> Result<(), Stop> {
-        let Some(Watch { capture, recogniser, .. }) = &mut self.watch else { return Ok(()) };
-        let (keeper, busy) = (self.keeper.as_fd(), &mut self.busy);
-        let mut teller = Teller { keeper, pace: &mut self.pace, result: Ok(()) };
-        let (mut now, mut age) = (clock(), 0);
-        capture.drain(BATCH, |frame| {
-            if age == SAME_TIME {
-                (now, age) = (clock(), 0);
-            }
-            age += 1;
-            *busy = true;
-            recogniser.take(frame, now, &mut teller);
-        });
-        Ok(teller.result?)
+    fn taken(&mut self) -> Result<(), Stop> {
+        Ok(self.told?)
     }
 
-    fn take_time(&mut self) -> Result<(), Stop> {
-        let Some(Watch { recogniser, .. }) = &mut self.watch else { return Ok(()) };
-        let keeper = self.keeper.as_fd();
-        let mut teller = Teller { keeper, pace: &mut self.pace, result: Ok(()) };
-        let now = clock();
-        if recogniser.poll_timeout().is_some_and(|due| due <= now) {
-            recogniser.handle_timeout(now, &mut teller);
-        }
-        Ok(teller.result?)
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.recogniser.as_ref().and_then(Recogniser::poll_timeout)
     }
 
-    /// Does once in a second what could not be done before: tells what was held back or lost.
-    fn account(&mut self) -> Result<(), Stop> {
-        let now = clock();
-        if now.since(self.accounted) < Duration::from_secs(1) {
-            return Ok(());
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Stop> {
+        self.with(|recogniser, teller| recogniser.handle_timeout(now, teller));
+        Ok(self.told?)
+    }
+
+    fn set_local_addresses(&mut self, addresses: &[IpAddr]) {
+        if let Some(recogniser) = &mut self.recogniser {
+            recogniser.set_local_addresses(addresses);
         }
-        self.accounted = now;
-        if std::mem::take(&mut self.stale) {
-            self.follow()?;
-        }
+    }
+
+    fn changed(&mut self, change: Change) -> Result<(), Stop> {
+        self.tell(&match change {
+            Change::Watched(name) => Message::Watching(name),
+            Change::Gone(name) => Message::Unwatched(name),
+        })
+    }
+
+    fn holds(&self) -> bool {
+        self.pace.holds()
+    }
+
+    fn settle(&mut self, now: Instant) -> Result<(), Stop> {
         let held = self.pace.take_held(now);
         if held > 0 {
             hint(self.keeper.as_fd(), &Message::Suppressed(held))?;
         }
-        if std::mem::take(&mut self.busy) {
-            for (name, count) in self.watch.iter().flat_map(|watch| watch.capture.take_lost()) {
-                hint(self.keeper.as_fd(), &Message::Lost(name, count))?;
-            }
-        }
         Ok(())
     }
 
-    fn tell(&self, message: &Message) -> Result<(), Stop> {
-        Ok(message.send(self.keeper.as_fd(), true)?)
+    fn lost(&mut self, interface: InterfaceName, count: u32) -> Result<(), Stop> {
+        Ok(hint(self.keeper.as_fd(), &Message::Lost(interface, count))?)
     }
 }
 

@@ -243,12 +243,10 @@ impl Check<'_> {
         if in_range && usize::try_from(strikes).is_ok_and(|strikes| strikes <= twice) {
             self.report(Place::BanStrikes, Problem::KnocksBan { strikes, knocks });
         }
-        let (least, most) = limits::STRIKES_WITHIN;
-        if !(least..=most).contains(&ban.within) {
+        if !limits::STRIKES_WITHIN.contains(&ban.within) {
             self.report(Place::BanWithin, Problem::WithinOutOfRange);
         }
-        let (least, most) = limits::BAN_TIME;
-        if !(least..=most).contains(&ban.time) {
+        if !limits::BAN_TIME.contains(&ban.time) {
             self.report(Place::BanTime, Problem::BanTimeOutOfRange);
         }
     }

@@ -187,11 +187,11 @@ impl Problem {
                 "knocks count as strikes, like all packets to closed ports; use more strikes".into()
             }
             Self::WithinOutOfRange => {
-                let (least, most) = limits::STRIKES_WITHIN;
+                let (least, most) = limits::STRIKES_WITHIN.into_inner();
                 format!("use {} to {}", Seconds(least), Seconds(most))
             }
             Self::BanTimeOutOfRange => {
-                let (least, most) = limits::BAN_TIME;
+                let (least, most) = limits::BAN_TIME.into_inner();
                 format!("use {} to {}", Seconds(least), Seconds(most))
             }
             Self::LogInGuard => "remove it, or write `stance = \"closed\"`".into(),

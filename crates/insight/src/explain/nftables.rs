@@ -30,7 +30,7 @@ pub fn tell(sender: &Sender, items: &[Item], policy: &Policy) -> Result<Vec<Even
         automaton: Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?,
         simulator: Simulator::new(&ruleset),
         texts: texts(&ruleset),
-        engine: Engine::new(policy, Options { max_attempts: 16, seed: 0 })?,
+        engine: Engine::new(policy, Options { max_attempts: 16, seed: 0, ..Options::default() })?,
         daemon: None,
         now: Instant::ORIGIN,
     };
@@ -170,7 +170,9 @@ impl<'a> Story<'a> {
     /// Remembers how far the sender has come for the daemon.
     fn follow(&mut self, verdict: Verdict) {
         let (door, stage) = match verdict {
-            Verdict::Stage { door, stage } | Verdict::Opened { door, stage } => (door, stage),
+            Verdict::Stage { door, stage, .. } | Verdict::Opened { door, stage, .. } => {
+                (door, stage)
+            }
             Verdict::Wrong { .. } => return self.daemon = None,
             _ => return,
         };
@@ -284,6 +286,7 @@ impl<'a> Story<'a> {
     }
 
     fn progress(&self, trace: &Trace<'_>, before: StateId, after: StateId) -> Option<String> {
+        let source = self.sender.from;
         let counted = trace.steps.iter().any(|step| step.chain == "knock" && step.matched);
         let repeated = trace
             .steps
@@ -294,8 +297,8 @@ impl<'a> Story<'a> {
             (Some(state), _) if repeated => Some(self.sentence(Verdict::Repeated(state.door))),
             (Some(state), _) if forgiven => Some(self.sentence(Verdict::Forgiven(state.door))),
             (Some(state), _) if counted => Some(self.sentence(match state.opens {
-                Some(door) => Verdict::Opened { door, stage: state.stage },
-                None => Verdict::Stage { door: state.door, stage: state.stage },
+                Some(door) => Verdict::Opened { door, source, stage: state.stage },
+                None => Verdict::Stage { door: state.door, source, stage: state.stage },
             })),
             (None, Some(_)) => Some(self.sentence(Verdict::Wrong { lost: true })),
             _ => None,
@@ -320,7 +323,7 @@ impl<'a> Story<'a> {
             Verdict::Wrong { .. } => "a wrong port; the attempt ends".to_owned(),
             Verdict::Forgiven(_) => "a wrong port, forgiven".to_owned(),
             Verdict::Repeated(_) => "the same knock again; nothing changes".to_owned(),
-            Verdict::Stage { door: id, stage } => match door(id) {
+            Verdict::Stage { door: id, stage, .. } => match door(id) {
                 Some(door) => format!(
                     "knock {stage} of {} of door {}; the next one must come within {:?}",
                     door.sequence.len(),

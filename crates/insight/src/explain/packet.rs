@@ -7,7 +7,9 @@ use portcullis_core::policy::{Port, Protocol};
 use portcullis_core::time::Instant;
 use portcullis_firewall::simulator::Payload;
 
-use super::story::{Attempt, Event, Open, left};
+use portcullis_config::duration::to_the_tenth;
+
+use super::story::{Attempt, Event, Open};
 
 /// A word of the story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +120,7 @@ fn ran_out(attempts: &[Attempt], open: &[Open], since: Duration) -> Vec<String> 
     for attempt in attempts.iter().filter(|attempt| attempt.stage < attempt.knocks) {
         if let Some(late) = since.checked_sub(attempt.left) {
             let who = attempt.who.map(|who| format!("{who}: ")).unwrap_or_default();
-            let late = left(late);
+            let late = to_the_tenth(late);
             lines.push(format!(
                 "{who}too late by {late}; the attempt at door {} ends",
                 attempt.door
@@ -127,7 +129,7 @@ fn ran_out(attempts: &[Attempt], open: &[Open], since: Duration) -> Vec<String> 
     }
     for open in open {
         if let Some(ago) = since.checked_sub(open.left) {
-            lines.push(format!("door {} closed {} ago", open.door, left(ago)));
+            lines.push(format!("door {} closed {} ago", open.door, to_the_tenth(ago)));
         }
     }
     lines

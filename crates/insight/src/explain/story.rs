@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use portcullis_config::duration;
-
 /// What becomes of packets of one sender.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Story {
@@ -97,15 +95,7 @@ pub struct Open {
     pub whole: Duration,
 }
 
-/// Seconds with one digit behind the point.
-pub fn seconds(time: Duration) -> String {
+/// When something happens: seconds with one digit behind the point, so that times stand in a column.
+pub fn moment(time: Duration) -> String {
     format!("{:.1}s", time.as_secs_f64())
-}
-
-/// What is left of a time, as people say it: to the tenth of a second while it is short.
-pub fn left(time: Duration) -> String {
-    match time.as_secs() {
-        0..60 => seconds(time).replace(".0s", "s"),
-        whole => duration::format(Duration::from_secs(whole)),
-    }
 }

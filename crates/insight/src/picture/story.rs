@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use portcullis_config::duration::to_the_tenth;
+
 use super::doors;
 use super::layout::{Area, Look, Picture};
 use super::sheet::{HEADING, MARGIN, PADDING, SMALL, Sheet, USUAL, leading};
 use super::text::{count, plain, room, width, wrap};
-use crate::explain::story::{Attempt, Event, Met, Story, left, seconds};
+use crate::explain::story::{Attempt, Event, Met, Story, moment};
 
 /// Draws what becomes of packets.
 pub fn story(story: &Story) -> Picture {
@@ -53,14 +55,14 @@ fn step(sheet: &mut Sheet, event: &Event, top: f64) -> f64 {
         (false, true) => (Look::Good, Look::OnGood),
         (false, false) => (Look::Bad, Look::OnBad),
     };
-    let time = seconds(event.time);
+    let time = moment(event.time);
     let ends = SPINE - 14.0 - width(&time, USUAL);
     sheet.text(ends.max(MARGIN + 2.0), top + USUAL, USUAL, Look::Quiet, &time);
     sheet.dot(SPINE, top + 9.0, 6.0, look);
     let (x, wide) = (SPINE + 20.0, right - SPINE - 20.0 - 28.0);
     let mut y = sheet.wrapped((x, top), wide, (HEADING, Look::Strong), &event.sent);
     if let Some(spare) = event.spare {
-        let text = format!("{} were left", left(spare));
+        let text = format!("{} were left", to_the_tenth(spare));
         let beside = x + width(&plain(&event.sent), HEADING) + 12.0;
         if beside + width(&text, SMALL) <= x + wide {
             sheet.text(beside, top + HEADING, SMALL, Look::Quiet, &text);
@@ -80,7 +82,7 @@ fn step(sheet: &mut Sheet, event: &Event, top: f64) -> f64 {
     for open in &event.open {
         let text = format!("{} is open", open.door);
         beside = sheet.wrapped((right, beside), bars, (USUAL, Look::OnGood), &text);
-        let left = format!("{} left", left(open.left));
+        let left = format!("{} left", to_the_tenth(open.left));
         beside =
             bar(sheet, (right, beside), bars, (open.left, open.whole), (&left, Look::FullGood));
     }
@@ -114,7 +116,7 @@ fn pips(sheet: &mut Sheet, attempt: &Attempt, at: (f64, f64), wide: f64) -> f64 
     if attempt.stage >= attempt.knocks {
         return y + 4.0;
     }
-    let left = format!("{} left for the next", left(attempt.left));
+    let left = format!("{} left for the next", to_the_tenth(attempt.left));
     bar(sheet, (x, y), wide, (attempt.left, attempt.whole), (&left, Look::FullKnock))
 }
 
@@ -156,9 +158,9 @@ fn ways(sheet: &mut Sheet, story: &Story, top: f64) -> f64 {
 fn way(sheet: &mut Sheet, event: &Event, top: f64) -> f64 {
     let x = MARGIN + PADDING;
     let wide = sheet.width() - 2.0 * x;
-    let time = format!("{} ", seconds(event.time));
+    let time = format!("{} ", moment(event.time));
     let after = x + width(&time, USUAL);
-    sheet.text(x, top + USUAL, USUAL, Look::Quiet, &seconds(event.time));
+    sheet.text(x, top + USUAL, USUAL, Look::Quiet, &moment(event.time));
     let mut y = sheet.wrapped((after, top), x + wide - after, (USUAL, Look::Strong), &event.sent);
     y += 4.0;
     for met in event.met.chunk_by(|one, next| one.chain == next.chain) {
@@ -220,7 +222,7 @@ fn describe(story: &Story) -> String {
     for event in &story.events {
         let means: Vec<&str> =
             event.means.iter().chain([&event.fate]).map(String::as_str).collect();
-        sentences.push(format!("{} {}: {}.", seconds(event.time), event.sent, means.join("; ")));
+        sentences.push(format!("{} {}: {}.", moment(event.time), event.sent, means.join("; ")));
     }
     sentences.join(" ")
 }

@@ -125,17 +125,10 @@ impl Judge {
         let kernel = if doors(Recogniser::Kernel).eq(doors(Recogniser::Daemon)) {
             None
         } else {
-            // An engine knows the doors of the daemon: tell it those of the kernel.
-            let mut swapped = policy.clone();
-            for door in &mut swapped.doors {
-                door.recogniser = match door.is_seen_by(Recogniser::Kernel) {
-                    true => Recogniser::Daemon,
-                    false => Recogniser::Kernel,
-                };
-            }
-            Some(Walker::new(&swapped, options)?)
+            Some(Walker::new(policy, Recogniser::Kernel, options)?)
         };
-        Ok(Self { policy: policy.clone(), daemon: Walker::new(policy, options)?, kernel })
+        let daemon = Walker::new(policy, Recogniser::Daemon, options)?;
+        Ok(Self { policy: policy.clone(), daemon, kernel })
     }
 
     /// Takes a packet of `now`. One of an allowed source is not looked at by the kernel's recogniser.
@@ -182,7 +175,12 @@ const fn weight(meaning: &Meaning) -> u16 {
 }
 
 impl Walker {
-    fn new(policy: &Policy, options: Options) -> Result<Self, Vec<Conflict>> {
+    fn new(
+        policy: &Policy,
+        recogniser: Recogniser,
+        options: Options,
+    ) -> Result<Self, Vec<Conflict>> {
+        let options = Options { recogniser, ..options };
         Ok(Self { engine: Engine::new(policy, options)?, attempts: HashMap::new() })
     }
 
@@ -207,13 +205,13 @@ impl Walker {
                 Meaning::Repeated { door, stage }
             }
             Verdict::Forgiven(door) => Meaning::Forgiven { door },
-            Verdict::Stage { door, stage } => {
+            Verdict::Stage { door, stage, .. } => {
                 let before = self.remember(source, Attempt { door, stage, at: now });
                 let anew = before
                     .is_some_and(|before| stage <= before.stage && before.is_going_on(policy, now));
                 Meaning::Knock { door, stage, anew }
             }
-            Verdict::Opened { door, stage } => {
+            Verdict::Opened { door, stage, .. } => {
                 self.remember(source, Attempt { door, stage, at: now });
                 if opened { Meaning::Opened { door } } else { Meaning::Nothing(verdict) }
             }

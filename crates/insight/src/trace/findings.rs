@@ -6,7 +6,6 @@ use std::time::Duration;
 use portcullis_config::duration;
 use portcullis_core::policy::{Door, DoorId, Policy, Port};
 
-use super::words::seconds;
 use super::{Evidence, Hit, Watched, related};
 use crate::replay::judge::Meaning;
 
@@ -194,7 +193,7 @@ impl At<'_> {
 
     fn late(&self, source: IpAddr, knock: u8, by: Duration) -> String {
         let step = duration::format(self.door.step_timeout);
-        let (by, name) = (seconds(by), &self.door.name);
+        let (by, name) = (duration::to_the_tenth(by), &self.door.name);
         format!(
             "knock {knock} of {source} was late by {by}, because door {name} waits {step} for each \
              knock; knock faster, or give the door a longer `step_timeout`"

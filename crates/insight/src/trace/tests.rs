@@ -81,7 +81,7 @@ fn every_packet_is_told() {
         "tcp/99 a wrong port instead of knock 2 of door ssh; the attempt ends",
         "tcp/98 not a knock of any door",
         "tcp/7431 knock 1 of 3 of door ssh",
-        "udp/29117 knock 2 of door ssh, late by 0.3 s; it must come within 5s",
+        "udp/29117 knock 2 of door ssh, late by 0.3s; it must come within 5s",
         "tcp/7431 knock 1 of 3 of door ssh",
         "udp/29117 knock 2 of 3 of door ssh",
         "tcp/7431 knock 1 of 3 of door ssh; the attempt before it ended",
@@ -153,7 +153,7 @@ fn each_fault_has_its_finding() {
             Some(ME),
             &[(0, ME, "tcp/7431"), (53, ME, "udp/29117"), (54, ME, "tcp/1123")],
             &[
-                "knock 2 of 192.0.2.7 was late by 0.3 s, because door ssh waits 5s for each knock; knock faster, or give the door a longer `step_timeout`",
+                "knock 2 of 192.0.2.7 was late by 0.3s, because door ssh waits 5s for each knock; knock faster, or give the door a longer `step_timeout`",
             ],
         ),
         (

@@ -1,7 +1,5 @@
 //! A meaning as a sentence, and as a word for programs.
 
-use std::time::Duration;
-
 use portcullis_config::duration;
 use portcullis_core::engine::Verdict;
 use portcullis_core::policy::{Door, DoorId, Policy};
@@ -29,7 +27,7 @@ pub fn sentence(policy: &Policy, hit: &Hit) -> String {
         Meaning::Forgiven { door } => format!("a wrong port, which door {} forgives", name(door)),
         Meaning::Late { door: id, knock, by } => {
             let step = door(policy, id).map(|door| door.step_timeout).unwrap_or_default();
-            let (name, by, step) = (name(id), seconds(by), duration::format(step));
+            let (name, by, step) = (name(id), duration::to_the_tenth(by), duration::format(step));
             format!("knock {knock} of door {name}, late by {by}; it must come within {step}")
         }
         Meaning::Disordered { door, knock, expected } => format!(
@@ -67,12 +65,6 @@ pub const fn word(meaning: &Meaning) -> (&'static str, Option<DoorId>) {
         Meaning::Wrong => ("wrong", None),
         Meaning::Nothing(_) => ("nothing", None),
     }
-}
-
-/// A time to a tenth of a second; what is less is one.
-pub fn seconds(time: Duration) -> String {
-    let tenths = time.as_millis().div_ceil(100).max(1);
-    format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
 fn door(policy: &Policy, id: DoorId) -> Option<&Door> {

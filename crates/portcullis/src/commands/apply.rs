@@ -1,6 +1,7 @@
 //! `portcullis apply`: the rules that a configuration means, into the kernel.
 
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
@@ -14,7 +15,7 @@ use portcullis_firewall::iptables::Matcher;
 use portcullis_gate::{Backend, Look, Rules};
 use portcullis_linux::netlink::route::Route;
 
-use super::live::{count, of_daemon, warn_of_deaf_doors};
+use super::live::{count, of_daemon, time_of_option, warn_of_deaf_doors};
 use super::state_dir::StateDir;
 use crate::apply::{self, Configured, Loaded};
 use crate::config;
@@ -40,7 +41,7 @@ pub struct Args {
 }
 
 /// Shortest and longest time of a trial.
-const WITHIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(24 * 3600)];
+const WITHIN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
@@ -134,13 +135,7 @@ pub(super) fn remind_daemon() {
 }
 
 fn within(text: &str) -> Result<Duration, String> {
-    let [shortest, longest] = WITHIN;
-    let within = duration::parse(text).map_err(|error| error.to_string())?;
-    if (shortest..=longest).contains(&within) {
-        Ok(within)
-    } else {
-        Err("a trial lasts 1s to 24h".to_owned())
-    }
+    time_of_option(text, WITHIN)
 }
 
 /// Looks up all names that are allowed, at the same time, and waits for them no longer than

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 use portcullis_core::limits;
 use portcullis_core::policy::Network;
@@ -12,7 +11,7 @@ use portcullis_gate::nftables::{Banning, MOST_AT_ONCE, bans_of};
 use portcullis_linux::netlink::route::Route;
 use serde_json::json;
 
-use super::live::{ME, count, millis, name, said_cut, shown, sources, tell, within};
+use super::live::{ME, count, millis, name, said_cut, shown, sources, tell, time, within};
 use crate::apply::session::Session;
 use crate::exit::{Failure, Outcome};
 use crate::out::say;
@@ -43,7 +42,8 @@ pub fn run(args: &Args) -> Outcome {
     }
     let asked = sources(&args.source)?;
     let network = banned(asked)?;
-    let length = args.length.as_deref().map(length).transpose()?;
+    let length = args.length.as_deref();
+    let length = length.map(|text| time("--for", text, limits::BAN_TIME)).transpose()?;
     if !args.force {
         spare_own_session(args.source == ME, asked, network)?;
     }
@@ -151,11 +151,6 @@ fn spare_this_host(asked: Network) -> Result<(), Failure> {
         (message, "ban single addresses, or smaller networks that do not contain it")
     };
     Err(Failure::refused(message).hint(hint))
-}
-
-fn length(text: &str) -> Result<Duration, Failure> {
-    let (least, most) = limits::BAN_TIME;
-    super::live::time(text, least..=most, "a ban")
 }
 
 /// A ban leaves the session alone, but no further one could begin. `me` is the session's address wherever

@@ -1,6 +1,5 @@
 //! `portcullis compile`: the rules that a configuration means, as text.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use portcullis_config::Backend;
@@ -13,6 +12,7 @@ use portcullis_firewall::ruleset::Ruleset;
 
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out::print;
 
 /// Arguments of `compile`.
 #[derive(Debug, clap::Args)]
@@ -39,15 +39,7 @@ enum Target {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let text = text(args)?;
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // The reader has seen enough, as `head` has.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::could_not(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(Exit::Done),
-    }
+    print(&text(args)?).map(|()| Exit::Done)
 }
 
 fn text(args: &Args) -> Result<String, Failure> {

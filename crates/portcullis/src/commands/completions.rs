@@ -1,11 +1,10 @@
 //! `portcullis completions`: what a shell needs to complete our command lines.
 
-use std::io::Write;
-
 use clap_complete::env::Shells;
 
 use crate::complete::VARIABLE;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out::print;
 
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
@@ -24,11 +23,7 @@ pub fn run(args: &Args) -> Outcome {
         shell.write_registration(VARIABLE, "portcullis", "portcullis", "portcullis", &mut text)
     });
     match written {
-        Some(Ok(())) => {
-            // Whoever has closed the pipe has read enough.
-            let _ = std::io::stdout().write_all(&text);
-            Ok(Exit::Done)
-        }
+        Some(Ok(())) => print(&String::from_utf8_lossy(&text)).map(|()| Exit::Done),
         _ => Err(Failure::wrong_use("no completions for this shell")),
     }
 }

@@ -8,15 +8,15 @@ mod tests;
 mod text;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use portcullis_config::{duration, suggest};
+use portcullis_config::suggest;
 use portcullis_core::limits;
 use portcullis_core::policy::{Ban, Policy, Protocol};
 use portcullis_core::strength::{Counts, Strength, Usable, guesses_heard};
 use portcullis_core::text::plain;
 
 use super::check::RATES;
+use super::live::time;
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out::print;
@@ -176,28 +176,12 @@ fn strikes(args: &Args, configured: Option<Ban>) -> Result<Ban, Failure> {
         ban.strikes = strikes;
     }
     if let Some(within) = &args.within {
-        ban.within = length("--within", within, limits::STRIKES_WITHIN)?;
+        ban.within = time("--within", within, limits::STRIKES_WITHIN)?;
     }
-    if let Some(time) = &args.time {
-        ban.time = length("--for", time, limits::BAN_TIME)?;
+    if let Some(text) = &args.time {
+        ban.time = time("--for", text, limits::BAN_TIME)?;
     }
     Ok(ban)
-}
-
-fn length(
-    option: &str,
-    text: &str,
-    (least, most): (Duration, Duration),
-) -> Result<Duration, Failure> {
-    let range = format!("use {} to {}", duration::format(least), duration::format(most));
-    match duration::parse(text) {
-        Ok(length) if (least..=most).contains(&length) => Ok(length),
-        Ok(_) => {
-            let message = format!("`{}` is out of range for `{option}`", plain(text));
-            Err(Failure::wrong_use(message).hint(range))
-        }
-        Err(problem) => Err(Failure::wrong_use(format!("`{option}`: {problem}")).hint(range)),
-    }
 }
 
 /// Seconds to guess if the banned were not heard.

@@ -1,7 +1,6 @@
 //! `portcullis explain`: which rule sees each packet, which stage follows, what opens; as text and
 //! as a picture.
 
-use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use portcullis_insight::picture::{self, svg};
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files;
+use crate::out::print;
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> Outcome {
         true => draw(args, &picture::story(&story)),
         false => {
             let columns = if matcher.is_some() { 20 } else { 14 };
-            written(text::write(&story, columns, &mut anstream::stdout().lock()))
+            print(&text::write(&story, columns)).map(|()| Exit::Done)
         }
     }
 }
@@ -102,10 +102,7 @@ fn name_of(path: &Path) -> String {
 fn draw(args: &Args, picture: &Picture) -> Outcome {
     let text = svg::write(picture);
     match args.output.as_deref().filter(|path| !is_standard_output(path)) {
-        None => {
-            let mut out = io::stdout().lock();
-            written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
-        }
+        None => print(&text).map(|()| Exit::Done),
         // Only its owner can read it: it shows the knocks.
         Some(path) => {
             files::put(path, text.as_bytes(), 0o600).map(|()| Exit::Done).map_err(|error| {
@@ -119,14 +116,4 @@ fn draw(args: &Args, picture: &Picture) -> Outcome {
 
 fn is_standard_output(path: &Path) -> bool {
     path == Path::new("-") || path == Path::new("/dev/stdout")
-}
-
-fn written(result: io::Result<()>) -> Outcome {
-    match result {
-        // The reader has seen enough, as `head` has.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::could_not(format!("cannot write: {error}")))
-        }
-        _ => Ok(Exit::Done),
-    }
 }

@@ -1,18 +1,23 @@
 //! `portcullis grant`: an address may pass a door, as if it had knocked.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portcullis_config::DEFAULT_PATH;
+use portcullis_core::limits;
 use portcullis_core::text::plain;
 use portcullis_core::wire::is_of_one_link;
 use portcullis_gate::{Backend, Granted};
 use serde_json::json;
 
-use super::live::{address, length, millis, shown, tell};
+use super::live::{address, millis, shown, tell, time};
 use crate::complete;
 use crate::config;
 use crate::exit::{Failure, Outcome};
+
+/// How long a grant by hand may last.
+pub const LENGTHS: RangeInclusive<Duration> = Duration::from_millis(1)..=limits::MAX_OPEN_FOR;
 
 /// Arguments of `grant`.
 #[derive(Debug, clap::Args)]
@@ -45,7 +50,8 @@ pub fn run(args: &Args) -> Outcome {
             "use a global address of that host, or allow its interface: `allow = [\"iface:…\"]`",
         ));
     }
-    let asked = args.length.as_deref().map(length).transpose()?;
+    let asked = args.length.as_deref();
+    let asked = asked.map(|text| time("--for", text, LENGTHS)).transpose()?;
     let mut gate = Backend::open()?;
     // Before the configuration: what is not loaded cannot be opened, whatever that says.
     let usual = gate.open_for(&args.door)?;
@@ -61,8 +67,8 @@ pub fn run(args: &Args) -> Outcome {
         "renewed": renewed,
     });
     let again = if renewed { ", counted from now on" } else { "" };
-    let time = shown(Some(length));
-    let said = format!("{address}: {}: open for {time}{again}", plain(&args.door));
+    let open_for = shown(Some(length));
+    let said = format!("{address}: {}: open for {open_for}{again}", plain(&args.door));
     tell(args.json, &object, &said)
 }
 

@@ -1,12 +1,14 @@
 //! `portcullis knock`.
 
-use std::io::Write;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use portcullis_client::{Answer, Family, Hit, KnockError, Options, Target, knock_telling};
 use portcullis_core::policy::Port;
 
+use super::live::time_of_option;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out::say;
 
 /// Arguments of `knock`.
 #[derive(Debug, clap::Args)]
@@ -40,8 +42,7 @@ pub fn run(args: &Args) -> Outcome {
     let options = Options { delay: args.delay, family };
     let tell = |address, hit: Hit| {
         if args.verbose {
-            // Nothing can be done when even that cannot be written; the knocks go on.
-            let _ = writeln!(anstream::stderr(), "{address}: {}: {}", hit.port, words(hit.answer));
+            say(&format!("{address}: {}: {}", hit.port, words(hit.answer)));
         }
     };
     match knock_telling(&Target::new(&*args.host), &args.ports, &options, tell) {
@@ -72,23 +73,11 @@ fn failure(error: &KnockError) -> Failure {
     }
 }
 
-/// Longest delay: with more, no door would still be waiting.
-const LONGEST_DELAY: Duration = Duration::from_secs(300);
+/// Delays. With longer ones, no door would still be waiting.
+const DELAYS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
 
-/// Reads `100ms`, `2s`.
-fn delay(text: &str) -> Result<Duration, &'static str> {
-    let (number, unit) = text
-        .find(|c: char| !c.is_ascii_digit())
-        .and_then(|end| text.split_at_checked(end))
-        .ok_or("expected a number with a unit, as in `100ms` or `1s`")?;
-    let unit = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        _ => return Err("the unit is not `ms` or `s`"),
-    };
-    let number: u64 = number.parse().map_err(|_| "expected a number, as in `100ms` or `1s`")?;
-    let delay = Duration::from_millis(number.saturating_mul(unit));
-    if delay > LONGEST_DELAY { Err("a delay is at most `300s`") } else { Ok(delay) }
+fn delay(text: &str) -> Result<Duration, String> {
+    time_of_option(text, DELAYS)
 }
 
 #[cfg(test)]
@@ -100,7 +89,7 @@ mod tests {
         assert_eq!(delay("100ms"), Ok(Duration::from_millis(100)));
         assert_eq!(delay("0ms"), Ok(Duration::ZERO));
         assert_eq!(delay("2s"), Ok(Duration::from_secs(2)));
-        for wrong in ["", "100", "ms", "-1s", "1.5s", "1m", "301s", "99999999999999999999s"] {
+        for wrong in ["", "100", "ms", "-1s", "1.5s", "1d", "301s", "99999999999999999999s"] {
             assert!(delay(wrong).is_err(), "{wrong}");
         }
     }

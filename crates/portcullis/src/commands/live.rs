@@ -7,7 +7,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use portcullis_config::duration;
-use portcullis_core::limits;
 use portcullis_core::policy::{AllowedError, Network, Policy, Recogniser, may_have_grants};
 use portcullis_core::text::plain;
 use portcullis_gate::cut::Cut;
@@ -89,38 +88,29 @@ fn mine(session: Option<Session>) -> Result<IpAddr, Failure> {
     Err(Failure::could_not(message).hint(HINT))
 }
 
-/// The time that a person gives to a grant.
+/// The duration that a person gives with this option.
 ///
 /// # Errors
 ///
-/// It is none, nothing, or too long.
-pub fn length(text: &str) -> Result<Duration, Failure> {
-    time(text, Duration::ZERO..=limits::MAX_OPEN_FOR, "a grant")
+/// It is none, or out of range.
+pub fn time(
+    option: &str,
+    text: &str,
+    range: RangeInclusive<Duration>,
+) -> Result<Duration, Failure> {
+    duration::parse_in(text, &range).map_err(|problem| {
+        Failure::wrong_use(format!("`{option}`: {problem}")).hint(duration::range_hint(&range))
+    })
 }
 
-/// The time that a person gives to `what`.
+/// The same for a clap value parser, which names the option itself.
 ///
 /// # Errors
 ///
-/// It is none, nothing, too short, or too long.
-pub fn time(text: &str, range: RangeInclusive<Duration>, what: &str) -> Result<Duration, Failure> {
-    let (least, most) = range.into_inner();
-    let failure = match duration::parse(text) {
-        Err(error) => Failure::wrong_use(format!("`{}`: {error}", plain(text))),
-        Ok(length) if length.is_zero() => {
-            Failure::wrong_use(format!("{what} must last longer than 0s"))
-        }
-        Ok(length) if length < least => {
-            let least = duration::format(least);
-            Failure::wrong_use(format!("{what} must last at least {least}"))
-        }
-        Ok(length) if length > most => {
-            let most = duration::format(most);
-            Failure::wrong_use(format!("{what} can last at most {most}"))
-        }
-        Ok(length) => return Ok(length),
-    };
-    Err(failure.hint("write a time such as `30s`, `10m` or `1h`"))
+/// As [`time`].
+pub fn time_of_option(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    duration::parse_in(text, &range)
+        .map_err(|problem| format!("{problem}; {}", duration::range_hint(&range)))
 }
 
 /// A time as a person reads it: to the second, where there are seconds; no time is for ever.
@@ -238,6 +228,7 @@ mod tests {
 
     #[test]
     fn times_have_bounds() {
+        let length = |text| time("--for", text, super::super::grant::LENGTHS);
         assert_eq!(length("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(length("24h"), Ok(Duration::from_secs(86_400)));
         for bad in ["0s", "24h1ms", "5", "", "-5s", "99999999999999999999h"] {

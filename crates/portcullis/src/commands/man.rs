@@ -1,11 +1,12 @@
 //! `portcullis man`: pages of the manual.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files;
 use crate::manual::{Page, pages};
+use crate::out::print;
 
 /// Arguments of `man`.
 #[derive(Debug, clap::Args)]
@@ -45,7 +46,5 @@ pub fn run(args: &Args, portcullis: &clap::Command) -> Outcome {
         return Err(Failure::wrong_use(format!("unknown page `{}`", args.page.escape_debug()))
             .hint(format!("pages: {}", names.join(", "))));
     };
-    // Whoever has closed the pipe has read enough.
-    let _ = std::io::stdout().write_all(page.text.as_bytes());
-    Ok(Exit::Done)
+    print(&page.text).map(|()| Exit::Done)
 }

@@ -4,27 +4,29 @@
 //! before it reads the first packet; unlike that one it opens nothing afterwards, so it keeps none.
 
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::ops::RangeInclusive;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signalfd::SignalFd;
 use portcullis_config::{duration, suggest};
-use portcullis_core::engine::Options;
+use portcullis_core::engine::{Frame, Options};
 use portcullis_core::policy::{DoorId, InterfaceName, Policy};
 use portcullis_core::text::plain;
 use portcullis_core::time::Instant;
 use portcullis_insight::trace::findings::{Finding, findings};
 use portcullis_insight::trace::words::{sentence, word};
 use portcullis_insight::trace::{Hit, Tracer, Watched};
-use portcullis_linux::capture::{Interfaces, Unwatchable};
+use portcullis_linux::capture::{Capture, Change, Interfaces, Unwatchable};
 use portcullis_linux::clock;
-use portcullis_watcher::follow::{Error, Follow};
+use portcullis_watcher::follow::{self, Error, Local};
 use portcullis_watcher::pace::Pace;
+use portcullis_watcher::reader::{Handler, Reader, Sources};
 use serde_json::{Value, json};
 
-use super::live::address;
+use super::live::{address, time_of_option};
 use crate::config;
 use crate::daemon::parts;
 use crate::exit::{Exit, Failure, Outcome};
@@ -33,8 +35,9 @@ use crate::out::{print, say};
 /// Lines at once, and in each second: a flood is not to fill a terminal.
 const PACE: (u32, u32) = (200, 50);
 
-/// Longest time to watch.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long one may watch.
+const LENGTHS: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
 
 /// Arguments of `trace`.
 #[derive(Debug, clap::Args)]
@@ -70,9 +73,15 @@ pub fn run(args: &Args) -> Outcome {
     let tracer = Tracer::new(&policy, watched, Options { seed, ..Options::default() })
         .map_err(|_| Failure::could_not("the doors of this configuration contradict each other"))?;
     let interfaces = interfaces(&policy, &args.interface)?;
-    let mut watch = Watch::open(&policy, args, tracer, interfaces)?;
-    watch.go(args.length)?;
-    watch.end(watched)
+    let (mut reader, mut watch) = open(&policy, args, tracer, interfaces)?;
+    let read = reader.run(&mut watch).or_else(|stop| match stop {
+        Stop::Ended => watch.settle(clock()).and_then(|()| reader.tell_lost(&mut watch)),
+        stop => Err(stop),
+    });
+    match read {
+        Ok(()) | Err(Stop::Ended) => watch.end(watched),
+        Err(Stop::Failed(failure)) => Err(failure),
+    }
 }
 
 fn door(policy: &Policy, name: &str) -> Result<DoorId, Failure> {
@@ -101,101 +110,155 @@ fn interfaces(policy: &Policy, names: &[String]) -> Result<Interfaces, Failure> 
 }
 
 fn length(text: &str) -> Result<Duration, String> {
-    match duration::parse(text) {
-        Err(error) => Err(error.to_string()),
-        Ok(length) if length.is_zero() || length > LONGEST => Err(format!(
-            "expected a time of at most {}, and more than 0s",
-            duration::format(LONGEST)
-        )),
-        Ok(length) => Ok(length),
-    }
+    time_of_option(text, LENGTHS)
 }
 
-/// What is open.
+/// What is open, and what has been seen.
 struct Watch<'p> {
     policy: &'p Policy,
     tracer: Tracer<'p>,
-    follow: Follow,
+    local: Local,
     signals: SignalFd,
     json: bool,
     start: Instant,
+    end: Instant,
+    /// Somebody has ended it.
+    ended: bool,
+    /// Of the packets that are being taken.
+    hits: Vec<Hit>,
     pace: Pace,
     lost: u64,
 }
 
-impl<'p> Watch<'p> {
-    /// Opens everything, then gives up what that took.
-    fn open(
-        policy: &'p Policy,
-        args: &Args,
-        tracer: Tracer<'p>,
-        interfaces: Interfaces,
-    ) -> Result<Self, Failure> {
-        let signals = parts::signals()?;
-        let follow = Follow::open(policy, interfaces).map_err(|error| match error {
-            Error::Addresses(why) => {
-                Failure::could_not(format!("cannot list the addresses of this host: {why}"))
-            }
-            Error::Packets(why) => unwatchable(why),
-            Error::Privileges(error) => {
-                Failure::could_not(format!("cannot drop privileges: {error}"))
-            }
-        })?;
-        let (burst, per_second) = PACE;
-        let names: Vec<&str> = follow.names().map(InterfaceName::as_str).collect();
-        let length = duration::format(args.length);
-        say(&format!("ready: watching {} for {length}; press Ctrl-C to stop", names.join(", ")));
-        Ok(Self {
-            policy,
-            tracer,
-            follow,
-            signals,
-            json: args.json,
-            start: clock(),
-            pace: Pace::new(burst, per_second),
-            lost: 0,
-        })
+/// Why it ends.
+enum Stop {
+    /// The time is up, or somebody has ended it.
+    Ended,
+    Failed(Failure),
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        Self::Failed(Failure::could_not(format!("cannot wait: {}", errno.desc())))
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Handler for Watch<'_> {
+    type Stop = Stop;
+
+    fn also(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
     }
 
-    /// Watches until the time is up, or somebody ends it.
-    fn go(&mut self, length: Duration) -> Result<(), Failure> {
-        let end = self.start.after(length);
-        let system = |errno: Errno| Failure::could_not(format!("cannot wait: {}", errno.desc()));
-        loop {
-            let left = end.since(clock());
-            if left.is_zero() {
-                // What came last is in the ring.
-                return self.take();
-            }
-            self.follow.wait(self.signals.as_fd(), left).map_err(system)?;
-            self.take()?;
-            self.follow.refresh();
-            if parts::take_signal(&self.signals)?.is_some() {
-                return self.take();
-            }
+    fn woken(&mut self, _: &mut Sources) -> Result<(), Stop> {
+        // What came last is in the ring.
+        self.ended = parts::take_signal(&self.signals)?.is_some();
+        Ok(())
+    }
+
+    fn take(&mut self, frame: Frame<'_>, now: Instant) {
+        if let Some((packet, direction)) = self.local.packet(&frame) {
+            self.hits.extend(self.tracer.packet(&packet, direction, now));
         }
     }
 
-    /// Takes the packets that have come.
-    fn take(&mut self) -> Result<(), Failure> {
-        let mut hits = Vec::new();
-        let tracer = &mut self.tracer;
-        let lost = self.follow.take(|packet, direction, now| {
-            hits.extend(tracer.packet(packet, direction, now));
-        });
-        for hit in hits {
+    fn taken(&mut self) -> Result<(), Stop> {
+        for hit in std::mem::take(&mut self.hits) {
             if self.pace.admits(hit.at) {
                 self.tell(&hit)?;
             }
         }
-        let held = if self.pace.holds() { self.pace.take_held(clock()) } else { 0 };
-        if held > 0 {
-            say(&format!("{held} packets are not shown: too many to print"));
+        if self.ended { Err(Stop::Ended) } else { Ok(()) }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Some(self.end)
+    }
+
+    fn handle_timeout(&mut self, _: Instant) -> Result<(), Stop> {
+        Err(Stop::Ended)
+    }
+
+    fn set_local_addresses(&mut self, addresses: &[IpAddr]) {
+        self.local = Local(addresses.to_vec());
+    }
+
+    fn changed(&mut self, change: Change) -> Result<(), Stop> {
+        if let Change::Gone(name) = change {
+            say(&format!(
+                "{} is gone: packets that arrive there are not shown any more",
+                name.as_str()
+            ));
         }
-        self.lost = self.lost.saturating_add(lost);
         Ok(())
     }
 
+    fn holds(&self) -> bool {
+        self.pace.holds()
+    }
+
+    fn settle(&mut self, now: Instant) -> Result<(), Stop> {
+        let held = self.pace.take_held(now);
+        if held > 0 {
+            say(&format!("{held} packets are not shown: too many to print"));
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, _: InterfaceName, count: u32) -> Result<(), Stop> {
+        self.lost = self.lost.saturating_add(count.into());
+        Ok(())
+    }
+}
+
+/// Opens everything, then gives up what that took.
+fn open<'p>(
+    policy: &'p Policy,
+    args: &Args,
+    tracer: Tracer<'p>,
+    interfaces: Interfaces,
+) -> Result<(Reader, Watch<'p>), Failure> {
+    let signals = parts::signals()?;
+    let (reader, local) = follow::open(interfaces).map_err(|error| match error {
+        Error::Addresses(why) => {
+            Failure::could_not(format!("cannot list the addresses of this host: {why}"))
+        }
+        Error::Packets(why) => unwatchable(why),
+        Error::Privileges(error) => Failure::could_not(format!("cannot drop privileges: {error}")),
+    })?;
+    let (burst, per_second) = PACE;
+    let names = reader.sources.capture.iter().flat_map(Capture::names);
+    let names: Vec<&str> = names.map(InterfaceName::as_str).collect();
+    if names.is_empty() {
+        return Err(Failure::could_not("this host has no interface but loopback")
+            .hint("run `ip link` to list the interfaces"));
+    }
+    let length = duration::format(args.length);
+    say(&format!("ready: watching {} for {length}; press Ctrl-C to stop", names.join(", ")));
+    let start = clock();
+    let watch = Watch {
+        policy,
+        tracer,
+        local,
+        signals,
+        json: args.json,
+        start,
+        end: start.after(args.length),
+        ended: false,
+        hits: Vec::new(),
+        pace: Pace::new(burst, per_second),
+        lost: 0,
+    };
+    Ok((reader, watch))
+}
+
+impl Watch<'_> {
     fn tell(&self, hit: &Hit) -> Result<(), Failure> {
         let text = sentence(self.policy, hit);
         let after = hit.at.since(self.start);

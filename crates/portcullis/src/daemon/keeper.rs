@@ -36,11 +36,11 @@ use self::hearsay::Hearsay;
 use self::interfaces::Interfaces;
 use self::runner::{Begun, Runner};
 use super::gate::Gate;
-use super::lines::{say, warn};
 use super::notify;
 use super::outbox::Outbox;
 use super::parts::{self, system};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out::{line as say, warn};
 pub use configuration::{Configuration, Settings};
 
 /// Whether a `portcullis run` keeps the network namespace of this thread.

@@ -21,7 +21,6 @@
 //! | [`gate`] | the keeper's view of the firewall: one table, and grants in it |
 //! | [`hosts`] | the process that looks up names in the allow-list, if there are any, and can do nothing else |
 //! | [`runner`](mod@runner) | the process that runs what doors run |
-//! | [`lines`] | those lines |
 //! | [`notify`] | what systemd is told |
 //! | [`outbox`] | what a keeper still has to say, so that it never waits for a reader |
 //! | [`parts`] | what every keeper begins with |
@@ -33,7 +32,6 @@
 pub mod gate;
 pub mod hosts;
 pub mod keeper;
-pub mod lines;
 pub mod notify;
 pub mod outbox;
 pub mod parts;

@@ -23,10 +23,10 @@ use portcullis_linux::sys::{process, shell};
 use portcullis_watcher::message::{Epoch, Message, Order, Told};
 use portcullis_watcher::pace::Pace;
 
-use super::lines::{say, warn};
 use super::parts::{self, system};
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out::{line as say, warn};
 use crate::runner::{AtExit, Command, Commands, Job, Line, Opening, Options, Which};
 
 /// Messages that are heard before everything else is looked at again.

@@ -23,6 +23,7 @@ use portcullis_core::policy::Recogniser;
 use portcullis_lab::Family;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out::say;
 use screen::{Current, Screen};
 use stage::Stage;
 use steps::Order;
@@ -110,7 +111,7 @@ fn watch(current: Current) -> Sender<()> {
         if gone.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
             let step = current.name();
             let seconds = LIMIT.as_secs();
-            anstream::eprintln!("error: {step}: not finished after {seconds} seconds");
+            say(&format!("error: {step}: not finished after {seconds} seconds"));
             process::exit(i32::from(Exit::No as u8));
         }
     });

@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use portcullis_linux::sys::time::local;
 
 use crate::files;
+use crate::out;
 use crate::syslog::Syslog;
 
 /// Longest message, in bytes; more than this is cut off. The longest that there is, a command, has
@@ -116,7 +117,7 @@ impl Log {
     /// A line for stdout alone, with `-v`. Stdout may be gone, which is nobody's concern.
     pub fn say(&self, message: &[u8]) {
         if self.verbose {
-            let _ = io::stdout().lock().write_all(&said(message, self.terminal));
+            out::write(&said(message, self.terminal));
         }
     }
 
@@ -132,11 +133,10 @@ impl Log {
                 let path = log.path.display().to_string();
                 let path = path.escape_debug();
                 // Where else could this be said.
-                let _ = writeln!(
-                    io::stderr(),
-                    "warning: cannot write to the log file {path}: {error}\n  hint: free space for \
+                out::warn(format_args!(
+                    "cannot write to the log file {path}: {error}\n  hint: free space for \
                      it, or reload knockd with SIGHUP; knockd repeats this warning only after that"
-                );
+                ));
             }
             _ => {}
         }

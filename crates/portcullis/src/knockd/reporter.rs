@@ -1,7 +1,7 @@
 //! What is told of what happens: lines of the log, in order, with the names of hosts if they are asked
 //! for, and not more of them than a stranger may cause.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -15,6 +15,7 @@ use portcullis_watcher::pace::Pace;
 use super::journal::{Entry, Journal, Line};
 use super::log::Log;
 use super::lookup::{Answer, Lookup};
+use crate::out;
 use crate::runner::{Command, Line as OfCommands};
 
 /// Lines about openings and commands: so many at once, and in the long run so many in a second. Only
@@ -94,9 +95,7 @@ impl Reporter {
 
     /// What `-D` prints.
     pub fn print(&self, text: &[u8]) {
-        let mut out = io::stdout().lock();
-        // Nobody need read it.
-        let _ = out.write_all(text).and_then(|()| out.flush());
+        out::write(text);
     }
 
     /// Whether a line that a stranger has caused may be told of. Those that may not are counted.

@@ -67,7 +67,7 @@ fn no_capture_does_any_harm() {
     );
     let policy = policy.unwrap().policy;
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/capture");
-    let engine = Options { max_attempts: 64, seed: 0 };
+    let engine = Options { max_attempts: 64, seed: 0, ..Options::default() };
     let settings = Settings { engine, ..Settings::default() };
     let (mut whole, mut frames) = (0, 0);
     for seed in fs::read_dir(seeds).unwrap() {

@@ -4,10 +4,16 @@ use portcullis_core::engine::{Direction, Engine, Frame, Options, Verdict};
 use portcullis_core::policy::{Door, DoorName, Policy, Port, Recogniser};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{Captured, Checksum, Link, Packet, Segment, Unreadable};
+use portcullis_linux::sys::packet::Instruction;
 use proptest::prelude::*;
 
 use super::interpret::{About, run};
-use super::program;
+use crate::native::uninteresting;
+
+/// The filter as `run` has it.
+fn program(policy: &Policy) -> Vec<Instruction> {
+    super::program(&uninteresting(policy))
+}
 
 fn ports(texts: &[&str]) -> Vec<Port> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -168,7 +174,8 @@ fn shaped() -> impl Strategy<Value = Vec<u8>> {
 
 /// Whether the engine would do anything at all with it.
 fn matters(policy: &Policy, bytes: &[u8], direction: Direction) -> bool {
-    let mut engine = Engine::new(policy, Options { max_attempts: 16, seed: 1 }).unwrap();
+    let mut engine =
+        Engine::new(policy, Options { max_attempts: 16, seed: 1, ..Options::default() }).unwrap();
     let verdict =
         engine.handle_packet(Frame { direction, captured: captured(bytes) }, Instant::ORIGIN);
     match verdict {

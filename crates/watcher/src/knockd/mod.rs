@@ -15,12 +15,12 @@ use portcullis_core::policy::DoorId;
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{Captured, Checksum, Packet};
 use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
-use portcullis_linux::netlink::route::Route;
 
 use self::filter::Scope;
 use self::wanted::Wanted;
 use crate::message::{Epoch, Message, Order};
-use crate::watch::{Recogniser, Teller, Watch};
+use crate::reader::Sources;
+use crate::watch::{Recogniser, Teller};
 
 /// The matcher, and how much of what it does is printed.
 pub struct Knockd {
@@ -36,15 +36,17 @@ impl Recogniser for Knockd {
 
     fn obey(
         order: &Order,
-        route: &mut Route,
-        watch: &mut Option<Watch<Self>>,
+        sources: &mut Sources,
+        in_force: &mut Option<Self>,
     ) -> Result<(), Unwatchable> {
         // The keeper has written this text: it has no errors.
         let wanted = Wanted::from_text(&order.text).ok_or(Unwatchable::System(Errno::EINVAL))?;
-        match watch {
-            Some(watch) => watch.change(order, wanted).map_err(Unwatchable::System),
-            None => {
-                *watch = Some(begin(order, wanted, route)?);
+        match (in_force, &mut sources.capture) {
+            (Some(knockd), Some(capture)) => {
+                knockd.change(order, wanted, capture).map_err(Unwatchable::System)
+            }
+            (in_force, _) => {
+                *in_force = Some(begin(order, wanted, sources)?);
                 Ok(())
             }
         }
@@ -80,21 +82,22 @@ impl Recogniser for Knockd {
 }
 
 /// The first order: opens everything.
-fn begin(order: &Order, wanted: Wanted, route: &mut Route) -> Result<Watch<Knockd>, Unwatchable> {
+fn begin(order: &Order, wanted: Wanted, sources: &mut Sources) -> Result<Knockd, Unwatchable> {
     let seed = getrandom::u64().map_err(|_| Unwatchable::System(Errno::EIO))?;
     let several = match &wanted.interfaces {
         Interfaces::Named(names) => names.len() > 1,
         Interfaces::All | Interfaces::AllButLoopback => true,
     };
     let scope = Scope { only_v4: wanted.only_v4, several };
-    let addresses = capture::addresses(route).map_err(Unwatchable::System)?;
+    let addresses = capture::addresses(&mut sources.route).map_err(Unwatchable::System)?;
     let options = Options { seed, allow_loopback: watches_loopback(&wanted), ..Options::default() };
     let open = if wanted.may_come_later { Capture::open_what_is_there } else { Capture::open };
-    let capture = open(wanted.interfaces, filter::program(&wanted.doors, scope), route)?;
+    let filter = filter::program(&wanted.doors, scope);
+    sources.capture = Some(open(wanted.interfaces, filter, &mut sources.route)?);
     let mut matcher = Matcher::new(wanted.doors, options);
     matcher.set_local_addresses(&addresses);
     let Order { epoch, verbose: debug, .. } = *order;
-    Ok(Watch { epoch, capture, recogniser: Knockd { epoch, scope, debug, matcher } })
+    Ok(Knockd { epoch, scope, debug, matcher })
 }
 
 /// Whether the host's own packets to itself are knocks: where somebody asks to listen there.
@@ -106,19 +109,21 @@ fn watches_loopback(wanted: &Wanted) -> bool {
     }
 }
 
-impl Watch<Knockd> {
+impl Knockd {
     /// A later order: other doors, at which those attempts go on that still can. No packet is missed
     /// meanwhile.
-    fn change(&mut self, order: &Order, wanted: Wanted) -> Result<(), Errno> {
-        self.capture.set_filter(filter::program(&wanted.doors, self.recogniser.scope))?;
-        self.recogniser.matcher.replace_doors(wanted.doors);
-        self.recogniser.epoch = order.epoch;
+    fn change(
+        &mut self,
+        order: &Order,
+        wanted: Wanted,
+        capture: &mut Capture,
+    ) -> Result<(), Errno> {
+        capture.set_filter(filter::program(&wanted.doors, self.scope))?;
+        self.matcher.replace_doors(wanted.doors);
         self.epoch = order.epoch;
         Ok(())
     }
-}
 
-impl Knockd {
     fn tell(&mut self, now: Instant, teller: &mut Teller<'_>) {
         let epoch = self.epoch;
         while let Some(event) = self.matcher.next_event() {

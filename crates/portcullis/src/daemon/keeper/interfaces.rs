@@ -10,9 +10,9 @@ use portcullis_linux::clock;
 use portcullis_linux::netlink::route::{AddressMonitor, Route};
 use portcullis_watcher::pace::Pace;
 
-use crate::daemon::lines::{say, warn};
 use crate::exit::Failure;
 use crate::look;
+use crate::out::{line as say, warn};
 
 /// Lines at once, and in each second: whoever sends router advertisements can make addresses come and
 /// go. What is not said now is said later, if it is still true.

@@ -13,12 +13,12 @@ use portcullis_core::limits::MAX_WAITING_OPENINGS;
 use portcullis_linux::sys::shell;
 use portcullis_watcher::message::{Message, Order};
 
-use crate::daemon::lines::warn;
 use crate::daemon::notify;
 use crate::daemon::outbox::Outbox;
 use crate::daemon::parts::LAST_MOMENTS;
 use crate::daemon::parts::{self, system};
 use crate::exit::Failure;
+use crate::out::warn;
 use crate::runner::records;
 
 /// The process, and the socket to it.

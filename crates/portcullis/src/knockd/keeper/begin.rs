@@ -1,7 +1,6 @@
 //! From the command line to a daemon that listens.
 
 use std::fs;
-use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -28,6 +27,7 @@ use crate::files;
 use crate::knockd::doors::Doors;
 use crate::knockd::log::Log;
 use crate::knockd::reporter::Reporter;
+use crate::out;
 use crate::runner::{self, Commands};
 
 /// The first order.
@@ -140,11 +140,7 @@ fn reporter(settings: &Settings, options: &Options) -> Reporter {
     {
         // As theirs, which goes on: a door that opens is worth more than a line that says so.
         let path = path.display().to_string();
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: cannot open logfile {}: {error}",
-            path.escape_debug()
-        );
+        out::warn(format_args!("cannot open logfile {}: {error}", path.escape_debug()));
     }
     reporter
 }

@@ -256,7 +256,7 @@ fn replay(policy: &Policy, probes: &[Probe]) -> Vec<bool> {
     let settings = Settings {
         host: vec![host(Family::V4), host(Family::V6)],
         untagged: true,
-        engine: Options { max_attempts: 4_096, seed: 1 },
+        engine: Options { max_attempts: 4_096, seed: 1, ..Options::default() },
     };
     let mut replay = Replay::new(policy, settings).unwrap();
     let sources = sources(probes, 0);

@@ -129,8 +129,8 @@ fn what_cannot_be_granted() {
         ("grant ssh ::", 2, "is not the address of a single host"),
         ("grant ssh fe80::7", 1, "is a link-local address"),
         ("grant ssh ::ffff:203.0.113.7", 2, "write the IPv4 address 203.0.113.7"),
-        ("grant ssh 203.0.113.7 --for 0s", 2, "a grant must last longer than 0s"),
-        ("grant ssh 203.0.113.7 --for 24h1s", 2, "a grant can last at most 24h"),
+        ("grant ssh 203.0.113.7 --for 0s", 2, "`--for`: `0s` is too short"),
+        ("grant ssh 203.0.113.7 --for 24h1s", 2, "`--for`: `24h1s` is too long"),
         ("grant ssh 203.0.113.7 --for soon", 2, "such as `30s`"),
     ] {
         let said = run(words, &config);

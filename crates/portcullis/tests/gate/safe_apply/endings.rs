@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc::{SYS_write, SYS_writev};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 use portcullis::apply::DEFAULT_FOLDER;
@@ -109,12 +110,15 @@ fn is_stuck(house: &mut House, child: &mut Child) {
     assert!(child.try_wait().unwrap().is_none());
 }
 
-/// Waits until a program sleeps in its write to the terminal (`n_tty_write`), as far as the kernel tells:
-/// a write that begins while the terminal hangs up fails before the signal comes.
+/// Waits until a program sleeps in its write to the terminal: one that begins while the terminal hangs up fails
+/// before the signal comes.
 fn waits_for_terminal(child: &Child) {
-    let sleeps_in = || std::fs::read_to_string(format!("/proc/{}/wchan", child.id()));
-    let written = || sleeps_in().is_ok_and(|name| name == "wait_woken" || name == "0");
-    wait_until(std::time::Instant::now() + PATIENCE, written);
+    // Number and arguments of the system call in which it sleeps, else `running` (proc_pid_syscall(5)).
+    let sleeps_in = || std::fs::read_to_string(format!("/proc/{}/syscall", child.id())).unwrap();
+    let writes = [SYS_write, SYS_writev].map(|number| number.to_string());
+    let written =
+        || sleeps_in().split(' ').next().is_some_and(|it| writes.contains(&it.to_owned()));
+    assert!(wait_until(std::time::Instant::now() + PATIENCE, written), "{}", sleeps_in());
 }
 
 fn nobody_confirms(door: Option<&str>) {

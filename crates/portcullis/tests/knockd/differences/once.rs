@@ -28,7 +28,8 @@ fn last(which: Which) {
     for script in ["1000 1001", "2000 2001"] {
         let source = house.knock(script);
         daemon.wait_until("open", || daemon.about(source).contains(&"A: OPEN SESAME".to_owned()));
-        if daemon.log().len() < 8 {
+        // Ours hears of the next sequence from its keeper; theirs does not live on after the last.
+        if script == "1000 1001" {
             house.settle(&[&daemon]);
         }
     }
