@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use portcullis_core::policy::{Allowed, Place, Port, Severity, Stance};
+use portcullis_core::policy::{Allowed, Place, Port, Refuse as Refused, Severity, Stance};
 
 use super::conntrack::{self, Tracking};
 use super::locate;
@@ -52,11 +52,19 @@ pub fn check(meaning: &Meaning, host: &Host, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// In the stance `closed` nobody is answered at a knock, whatever listens there.
+/// In the stance `closed` a service at a knock is refused, but by the firewall, which differs from the network stack
+/// where both could refuse alike.
 fn answered_knocks(meaning: &Meaning, listening: &BTreeSet<Port>, found: &mut Vec<Diagnostic>) {
-    if meaning.policy.gate.stance == Stance::Closed {
-        return;
-    }
+    let gate = &meaning.policy.gate;
+    let (what, so) = match (gate.stance, gate.refuse) {
+        (Stance::Guard, _) => {
+            ("answers at the port of knock", "so its clients make this knock too")
+        }
+        (Stance::Closed, Refused::LikeClosed) => {
+            ("listens on the port of knock", "so this port refuses in another way than all others")
+        }
+        (Stance::Closed, _) => return,
+    };
     for (id, door) in meaning.policy.doors() {
         for (index, port) in door.sequence.iter().enumerate() {
             // What is guarded or public is an error already.
@@ -68,8 +76,7 @@ fn answered_knocks(meaning: &Meaning, listening: &BTreeSet<Port>, found: &mut Ve
             // The port is not named, nor its line shown: the configuration is good, and its knocks are
             // secret.
             let message = format!(
-                "a service of this host answers at the port of knock {} of door `{}`, so its \
-                 clients make this knock too",
+                "a service of this host {what} {} of door `{}`, {so}",
                 index.saturating_add(1),
                 door.name
             );
@@ -240,6 +247,8 @@ mod tests {
         assert_eq!(found(&host, TEXT), expected);
         let closed = TEXT.replace("[gate]", "[gate]\nstance = \"closed\"");
         assert_eq!(found(&host, closed.as_str()), []);
+        let like_closed = closed.replace("[gate]", "[gate]\nrefuse = \"like-closed\"");
+        assert_eq!(found(&host, like_closed.as_str()), expected);
         assert_eq!(found(&Host::default(), TEXT), []);
     }
 

@@ -90,7 +90,7 @@ pub const KEYS: [Key; 18] = [
         "2 to 10000",
         "`10`",
         "number of strikes that trigger a ban. A strike is a refused bare SYN or datagram to a \
-         port that is not public. Knocks are strikes too, so use more than three times the knocks \
+         port that is not public. Knocks are strikes too, so use more than twice the knocks \
          of a sequence. Without `[ban]` nobody is banned",
     ),
     key(
@@ -115,7 +115,7 @@ pub const KEYS: [Key; 18] = [
         "door",
         "recogniser",
         "`\"both\"`, `\"kernel\"` or `\"daemon\"`",
-        "`\"both\"`",
+        "`\"both\"`; with iptables and ipset `\"kernel\"`",
         "what recognises the knocks: the rules in the kernel, the daemon `portcullis run`, or \
          either",
     ),

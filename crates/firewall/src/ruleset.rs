@@ -240,6 +240,34 @@ impl Field {
     }
 }
 
+/// What the routes say of a destination (`RTN_*` of linux/rtnetlink.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// An address of this host, and of it alone.
+    Local,
+    /// An address of somebody else, to whom the packet is passed on.
+    Unicast,
+    /// All hosts of a link.
+    Broadcast,
+    /// Whichever host is nearest, which may be this one.
+    Anycast,
+    /// A group of hosts.
+    Multicast,
+}
+
+impl Destination {
+    /// As `nft` writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Unicast => "unicast",
+            Self::Broadcast => "broadcast",
+            Self::Anycast => "anycast",
+            Self::Multicast => "multicast",
+        }
+    }
+}
+
 /// A statement of the nft language. Where it does not match, the rule ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Statement {
@@ -255,9 +283,13 @@ pub enum Statement {
     /// `socket transparent 0` or `1`: the network stack has a socket of any kind for the packet, and
     /// that is transparent or is not. One of the two matches whenever there is a socket.
     SocketTransparent(bool),
-    /// `fib daddr type local` or `!= local`: the destination is an address of this host, and of it
-    /// alone, or it is not.
-    ToLocalAddress(bool),
+    /// `fib daddr type K` or `!= K`: what the routes say of the destination.
+    To {
+        /// Whether it must be of this kind or must not.
+        is: bool,
+        /// The kind.
+        kind: Destination,
+    },
     /// `ip hdrlength != 5`: there are options in the header; only in IPv4 packets.
     IpOptions,
     /// `udp checksum 0`; only in UDP datagrams.
@@ -304,6 +336,17 @@ pub enum Statement {
     Interface(String),
     /// `icmp type N`; only in ICMP messages in IPv4 packets.
     IcmpType(u8),
+    /// `icmp type 3 icmp code 4`: a packet of this host was too big (RFC 1191); only in IPv4 packets.
+    IcmpTooBig,
+    /// `@th,N,8 V` or `!= V`: a byte behind the network header.
+    TransportByte {
+        /// Whether it must have this value or must not.
+        is: bool,
+        /// Which byte, from 0; at most 31, as `nft` counts bits in a byte.
+        at: u8,
+        /// The value.
+        value: u8,
+    },
     /// `icmpv6 type N`; only in ICMPv6 messages in IPv6 packets.
     Icmpv6Type(u8),
     /// `ip6 hoplimit 255`: no router has passed it on; only in IPv6 packets.

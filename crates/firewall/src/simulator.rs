@@ -7,7 +7,7 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
 use portcullis_core::policy::{Network, Protocol};
@@ -15,8 +15,8 @@ use portcullis_core::time::Instant;
 
 use crate::compile::banned_as;
 use crate::ruleset::{
-    Chain, Data, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset, Statement,
-    Tracking, Value, Verdict,
+    Chain, Data, Destination, Field, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset,
+    Statement, Tracking, Value, Verdict,
 };
 
 const IPPROTO_ICMP: u8 = 1;
@@ -421,7 +421,7 @@ impl<'a> Run<'_, 'a> {
                 let asked = self.packet.payload.destination_port();
                 !is && self.packet.socket != Socket::None && self.port == asked && asked != Some(0)
             }
-            Statement::ToLocalAddress(is) => self.packet.destination.is_multicast() != *is,
+            Statement::To { is, kind } => (self.destination() == *kind) == *is,
             // Packets have no options here, and their checksums are right.
             Statement::IpOptions | Statement::UdpChecksumZero | Statement::TcpHasOptions => false,
             Statement::FromLinkLocal => self.is_link_local(),
@@ -442,6 +442,8 @@ impl<'a> Run<'_, 'a> {
             Statement::Interface(name) => self.packet.interface == *name,
             Statement::IcmpType(kind) => self.icmp(false) == Some(*kind),
             Statement::Icmpv6Type(kind) => self.icmp(true) == Some(*kind),
+            // Messages have no code and no content here: no error quotes a packet.
+            Statement::IcmpTooBig | Statement::TransportByte { .. } => false,
             Statement::HopLimit255 => {
                 self.packet.source.is_ipv6() && self.packet.hop_limit == u8::MAX
             }
@@ -537,6 +539,14 @@ impl<'a> Run<'_, 'a> {
             Payload::Icmp { .. } if self.packet.source.is_ipv4() => IPPROTO_ICMP,
             Payload::Icmp { .. } => IPPROTO_ICMPV6,
             Payload::Other(number) => number,
+        }
+    }
+
+    fn destination(&self) -> Destination {
+        match self.packet.destination {
+            address if address.is_multicast() => Destination::Multicast,
+            IpAddr::V4(Ipv4Addr::BROADCAST) => Destination::Broadcast,
+            _ => Destination::Local,
         }
     }
 

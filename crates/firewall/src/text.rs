@@ -129,8 +129,9 @@ impl fmt::Display for Statement {
             Self::Translated => f.write_str("ct status dnat"),
             Self::SocketWildcard(is) => write!(f, "socket wildcard {}", u8::from(*is)),
             Self::SocketTransparent(is) => write!(f, "socket transparent {}", u8::from(*is)),
-            Self::ToLocalAddress(true) => f.write_str("fib daddr type local"),
-            Self::ToLocalAddress(false) => f.write_str("fib daddr type != local"),
+            Self::To { is, kind } => {
+                write!(f, "fib daddr type {}{}", unless(*is), kind.name())
+            }
             Self::IpOptions => f.write_str("ip hdrlength != 5"),
             Self::UdpChecksumZero => f.write_str("udp checksum 0"),
             Self::FromLinkLocal => f.write_str("ip6 saddr fe80::/10"),
@@ -149,6 +150,10 @@ impl fmt::Display for Statement {
             Self::Interface(name) => write!(f, "iifname \"{name}\""),
             Self::IcmpType(kind) => write!(f, "icmp type {kind}"),
             Self::Icmpv6Type(kind) => write!(f, "icmpv6 type {kind}"),
+            Self::IcmpTooBig => f.write_str("icmp type 3 icmp code 4"),
+            Self::TransportByte { is, at, value } => {
+                write!(f, "@th,{},8 {}{value}", u16::from(*at) * 8, unless(*is))
+            }
             Self::HopLimit255 => f.write_str("ip6 hoplimit 255"),
             Self::TcpHasOptions => f.write_str("tcp doff > 5"),
             Self::EndTcpOptions => f.write_str("@th,160,8 set 0"),
@@ -317,4 +322,9 @@ impl<T: fmt::Display> fmt::Display for List<'_, T> {
         }
         Ok(())
     }
+}
+
+/// What stands before a value that must not be.
+const fn unless(is: bool) -> &'static str {
+    if is { "" } else { "!= " }
 }

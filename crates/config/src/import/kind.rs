@@ -80,8 +80,8 @@ fn of_line(line: &str) -> Option<Kind> {
 /// That there is nothing to import.
 pub fn nothing(kind: Kind, files: &[(String, String)], draft: &Draft) -> Report {
     let (path, text) = files.first().cloned().unwrap_or_default();
-    let message = format!("no door is in these rules of {}", kind.name());
-    let hint = "a port that only those come to who have knocked, or a firewall that is closed";
+    let message = format!("this configuration of {} has no door", kind.name());
+    let hint = "`import` looks for ports that open after knocks, and for rules that refuse all other packets";
     let none = error("nothing-to-import", 0..0, message).hint(hint);
     let mut found = vec![Diagnostic { span: None, ..none }];
     found.extend(draft.said.iter().filter(|said| said.at.file == 0).map(|said| {

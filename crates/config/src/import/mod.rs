@@ -120,11 +120,11 @@ pub fn import_files(
             }
         }
     }
+    if draft.doors.is_empty() && draft.stance == Stance::Guard {
+        return Err(kind::nothing(kind, &texts, &draft));
+    }
     // What is wrong with a `knockd.conf` has been said; its clients go on with the knocks that they have.
     if kind != Kind::Knockd {
-        if draft.doors.is_empty() && draft.stance == Stance::Guard {
-            return Err(kind::nothing(kind, &texts, &draft));
-        }
         filter::strengthen::settle(&mut draft, dice);
     }
     advice::add(&mut draft);

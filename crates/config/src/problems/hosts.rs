@@ -25,7 +25,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "A service of this host answers at a knock",
         why: "The gate does not refuse packets to the ports of knocks, so with `stance = \
               \"guard\"` the service there answers everybody. Its clients make this knock by \
-              accident, which starts or ends an attempt.",
+              accident, which starts or ends an attempt. With `stance = \"closed\"` and \
+              `refuse = \"like-closed\"` the firewall refuses there, and elsewhere the network stack \
+              does: one packet shows the port.",
         remedy: "Use a closed port. To check a configuration for another host, use `--no-host`.",
         example: Words("where a service listens on `tcp/7431`, and `tcp/7431` is a knock"),
     },

@@ -35,6 +35,16 @@ pub(crate) const ICMP_ECHO_REQUEST: u8 = 8;
 /// The same of ICMPv6 (RFC 4443), with packet too big as an error of its own.
 pub(crate) const ICMPV6_ERRORS: [u8; 4] = [1, 2, 3, 4];
 pub(crate) const ICMPV6_ECHO_REQUEST: u8 = 128;
+/// A better way to a destination (RFC 792).
+const ICMP_REDIRECT: u8 = 5;
+const ICMPV6_TOO_BIG: u8 = 2;
+/// Where packets without ports go.
+const WITHOUT_PORTS: &str = "without_ports";
+
+/// Where the protocol of the packet stands that an ICMP error quotes behind its own header of 8 bytes: a chain, and the byte;
+/// of IPv4 and of IPv6.
+const QUOTED: [(&str, u8); 2] = [("quoted4", 8 + 9), ("quoted6", 8 + 6)];
+
 /// Multicast listener discovery (RFC 2710, RFC 3810): without it switches stop passing on the
 /// multicasts that neighbour discovery is made of.
 pub(crate) const MULTICAST_LISTENERS: [u8; 4] = [130, 131, 132, 143];
@@ -126,6 +136,8 @@ impl Compiler<'_> {
         rules.extend(self.to_translated());
         rules.push(rule([is_in("public"), self.accept()]));
         rules.push(self.guarded("door"));
+        let no_ports = [not(Protocol::Tcp), not(Protocol::Udp), goto(WITHOUT_PORTS)];
+        rules.push(rule(no_ports));
         if self.policy.gate.stance == Stance::Closed {
             let related = Statement::Tracked(&[Tracking::Related]);
             rules.push(rule([related, ACCEPT]).because("expected by a connection"));
@@ -133,6 +145,33 @@ impl Compiler<'_> {
         rules.extend(self.of_no_interest(Vec::new()));
         let hook = Some(Hook { point: HookPoint::Input, priority: INPUT_PRIORITY });
         Chain { name: INPUT.to_owned(), hook, rules }
+    }
+
+    /// What has no ports. An ICMP error of which connection tracking does not know what it is about, was not caused by this
+    /// host, and only the network stack looks for a socket that it could be about: that of a datagram remembers a smaller path
+    /// MTU or another router, which its sender can see, and which a closed port would not (`__udp4_lib_err` of
+    /// net/ipv4/udp.c). That of a segment must name what a connection has not acknowledged.
+    pub(super) fn without_ports(&self) -> Vec<Chain> {
+        let unknown = Statement::Tracked(&[Tracking::Invalid, Tracking::Untracked]);
+        let [(quoted4, _), (quoted6, _)] = QUOTED;
+        let mut rules = vec![
+            rule([unknown.clone(), Statement::IcmpTooBig, goto(quoted4)]),
+            rule([unknown.clone(), Statement::IcmpType(ICMP_REDIRECT), goto(quoted4)]),
+            rule([unknown, Statement::Icmpv6Type(ICMPV6_TOO_BIG), goto(quoted6)]),
+        ];
+        if self.policy.gate.stance == Stance::Closed {
+            let related = Statement::Tracked(&[Tracking::Related]);
+            rules.push(rule([related, ACCEPT]).because("expected by a connection"));
+        }
+        rules.push(rule([self.otherwise()]));
+        let mut chains = vec![chain(WITHOUT_PORTS, rules)];
+        chains.extend(QUOTED.map(|(name, at)| {
+            let value = Protocol::Tcp.number();
+            let no_segment = Statement::TransportByte { is: false, at, value };
+            let drop = rule([no_segment, Statement::Verdict(Verdict::Drop)]);
+            chain(name, vec![drop.because("no packet of this host"), rule([self.otherwise()])])
+        }));
+        chains
     }
 
     /// What becomes of packets that are neither let in nor refused at a door. `guarded` comes before a

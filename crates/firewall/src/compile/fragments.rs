@@ -12,7 +12,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{ACCEPT, Compiler, chain, goto, rule};
-use crate::ruleset::{Chain, Hook, HookPoint, Statement, Verdict};
+use crate::ruleset::{Chain, Destination, Hook, HookPoint, Statement, Verdict};
 
 /// Before connection tracking puts fragments together (`NF_IP6_PRI_CONNTRACK_DEFRAG`, -400).
 const BEFORE_REASSEMBLY: i32 = -450;
@@ -23,6 +23,8 @@ const FRAGMENT: u8 = 44;
 /// authentication, destination options.
 const EXTENSIONS: [u8; 5] = [HOP_BY_HOP, 43, FRAGMENT, 51, 60];
 const DROP: Statement = Statement::Verdict(Verdict::Drop);
+/// The network stack delivers what goes to groups and to anycast addresses, too.
+const TO_US: Statement = Statement::To { is: false, kind: Destination::Unicast };
 const UNKNOWN: &str = "its port cannot be known";
 /// Where a packet with a fragment header goes.
 const FRAGMENTS: &str = "fragments";
@@ -37,7 +39,7 @@ impl Compiler<'_> {
         // A second fragment header may hide there, which the network stack would read alone.
         rules.extend(EXTENSIONS.map(|kind| {
             let followed = Statement::FragmentNextHeader(kind);
-            rule([followed, Statement::ToLocalAddress(true), DROP]).because(UNKNOWN)
+            rule([followed, TO_US, DROP]).because(UNKNOWN)
         }));
         rules.extend([
             rule([Statement::Ip6NextHeader { is: true, kind: FRAGMENT }, ACCEPT]),
@@ -46,7 +48,7 @@ impl Compiler<'_> {
                 Statement::HopByHopNextHeader(FRAGMENT),
                 ACCEPT,
             ]),
-            rule([Statement::ToLocalAddress(true), DROP]).because(UNKNOWN),
+            rule([TO_US, DROP]).because(UNKNOWN),
         ]);
         vec![first, chain(FRAGMENTS, rules)]
     }

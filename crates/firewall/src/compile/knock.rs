@@ -51,7 +51,7 @@ impl Compiler<'_> {
         let state_port = || STATE_PORT_FIELDS.to_vec();
         let repeated = Statement::In { key: state_port(), set: "repeat", member: true };
         let repeated = [repeated, Statement::SetPriority(0), self.refused_elsewhere()];
-        let mut rules = vec![rule(repeated).because("sent again by TCP")];
+        let mut rules = vec![rule(repeated).because("sent again")];
         // Adding an element does not change one that exists.
         rules.extend(self.forget());
         let step = Statement::SetPriorityFrom { key: state_port(), map: "step" };

@@ -40,8 +40,8 @@ use portcullis_core::automaton::{Automaton, Conflict};
 use portcullis_core::policy::{DoorId, Policy, Port, Protocol, Recogniser, Refuse, Stance};
 
 use crate::ruleset::{
-    Chain, Data, Element, Field, Kind, Operation, Rule, Ruleset, Set, Statement, Type, Value,
-    Verdict,
+    Chain, Data, Destination, Element, Field, Kind, Operation, Rule, Ruleset, Set, Statement, Type,
+    Value, Verdict,
 };
 
 /// The number of a door in the kernel. 0 is no door.
@@ -98,6 +98,10 @@ const REST: &str = "rest";
 /// In the stance `closed`: where everything is refused.
 const REFUSE: &str = "refuse";
 
+/// To an address of this host, and of it alone; and to all others.
+const TO_LOCAL: Statement = Statement::To { is: true, kind: Destination::Local };
+const NOT_LOCAL: Statement = Statement::To { is: false, kind: Destination::Local };
+
 /// A bare SYN, or something else than a TCP segment, does not match.
 const NOT_BARE_SYN: Statement =
     Statement::TcpFlags { equal: false, mask: FIN | SYN | RST | ACK, value: SYN };
@@ -119,6 +123,7 @@ pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
     let mut chains = compiler.fragment_chains();
     chains.extend(compiler.translation());
     chains.push(compiler.input());
+    chains.extend(compiler.without_ports());
     chains.extend(compiler.door());
     chains.extend(compiler.refusal_chains());
     chains.extend(compiler.ban_chains());

@@ -40,12 +40,12 @@ use portcullis_core::policy::{Port, Protocol, Refuse, Stance};
 
 use super::shared::{LOG_PREFIX, LOGGED, not_counted};
 use super::{
-    ACCEPT, ACK, Compiler, NO_SYN, PORT, PORT_FIELDS, REFUSE, RST, RST_OR_ACK, SYN, chain, element,
-    fixed, goto, is, is_in, not, port_key, rule,
+    ACCEPT, ACK, Compiler, NO_SYN, NOT_LOCAL, PORT, PORT_FIELDS, REFUSE, RST, RST_OR_ACK, SYN,
+    TO_LOCAL, chain, element, fixed, goto, is, is_in, not, port_key, rule,
 };
 use crate::ruleset::{
-    Chain, Field, Hook, HookPoint, Reject, Rule, Set, Statement, Timeout, Tracking, Type, Value,
-    Verdict,
+    Chain, Destination, Field, Hook, HookPoint, Reject, Rule, Set, Statement, Timeout, Tracking,
+    Type, Value, Verdict,
 };
 
 /// In the stance `guard`: how a guarded port answers those who have no grant.
@@ -102,6 +102,7 @@ const TRANSLATED: [Statement; 2] = [
     Statement::ThDportAmong { first: *CLOSED_PORTS.start(), last: *CLOSED_PORTS.end() },
 ];
 
+const NOT_ANYCAST: Statement = Statement::To { is: false, kind: Destination::Anycast };
 const DROP: Statement = Statement::Verdict(Verdict::Drop);
 const TCP: Statement = is(Protocol::Tcp);
 const UDP: Statement = is(Protocol::Udp);
@@ -125,15 +126,14 @@ impl Compiler<'_> {
 
     /// What belongs to a connection goes on.
     pub(super) fn connections(&self) -> Rule {
-        let known =
-            Statement::Tracked(&[Tracking::Established, Tracking::Invalid, Tracking::Untracked]);
+        let known = Statement::Tracked(&[Tracking::Established]);
         let known = self.answers_as_closed().then_some(known);
         let to_socket = [NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), ACCEPT];
         let statements = known.into_iter().chain(to_socket).collect();
         Rule { statements, comment: Some("connections") }
     }
 
-    /// A listener of one address looks like a connection that is older than connection tracking. Like a closed port, it must
+    /// A listener of one address looks like a connection of which connection tracking does not know. Like a closed port, it must
     /// not judge options. Such a connection does without them until this host has sent something over it.
     pub(super) fn to_older(&self) -> Option<Rule> {
         let older = [NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), goto(OLDER)];
@@ -142,7 +142,9 @@ impl Compiler<'_> {
 
     fn older(&self) -> Vec<Chain> {
         let mut older = self.unconcerned();
-        let judged = [&unanswered(&DROP)[..], &[without_options()]].concat();
+        let not_for_host =
+            rule([Statement::NotForHost, DROP]).because("the network stack drops it");
+        let judged = [&[not_for_host], &unanswered(&DROP)[..], &[without_options()]].concat();
         if self.policy.gate.stance == Stance::Closed {
             older.push(rule([is_in("public"), ACCEPT]));
             older.extend(judged);
@@ -220,9 +222,8 @@ impl Compiler<'_> {
         let hook = |priority| Some(Hook { point: HookPoint::PreroutingNat, priority });
         let (first, last) = (*CLOSED_PORTS.start(), *CLOSED_PORTS.end());
         let dnat = Statement::DnatToPorts { first, last };
-        let to_closed_port =
-            rule([TCP, Statement::ToLocalAddress(true), Statement::SetTimeout(FORGOTTEN), dnat])
-                .because("answered as a closed port");
+        let to_closed_port = rule([TCP, TO_LOCAL, Statement::SetTimeout(FORGOTTEN), dnat])
+            .because("answered as a closed port");
         let elsewhere = [
             // Connection tracking takes it for new if it is older than the tracking.
             rule([NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), ACCEPT])
@@ -288,9 +289,11 @@ impl Compiler<'_> {
         if self.readdresses() {
             let open = SOCKET.map(|socket| rule([socket, ACCEPT]).because("an open port"));
             let unanswered = [&open[..], &[rule([DROP])]].concat();
+            // The network stack answers datagrams to anycast addresses, and some segments.
             let closed = [
                 rule([Statement::NotForHost, ACCEPT]),
-                rule([Statement::ToLocalAddress(false), ACCEPT]),
+                rule([TCP, NOT_LOCAL, ACCEPT]),
+                rule([NOT_LOCAL, NOT_ANYCAST, ACCEPT]),
             ];
             // The network stack complains of an option to some senders and not to others.
             let extended = [behind_headers(Protocol::Udp, &DROP)];
@@ -305,7 +308,7 @@ impl Compiler<'_> {
             ]);
         }
         if self.answers_as_closed() && !guard {
-            let mut rules = vec![rule([UDP, Statement::ToLocalAddress(false), DROP])];
+            let mut rules = vec![rule([UDP, NOT_LOCAL, DROP])];
             rules.extend(as_closed());
             rules.push(rule([DROP]));
             chains.push(chain(BY_HAND, rules));
@@ -331,7 +334,7 @@ impl Compiler<'_> {
         }
         rules.extend([
             // A listener would answer it, and a closed port does not.
-            rule([Statement::ToLocalAddress(false), DROP]),
+            rule([NOT_LOCAL, DROP]),
             rule([Statement::NotForHost, DROP]),
             // It completes nothing, and a listener refuses it.
             rule([
@@ -402,7 +405,7 @@ impl Compiler<'_> {
             without_options(),
             rule([Statement::NotForHost, DROP]),
             rule([RST_OR_ACK, ACCEPT]).because("the network stack refuses it"),
-            rule([TCP, Statement::ToLocalAddress(false), DROP]),
+            rule([TCP, NOT_LOCAL, DROP]),
             // Looked up as for closed ports, so that it takes as long.
             rule([SOCKET[0].clone()]),
             rule([SOCKET[1].clone()]),
@@ -416,7 +419,7 @@ impl Compiler<'_> {
     pub(super) fn refuse(&self) -> Chain {
         let mut rules = vec![
             // A listener would answer it, and a closed port does not.
-            rule([TCP, Statement::ToLocalAddress(false), DROP]),
+            rule([TCP, NOT_LOCAL, DROP]),
             // Connection tracking must not remember it at some ports only.
             rule([TCP, Statement::NotForHost, DROP]),
         ];

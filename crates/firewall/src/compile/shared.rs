@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use portcullis_core::limits;
 use portcullis_core::policy::Protocol;
 
-use super::{NOT_BARE_SYN, not, rule};
+use super::{NOT_BARE_SYN, NOT_LOCAL, not, rule};
 use crate::ruleset::{Limit, Rule, Statement, Tracking, Unit};
 
 /// Refused packets that are logged.
@@ -39,7 +39,7 @@ pub(super) fn not_counted(elsewhere: &Statement) -> Vec<Rule> {
             elsewhere.clone(),
         ])
         .because("the network stack drops it"),
-        go(Statement::ToLocalAddress(false)),
+        go(NOT_LOCAL),
         // Who has such an address on one link is another one on the next.
         go(Statement::FromLinkLocal),
     ]

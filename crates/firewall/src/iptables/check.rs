@@ -262,7 +262,7 @@ impl fmt::Display for Problem {
                  look them up again",
             ),
             Self::LessExact => f.write_str(
-                "with iptables a guarded port does not answer exactly like a closed port: its \
+                "with this back end a guarded port does not answer exactly like a closed port: its \
                  resets have type of service 0 and no flow label, and come even where other rules \
                  drop",
             ),

@@ -342,7 +342,7 @@ impl Compiler<'_> {
         }
         let stages = self.lists().map(|(id, state, _)| {
             let mut rules = vec![
-                rule(port(state.entered_by), Target::Return).because("sent again by TCP"),
+                rule(port(state.entered_by), Target::Return).because("sent again"),
                 rule([], Target::Call(FORGET.to_owned())),
             ];
             for &(port, to) in steps.get(&id).into_iter().flatten() {

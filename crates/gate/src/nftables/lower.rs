@@ -11,7 +11,9 @@
 //! of such a rule is right, and what nft loads from it is not; what is loaded here is right.
 
 use portcullis_core::policy::Protocol;
-use portcullis_firewall::ruleset::{Data, Field, Reject, Rule, Statement, Tracking, Type};
+use portcullis_firewall::ruleset::{
+    Data, Destination, Field, Reject, Rule, Statement, Tracking, Type,
+};
 use portcullis_linux::netlink::message::Writer;
 
 use super::elements::value_bytes;
@@ -36,6 +38,7 @@ const PACKET_HOST: u8 = 0;
 const TH_DPORT: Payload = Payload::transport(2, 2);
 const TCP_FLAGS: Payload = Payload::transport(13, 1);
 const ICMP_TYPE: Payload = Payload::transport(0, 1);
+const ICMP_TYPE_AND_CODE: Payload = Payload::transport(0, 2);
 const UDP_PORTS: Payload = Payload::transport(0, 4);
 const UDP_DPORT: Payload = Payload::transport(2, 2);
 const UDP_CHECKSUM: Payload = Payload::transport(6, 2);
@@ -89,6 +92,17 @@ pub const fn slots(kind: Type) -> u32 {
     }
 }
 
+/// `RTN_*` of linux/rtnetlink.h.
+const fn route_type(kind: Destination) -> u32 {
+    match kind {
+        Destination::Unicast => 1,
+        Destination::Local => ROUTE_LOCAL,
+        Destination::Broadcast => 3,
+        Destination::Anycast => 4,
+        Destination::Multicast => 5,
+    }
+}
+
 /// Writes the expressions of a rule.
 pub fn rule(w: &mut Writer, rule: &Rule) {
     let mut known = Known::default();
@@ -129,6 +143,7 @@ fn extension_is_first_of_family(rule: &Rule) -> bool {
         | Statement::ClearFlowLabel
         | Statement::FromLinkLocal
         | Statement::IcmpType(_)
+        | Statement::IcmpTooBig
         | Statement::Icmpv6Type(_)
         | Statement::HopLimit255
         | Statement::DhcpReply
@@ -238,9 +253,9 @@ impl Known {
             }
             Statement::SocketTransparent(is) => socket(w, Socket::Transparent, *is),
             Statement::SocketWildcard(is) => socket(w, Socket::Wildcard, *is),
-            Statement::ToLocalAddress(is) => {
+            Statement::To { is, kind } => {
                 expression::address_type(w, Address::Destination, Slot::FIRST);
-                expression::compare(w, Slot::FIRST, *is, &ROUTE_LOCAL.to_ne_bytes());
+                expression::compare(w, Slot::FIRST, *is, &route_type(*kind).to_ne_bytes());
             }
             Statement::IpOptions => {
                 self.need(w, Needs::Ipv4);
@@ -299,6 +314,11 @@ impl Known {
             }
             Statement::IcmpType(kind) => self.equals(w, Needs::Icmp, ICMP_TYPE, &[*kind]),
             Statement::Icmpv6Type(kind) => self.equals(w, Needs::Icmpv6, ICMP_TYPE, &[*kind]),
+            Statement::IcmpTooBig => self.equals(w, Needs::Icmp, ICMP_TYPE_AND_CODE, &[3, 4]),
+            Statement::TransportByte { is, at, value } => {
+                expression::payload_load(w, Payload::transport((*at).into(), 1), Slot::FIRST);
+                expression::compare(w, Slot::FIRST, *is, &[*value]);
+            }
             Statement::HopLimit255 => self.equals(w, Needs::Ipv6, HOP_LIMIT, &[u8::MAX]),
             Statement::TcpHasOptions => {
                 self.need(w, Needs::Tcp);

@@ -142,7 +142,7 @@ impl Story<'_> {
         let repeated = trace
             .steps
             .iter()
-            .any(|step| step.matched && step.rule.comment.as_deref() == Some("sent again by TCP"));
+            .any(|step| step.matched && step.rule.comment.as_deref() == Some("sent again"));
         match self.stage() {
             _ if repeated => Some("the same knock again; nothing changes".to_owned()),
             Some(state) => {

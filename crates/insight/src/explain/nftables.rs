@@ -288,10 +288,8 @@ impl<'a> Story<'a> {
     fn progress(&self, trace: &Trace<'_>, before: StateId, after: StateId) -> Option<String> {
         let source = self.sender.from;
         let counted = trace.steps.iter().any(|step| step.chain == "knock" && step.matched);
-        let repeated = trace
-            .steps
-            .iter()
-            .any(|step| step.matched && step.rule.comment == Some("sent again by TCP"));
+        let repeated =
+            trace.steps.iter().any(|step| step.matched && step.rule.comment == Some("sent again"));
         let forgiven = trace.steps.iter().any(|step| step.chain == "forgiven");
         match (self.automaton.state(after), self.automaton.state(before)) {
             (Some(state), _) if repeated => Some(self.sentence(Verdict::Repeated(state.door))),

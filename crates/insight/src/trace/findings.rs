@@ -157,12 +157,15 @@ impl At<'_> {
                 ),
             );
         }
-        let mut said = (false, false);
+        let (mut said, mut again) = ((false, false), None);
         for hit in self.of(source) {
             match hit.meaning {
                 Meaning::Late { door, knock, by } if self.is(door) && !said.0 => {
                     said.0 = true;
                     say("late", self.late(source, knock, by));
+                }
+                Meaning::Knock { door, stage, anew: true } if self.is(door) => {
+                    again = again.or(Some(stage));
                 }
                 Meaning::Lost { door, expected } if self.is(door) && !said.1 => {
                     said.1 = true;
@@ -180,6 +183,16 @@ impl At<'_> {
             }
         }
         if missing.is_empty() && order.is_none() && said == (false, false) {
+            if let Some(knock) = again {
+                return say(
+                    "again",
+                    format!(
+                        "{source} sent knock {knock} of door {name} again after a later one, which \
+                         begins a new attempt; do not wait for answers to knocks, because TCP sends \
+                         an unanswered SYN again after a second"
+                    ),
+                );
+            }
             let step = duration::format(self.door.step_timeout);
             say(
                 "apart",

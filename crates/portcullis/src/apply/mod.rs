@@ -164,7 +164,7 @@ fn before(state: &State, kernel: &mut Kernel, new: &Configured) -> Result<Option
     )
     .hint(
         "first run `portcullis apply` with the active configuration and without \
-         `--confirm-within`; this changes no rule",
+         `--confirm-within`; this also undoes what others have changed in the rules",
     ))
 }
 

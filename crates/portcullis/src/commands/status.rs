@@ -242,7 +242,10 @@ impl Status {
         match (self.view.is_none(), self.difference.is_some(), self.daemon) {
             (true, _, false) => say("hint: run `portcullis apply` to load the gate"),
             (false, true, false) => {
-                say("hint: run `portcullis apply` to load the configuration; active grants stay");
+                say(
+                    "hint: run `portcullis apply` to load the configuration; active grants stay, unless \
+                     the back end is another",
+                );
             }
             (true, ..) | (_, true, _) => {
                 say("hint: run `systemctl reload portcullis-run` (or send SIGHUP) to load the \

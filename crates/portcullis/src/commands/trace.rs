@@ -192,7 +192,7 @@ impl Handler for Watch<'_> {
     fn changed(&mut self, change: Change) -> Result<(), Stop> {
         if let Change::Gone(name) = change {
             say(&format!(
-                "{} is gone: packets that arrive there are not shown any more",
+                "interface {} has disappeared: its packets are not shown any more",
                 name.as_str()
             ));
         }

@@ -6,7 +6,7 @@
 //! announces, because it has noted that place before. Rules see the row as it is now written, the stack
 //! skips all of it: two readers of one packet.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 
 use portcullis_lab::Family;
 use portcullis_lab::answer::Meaning;
@@ -136,6 +136,36 @@ fn disguised(inner: &Packet, front: &[fn() -> Extension], next: u8) -> Packet {
     let (difference, carry) = due.overflowing_add(!port);
     bytes[6..8].copy_from_slice(&(difference + u16::from(carry)).to_be_bytes());
     Packet { extensions, ..packet(next, &bytes) }
+}
+
+/// The same of datagrams to all hosts of the link, which rules do not take for addresses of this host, and the network stack
+/// does.
+pub fn disguised_to_all(setup: Setup) {
+    let mut stage = Stage::new(setup, "2s");
+    let anywhere = |port| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).unwrap();
+    // The guarded service, on all addresses instead of one of each family.
+    stage.datagrams = [anywhere(0), anywhere(0)];
+    let service = anywhere(GUARDED_UDP);
+    service.set_nonblocking(true).unwrap();
+    let all_nodes = SocketAddr::from((Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), GUARDED_UDP));
+    let mut through = Vec::new();
+    for (number, front) in FRONTS.iter().enumerate() {
+        let packets: Vec<Packet> = (0..=255)
+            .map(|next| {
+                let datagram = Packet::udp(stage.new_source(Family::V6), all_nodes, &[next]);
+                let mut packet = disguised(&datagram, front, next);
+                packet.extensions.push(Extension::fragment(0x0bad_cafe, 0, false));
+                packet
+            })
+            .collect();
+        stage.exchange(&packets);
+        let mut next = [0];
+        while service.recv_from(&mut next).is_ok() {
+            through.push((number, next[0]));
+        }
+    }
+    let some: Vec<_> = through.iter().take(20).collect();
+    assert!(through.is_empty(), "{} pass, among them {some:?}", through.len());
 }
 
 /// Whatever protocol a fragment header announces, nothing passes to a guarded port behind it: no SYN

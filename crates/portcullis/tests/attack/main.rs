@@ -8,6 +8,7 @@
 )]
 
 mod bans;
+mod forged;
 mod headers;
 mod listeners;
 mod odd;
@@ -70,6 +71,10 @@ fn main() -> ExitCode {
         one(&mut all, name, &every, headers::every_order);
         let name = "fragment_header_hides_no_guarded_port";
         one(&mut all, name, &every, headers::disguises);
+        let name = "fragment_header_hides_no_guarded_port_from_groups";
+        one(&mut all, name, &every, headers::disguised_to_all);
+        let name = "forged_error_tells_no_guarded_port";
+        each(&mut all, name, &NFTABLES, forged::path_mtu);
         each(&mut all, "two_ports_answer_for_themselves", &every, ports::two_ports);
         let name = "ports_answer_for_themselves_on_all_processors";
         one(&mut all, name, &answering, ports::on_all_processors);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_lab::Family;
 use portcullis_lab::answer::Meaning;
-use portcullis_lab::packet::{ACK, Extension, Packet, Payload, SYN};
+use portcullis_lab::packet::{ACK, Extension, FIN, Packet, Payload, SYN};
 use portcullis_lab::service::Echo;
 
 use crate::stage::{CLOSED, GUARDED, KNOCKS, Setup, Stage};
@@ -145,13 +145,31 @@ pub fn second_segment(setup: Setup, family: Family) {
     }
 }
 
-/// A listener of one address, which looks like a connection to the rules, judges no options: an ACK with any of them is
-/// answered as by a closed port.
+/// A listener of one address, which looks like a connection to the rules, judges no options and sees nothing behind other
+/// headers: a segment that connection tracking takes for part of a connection (ACK), or for invalid (FIN and ACK), is answered
+/// as by a closed port.
 pub fn listener_of_one_address(setup: Setup, family: Family) {
     let stage = Stage::new(setup, "2s");
     let answers = [GUARDED, CLOSED].map(|port| {
         let source = stage.new_source(family).ip();
-        let acks = unanswered(&stage, source, stage.to(source, port), ACK);
+        let to = stage.to(source, port);
+        let acks: Vec<Packet> = [ACK, FIN | ACK]
+            .into_iter()
+            .flat_map(|flags| {
+                let plain = || Packet::tcp(SocketAddr::new(source, stage.new_port()), to, flags);
+                let nothing = [Extension::hop_by_hop(&[]), Extension::destination(&[])];
+                let mut behind: Vec<Packet> = match family {
+                    Family::V4 => vec![Packet { ip_options: vec![1, 1, 1, 0], ..plain() }],
+                    Family::V6 => nothing
+                        .into_iter()
+                        .map(|header| Packet { extensions: vec![header], ..plain() })
+                        .collect(),
+                };
+                behind.push(plain());
+                behind.extend(unanswered(&stage, source, to, flags));
+                behind
+            })
+            .collect();
         let seen = stage.exchange(&acks);
         let answer = |ack: &Packet| seen.iter().find(|it| it.answers(ack)).map(|it| it.meaning());
         acks.iter().map(answer).collect::<Vec<_>>()

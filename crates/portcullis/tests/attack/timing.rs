@@ -26,7 +26,7 @@ fn looks_up(rule: &Rule) -> bool {
                 | Statement::Dispatch { .. }
                 | Statement::Change { .. }
                 | Statement::SocketTransparent(_)
-                | Statement::ToLocalAddress(_)
+                | Statement::To { .. }
         )
     })
 }

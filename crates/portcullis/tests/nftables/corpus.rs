@@ -9,8 +9,8 @@ use portcullis_core::policy::{
 };
 use portcullis_firewall::compile::{admit, compile};
 use portcullis_firewall::ruleset::{
-    Chain, Data, Element, Field, Hook, HookPoint, Kind, Limit, Operation, Reject, Rule, Ruleset,
-    Set, Statement, Timeout, Tracking, Type, Unit, Value, Verdict,
+    Chain, Data, Destination, Element, Field, Hook, HookPoint, Kind, Limit, Operation, Reject,
+    Rule, Ruleset, Set, Statement, Timeout, Tracking, Type, Unit, Value, Verdict,
 };
 
 /// All of them, with names.
@@ -73,6 +73,10 @@ pub fn value(kind: Type, seed: u32) -> Value {
 
 const ACCEPT: Statement = Statement::Verdict(Verdict::Accept);
 
+const fn to(is: bool, kind: Destination) -> Statement {
+    Statement::To { is, kind }
+}
+
 /// Every statement, in every form.
 fn statements() -> Ruleset {
     use Field::{Iifname, Ip6Saddr, Ip6SaddrNetwork, IpSaddr, L4Proto, Priority, ThDport};
@@ -80,8 +84,19 @@ fn statements() -> Ruleset {
     let mut rules = vec![
         vec![Statement::Translated, ACCEPT],
         vec![Statement::Translated, Statement::ThDportZero, ACCEPT],
-        vec![Statement::ToLocalAddress(true), ACCEPT],
-        vec![Statement::ToLocalAddress(false), ACCEPT],
+        vec![to(true, Destination::Local), ACCEPT],
+        vec![to(false, Destination::Local), ACCEPT],
+        vec![to(false, Destination::Unicast), Statement::Verdict(Verdict::Drop)],
+        vec![to(true, Destination::Broadcast), ACCEPT],
+        vec![to(true, Destination::Multicast), ACCEPT],
+        vec![Statement::IcmpTooBig, ACCEPT],
+        vec![
+            Statement::Tracked(&[Tracking::Invalid, Tracking::Untracked]),
+            Statement::IcmpTooBig,
+            ACCEPT,
+        ],
+        vec![Statement::TransportByte { is: false, at: 8, value: 0x45 }, ACCEPT],
+        vec![Statement::TransportByte { is: true, at: 14, value: 6 }, ACCEPT],
         vec![Statement::FromLocalAddress, ACCEPT],
         vec![tcp_flags(false, 0x04, 0), Statement::FromLocalAddress, Statement::ClearFlowLabel],
         vec![Statement::ClearFlowLabel],
@@ -102,7 +117,7 @@ fn statements() -> Ruleset {
             ACCEPT,
         ],
         vec![Statement::Ip6NextHeader { is: true, kind: 17 }, Statement::UdpChecksumZero, ACCEPT],
-        vec![Statement::FragmentNextHeader(60), Statement::ToLocalAddress(true), ACCEPT],
+        vec![Statement::FragmentNextHeader(60), to(true, Destination::Local), ACCEPT],
         vec![Statement::FromLinkLocal, ACCEPT],
         vec![Statement::HopLimit255, Statement::FromLinkLocal, ACCEPT],
         vec![Statement::ThDportZero, ACCEPT],
@@ -306,7 +321,7 @@ fn translations() -> Chain {
     for kind in [Protocol::Tcp, Protocol::Udp] {
         let is = protocol(true, kind);
         rules.push(vec![is.clone(), DNAT]);
-        rules.push(vec![is.clone(), Statement::ToLocalAddress(true), DNAT]);
+        rules.push(vec![is.clone(), to(true, Destination::Local), DNAT]);
         rules.push(vec![is, Statement::Tracked(TRACKED[0]), DNAT]);
     }
     let hook = Some(Hook { point: HookPoint::PreroutingNat, priority: -101 });

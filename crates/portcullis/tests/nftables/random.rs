@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use portcullis_core::policy::Protocol;
 use portcullis_firewall::ruleset::{
-    Chain, Data, Field, Hook, HookPoint, Limit, Operation, Reject, Ruleset, Statement, Type, Unit,
-    Verdict,
+    Chain, Data, Destination, Field, Hook, HookPoint, Limit, Operation, Reject, Ruleset, Statement,
+    Type, Unit, Verdict,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -55,6 +55,14 @@ fn key() -> impl Strategy<Value = Vec<Field>> {
     })
 }
 
+const DESTINATIONS: [Destination; 5] = [
+    Destination::Local,
+    Destination::Unicast,
+    Destination::Broadcast,
+    Destination::Anycast,
+    Destination::Multicast,
+];
+
 fn step() -> impl Strategy<Value = Step> {
     let purpose = select(vec![
         Purpose::Members,
@@ -78,7 +86,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Ready(Statement::Translated)),
         1 => any::<bool>().prop_map(|is| Step::Ready(Statement::SocketWildcard(is))),
         1 => any::<bool>().prop_map(|is| Step::Ready(Statement::SocketTransparent(is))),
-        1 => any::<bool>().prop_map(|is| Step::Ready(Statement::ToLocalAddress(is))),
+        1 => (any::<bool>(), select(DESTINATIONS.to_vec()))
+            .prop_map(|(is, kind)| Step::Ready(Statement::To { is, kind })),
+        1 => Just(Step::Ready(Statement::IcmpTooBig)),
+        1 => (any::<bool>(), 0_u8..32, any::<u8>())
+            .prop_map(|(is, at, value)| Step::Ready(Statement::TransportByte { is, at, value })),
         1 => Just(Step::Ready(Statement::FromLocalAddress)),
         1 => Just(Step::Ready(Statement::FromLinkLocal)),
         1 => Just(Step::Ready(Statement::ThDportZero)),
@@ -179,12 +191,16 @@ impl Facts {
         let mut tcp = false;
         match statement {
             Statement::IcmpType(_)
+            | Statement::IcmpTooBig
             | Statement::Icmpv6Type(_)
             | Statement::HopLimit255
             | Statement::Ip6NextHeader { .. }
             | Statement::DhcpReply
             | Statement::Dhcpv6Reply => {
-                let four = matches!(statement, Statement::IcmpType(_) | Statement::DhcpReply);
+                let four = matches!(
+                    statement,
+                    Statement::IcmpType(_) | Statement::IcmpTooBig | Statement::DhcpReply
+                );
                 let family = if four { 4 } else { 6 };
                 if self.special || self.protocol.is_some() {
                     return false;
@@ -194,6 +210,11 @@ impl Facts {
                     self.protocol = Some(Protocol::Udp);
                 }
                 return *self.family.get_or_insert(family) == family;
+            }
+            Statement::TransportByte { .. } => {
+                let allowed = self.protocol.is_none() && !self.special;
+                self.special = true;
+                return allowed;
             }
             Statement::Protocol { is: true, protocol } => {
                 let allowed = self.protocol.is_none() && !self.special;

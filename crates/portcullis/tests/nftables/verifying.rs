@@ -137,7 +137,11 @@ fn altered(statement: &Statement) -> Option<Statement> {
         Statement::Translated => Statement::Tracked(&[Tracking::Related]),
         Statement::SocketWildcard(is) => Statement::SocketWildcard(!is),
         Statement::SocketTransparent(is) => Statement::SocketWildcard(is),
-        Statement::ToLocalAddress(_) => Statement::NotForHost,
+        Statement::To { .. } => Statement::NotForHost,
+        Statement::IcmpTooBig => Statement::IcmpType(3),
+        Statement::TransportByte { is, at, value } => {
+            Statement::TransportByte { is: !is, at, value }
+        }
         Statement::FragmentHeader => Statement::HopByHopNextHeader(44),
         Statement::HopByHopNextHeader(44) => Statement::FragmentHeader,
         Statement::HopByHopNextHeader(_) => Statement::HopByHopNextHeader(44),

@@ -7,7 +7,7 @@ mod bytes;
 mod probes;
 mod scan;
 mod sequences;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::thread;
 
@@ -126,6 +126,14 @@ pub fn trials() -> Vec<Trial> {
         add("odd_probes_are_answered_like_by_a_closed_port", |rules, family| {
             same_answers(rules, family, &probes::all(family), Senders::One);
         });
+        // The rules cannot tell a listener of one address from a connection.
+        add("nothing_tells_a_listener_of_one_address_from_a_closed_port", |rules, family| {
+            let mut world = rules.world();
+            let addresses = FAMILIES.map(|family| world.client.host(family));
+            let _services = Services::at(&addresses);
+            let kinds = [probes::all(family), sequences::all(family)].concat();
+            same_answers_in(&mut world, rules, family, &kinds, Senders::One);
+        });
         if !plain.contains(&rules) {
             continue;
         }
@@ -157,10 +165,16 @@ struct Services {
 
 impl Services {
     fn start() -> Self {
-        let at = |port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
-        let tcp = [22, 2222, PRIVATE.port].map(|port| Echo::start(at(port)).unwrap());
-        for port in [5000, 2222, PRIVATE.port] {
-            let socket = UdpSocket::bind(at(port)).unwrap();
+        Self::at(&[Ipv6Addr::UNSPECIFIED.into()])
+    }
+
+    /// At these addresses of the host alone.
+    fn at(addresses: &[IpAddr]) -> Self {
+        let at = |port| addresses.iter().map(move |address| SocketAddr::new(*address, port));
+        let tcp = [22, 2222, PRIVATE.port].into_iter().flat_map(at);
+        let tcp = tcp.map(|at| Echo::start(at).unwrap()).collect();
+        for at in [5000, 2222, PRIVATE.port].into_iter().flat_map(at) {
+            let socket = UdpSocket::bind(at).unwrap();
             // Ends with the process: nothing wakes it, and nobody waits for it.
             thread::spawn(move || {
                 let mut buffer = vec![0; 65_536];
@@ -169,7 +183,7 @@ impl Services {
                 }
             });
         }
-        Self { _tcp: tcp.into() }
+        Self { _tcp: tcp }
     }
 }
 
@@ -208,7 +222,17 @@ fn same_answers(rules: Rules, family: Family, kinds: &[Kind], senders: Senders) 
     if senders == Senders::Two {
         on_two_cpus(&world);
     }
-    let outcome = compare(&mut world, family, &rules.targets(), kinds, senders);
+    same_answers_in(&mut world, rules, family, kinds, senders);
+}
+
+fn same_answers_in(
+    world: &mut World,
+    rules: Rules,
+    family: Family,
+    kinds: &[Kind],
+    senders: Senders,
+) {
+    let outcome = compare(world, family, &rules.targets(), kinds, senders);
     assert!(outcome.answered > kinds.len() / 3, "{} answered", outcome.answered);
     assert!(outcome.differences.is_empty(), "{}", listed(&outcome, kinds.len()));
 }
