@@ -442,8 +442,9 @@ impl<'a> Run<'_, 'a> {
             Statement::Interface(name) => self.packet.interface == *name,
             Statement::IcmpType(kind) => self.icmp(false) == Some(*kind),
             Statement::Icmpv6Type(kind) => self.icmp(true) == Some(*kind),
-            // Messages have no code and no content here: no error quotes a packet.
-            Statement::IcmpTooBig | Statement::TransportByte { .. } => false,
+            // Messages have no code and no content here: an error quotes nothing but zeros.
+            Statement::IcmpTooBig => false,
+            Statement::TransportByte { is, value, .. } => (*value == 0) == *is,
             Statement::HopLimit255 => {
                 self.packet.source.is_ipv6() && self.packet.hop_limit == u8::MAX
             }

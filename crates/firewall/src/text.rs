@@ -141,12 +141,12 @@ impl fmt::Display for Statement {
             Self::ThDportZero => f.write_str("th dport 0"),
             Self::NotForHost => f.write_str("meta pkttype != host"),
             Self::FragmentHeader => f.write_str("exthdr frag exists"),
-            Self::Ip6NextHeader { is: true, kind } => write!(f, "ip6 nexthdr {kind}"),
-            Self::Ip6NextHeader { is: false, kind } => write!(f, "ip6 nexthdr != {kind}"),
+            Self::Ip6NextHeader { is, kind } => write!(f, "ip6 nexthdr {}{kind}", unless(*is)),
             Self::FragmentNextHeader(kind) => write!(f, "frag nexthdr {kind}"),
             Self::HopByHopNextHeader(kind) => write!(f, "hbh nexthdr {kind}"),
-            Self::Protocol { is: true, protocol } => write!(f, "meta l4proto {protocol}"),
-            Self::Protocol { is: false, protocol } => write!(f, "meta l4proto != {protocol}"),
+            Self::Protocol { is, protocol } => {
+                write!(f, "meta l4proto {}{protocol}", unless(*is))
+            }
             Self::Interface(name) => write!(f, "iifname \"{name}\""),
             Self::IcmpType(kind) => write!(f, "icmp type {kind}"),
             Self::Icmpv6Type(kind) => write!(f, "icmpv6 type {kind}"),

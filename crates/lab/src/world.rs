@@ -267,10 +267,14 @@ pub fn simulated(packet: &Packet) -> simulator::Packet {
         Payload::Icmp { kind, .. } => simulator::Payload::Icmp { kind: *kind },
         Payload::Other { protocol, .. } => simulator::Payload::Other(*protocol),
     };
-    let begins_nothing = matches!(
-        payload,
-        simulator::Payload::Tcp { flags, .. } if flags & (RST | ACK) == 0 && flags & FIN_SYN != SYN
-    );
+    // What connection tracking takes for no beginning, and errors about nothing that it knows.
+    let is_ipv4 = packet.ends.source().is_ipv4();
+    let begins_nothing = match payload {
+        simulator::Payload::Tcp { flags, .. } => flags & (RST | ACK) == 0 && flags & FIN_SYN != SYN,
+        simulator::Payload::Icmp { kind } if is_ipv4 => [3, 4, 5, 11, 12].contains(&kind),
+        simulator::Payload::Icmp { kind } => (1..=4).contains(&kind),
+        _ => false,
+    };
     simulator::Packet {
         interface: "client".to_owned(),
         tracked: if begins_nothing { Tracking::Invalid } else { Tracking::New },

@@ -19,7 +19,7 @@ use portcullis_core::policy::{Protocol, Stance};
 
 use super::ban::{STRIKE, UNLESS_BANNED};
 use super::knock::RECALL;
-use super::shared::not_counted;
+use super::shared::begins_nothing;
 use super::{
     ACCEPT, Compiler, GUARDS, INPUT, INPUT_PRIORITY, PORT_FIELDS, REFUSE, REST, RST_OR_ACK, chain,
     goto, is_in, not, rule,
@@ -136,13 +136,12 @@ impl Compiler<'_> {
         rules.extend(self.to_translated());
         rules.push(rule([is_in("public"), self.accept()]));
         rules.push(self.guarded("door"));
-        let no_ports = [not(Protocol::Tcp), not(Protocol::Udp), goto(WITHOUT_PORTS)];
-        rules.push(rule(no_ports));
         if self.policy.gate.stance == Stance::Closed {
             let related = Statement::Tracked(&[Tracking::Related]);
             rules.push(rule([related, ACCEPT]).because("expected by a connection"));
         }
-        rules.extend(self.of_no_interest(Vec::new()));
+        rules.push(rule([not(Protocol::Tcp), not(Protocol::Udp), goto(WITHOUT_PORTS)]));
+        rules.extend(self.of_no_interest(begins_nothing(&self.otherwise())));
         let hook = Some(Hook { point: HookPoint::Input, priority: INPUT_PRIORITY });
         Chain { name: INPUT.to_owned(), hook, rules }
     }
@@ -159,10 +158,6 @@ impl Compiler<'_> {
             rule([unknown.clone(), Statement::IcmpType(ICMP_REDIRECT), goto(quoted4)]),
             rule([unknown, Statement::Icmpv6Type(ICMPV6_TOO_BIG), goto(quoted6)]),
         ];
-        if self.policy.gate.stance == Stance::Closed {
-            let related = Statement::Tracked(&[Tracking::Related]);
-            rules.push(rule([related, ACCEPT]).because("expected by a connection"));
-        }
         rules.push(rule([self.otherwise()]));
         let mut chains = vec![chain(WITHOUT_PORTS, rules)];
         chains.extend(QUOTED.map(|(name, at)| {
@@ -174,13 +169,12 @@ impl Compiler<'_> {
         chains
     }
 
-    /// What becomes of packets that are neither let in nor refused at a door. `guarded` comes before a
-    /// knock is looked for.
-    pub(super) fn of_no_interest(&self, guarded: Vec<Rule>) -> Vec<Rule> {
+    /// What becomes of packets that are neither let in nor refused at a door. `first` comes before a knock is
+    /// looked for.
+    pub(super) fn of_no_interest(&self, first: Vec<Rule>) -> Vec<Rule> {
         let mut rules = Vec::new();
         if self.recognises() || self.refused_elsewhere() != self.otherwise() {
-            rules.extend(not_counted(&self.otherwise()));
-            rules.extend(guarded);
+            rules.extend(first);
             let next = if self.recognises() { goto(RECALL) } else { self.refused_elsewhere() };
             rules.push(rule([next]));
         } else if self.otherwise() != ACCEPT {

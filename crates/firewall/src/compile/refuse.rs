@@ -176,7 +176,8 @@ impl Compiler<'_> {
                 let key = vec![Field::OriginalDport];
                 let guarded = Statement::In { key, set: GUARDED_TCP, member: true };
                 let guarded = rule([TCP, guarded, refused]).because("a guarded port");
-                rules.extend(self.of_no_interest(vec![guarded]));
+                let first = [not_counted(&self.otherwise()), vec![guarded]].concat();
+                rules.extend(self.of_no_interest(first));
             }
         }
         chain(TO_NOBODY, rules)

@@ -19,16 +19,21 @@ pub(crate) const LOGGED: Limit = Limit {
 /// What a line of the log begins with.
 pub(crate) const LOG_PREFIX: &str = "portcullis refused: ";
 
-/// Sends all that is neither a knock nor a wrong one elsewhere, by public facts alone: what the network
-/// stack would drop, and what begins no connection.
+/// Sends all that is neither a knock nor a wrong one elsewhere, by public facts alone: what has no ports, what the
+/// network stack would drop, and what begins no connection.
 pub(super) fn not_counted(elsewhere: &Statement) -> Vec<Rule> {
+    let no_ports = [not(Protocol::Tcp), not(Protocol::Udp), elsewhere.clone()];
+    [vec![rule(no_ports)], begins_nothing(elsewhere)].concat()
+}
+
+/// The same of TCP and UDP alone.
+pub(super) fn begins_nothing(elsewhere: &Statement) -> Vec<Rule> {
     let go = |what| rule([what, elsewhere.clone()]);
     let not_first = |kind| Statement::Ip6NextHeader { is: false, kind };
     let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(Protocol::number);
     vec![
         go(Statement::NotForHost),
         go(NOT_BARE_SYN).because("only a bare SYN is a knock"),
-        rule([not(Protocol::Tcp), not(Protocol::Udp), elsewhere.clone()]),
         go(Statement::Tracked(&[Tracking::Invalid])).because("a wrong checksum or length"),
         // What the network stack makes of options and of further headers comes behind this hook.
         go(Statement::IpOptions),

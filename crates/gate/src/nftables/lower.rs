@@ -31,8 +31,6 @@ const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
 /// `IPS_DST_NAT`: the destination of the connection has been translated.
 const CT_STATUS_DNAT: u32 = 0x20;
-/// `RTN_LOCAL`: an address of this host.
-const ROUTE_LOCAL: u32 = 2;
 const PACKET_HOST: u8 = 0;
 
 const TH_DPORT: Payload = Payload::transport(2, 2);
@@ -96,7 +94,7 @@ pub const fn slots(kind: Type) -> u32 {
 const fn route_type(kind: Destination) -> u32 {
     match kind {
         Destination::Unicast => 1,
-        Destination::Local => ROUTE_LOCAL,
+        Destination::Local => 2,
         Destination::Broadcast => 3,
         Destination::Anycast => 4,
         Destination::Multicast => 5,
@@ -269,7 +267,8 @@ impl Known {
             Statement::FromLinkLocal => self.link_local(w),
             Statement::FromLocalAddress => {
                 expression::address_type(w, Address::Source, Slot::FIRST);
-                expression::compare(w, Slot::FIRST, true, &ROUTE_LOCAL.to_ne_bytes());
+                let local = route_type(Destination::Local).to_ne_bytes();
+                expression::compare(w, Slot::FIRST, true, &local);
             }
             Statement::MoreFragments => {
                 self.need(w, Needs::Ipv6);
