@@ -31,9 +31,9 @@
 //! use portcullis_watcher::follow;
 //! use portcullis_watcher::reader::Handler;
 //!
-//! fn look_on<H: Handler>(handler: &mut H) -> Result<(), H::Stop> {
-//!     let Ok((mut reader, _addresses)) = follow::open(Interfaces::AllButLoopback) else { return Ok(()) };
-//!     reader.run(handler)
+//! fn look_on<H: Handler>(handler: &mut H) -> Result<H::Stop, follow::Error> {
+//!     let (mut reader, _addresses) = follow::open(Interfaces::AllButLoopback)?;
+//!     Ok(reader.run(handler))
 //! }
 //! ```
 #![forbid(unsafe_code)]

@@ -32,6 +32,18 @@ pub struct Sources {
     pub capture: Option<Capture>,
 }
 
+impl Sources {
+    /// The names of the watched interfaces.
+    pub fn names(&self) -> impl Iterator<Item = &InterfaceName> {
+        self.capture.iter().flat_map(Capture::names)
+    }
+
+    /// How many packets found no room since this was asked last, where there were any.
+    pub fn take_lost(&self) -> impl Iterator<Item = (InterfaceName, u32)> {
+        self.capture.iter().flat_map(Capture::take_lost)
+    }
+}
+
 /// What is done with packets, and with whatever happens beside them. An error ends the loop.
 pub trait Handler {
     /// Why the loop ends.
@@ -113,26 +125,29 @@ impl Reader {
         Ok(Self { sources, monitor, busy: false, settled: Instant::ORIGIN, stale: false })
     }
 
-    /// Reads until the handler ends it.
-    ///
-    /// # Errors
-    /// Why it ends.
-    pub fn run<H: Handler>(&mut self, handler: &mut H) -> Result<(), H::Stop> {
+    /// Reads until the handler ends it; why it does.
+    pub fn run<H: Handler>(&mut self, handler: &mut H) -> H::Stop {
         loop {
-            let woken = self.wait(handler)?;
-            if woken.handler {
-                handler.woken(&mut self.sources)?;
+            if let Err(stop) = self.turn(handler) {
+                return stop;
             }
-            if woken.monitor && self.monitor.drain() {
-                self.follow(handler)?;
-            }
-            self.take_packets(handler)?;
-            let now = clock();
-            if handler.poll_timeout().is_some_and(|due| due <= now) {
-                handler.handle_timeout(now)?;
-            }
-            self.settle(handler)?;
         }
+    }
+
+    fn turn<H: Handler>(&mut self, handler: &mut H) -> Result<(), H::Stop> {
+        let woken = self.wait(handler)?;
+        if woken.handler {
+            handler.woken(&mut self.sources)?;
+        }
+        if woken.monitor && self.monitor.drain() {
+            self.follow(handler)?;
+        }
+        self.take_packets(handler)?;
+        let now = clock();
+        if handler.poll_timeout().is_some_and(|due| due <= now) {
+            handler.handle_timeout(now)?;
+        }
+        self.settle(handler, now)
     }
 
     fn wait<H: Handler>(&self, handler: &H) -> Result<Woken, Errno> {
@@ -194,8 +209,7 @@ impl Reader {
     }
 
     /// Does once in a second what could not be done before: tells what was held back or lost.
-    fn settle<H: Handler>(&mut self, handler: &mut H) -> Result<(), H::Stop> {
-        let now = clock();
+    fn settle<H: Handler>(&mut self, handler: &mut H, now: Instant) -> Result<(), H::Stop> {
         if now.since(self.settled) < SECOND {
             return Ok(());
         }
@@ -205,18 +219,9 @@ impl Reader {
         }
         handler.settle(now)?;
         if std::mem::take(&mut self.busy) {
-            self.tell_lost(handler)?;
+            self.sources.take_lost().try_for_each(|(name, count)| handler.lost(name, count))?;
         }
         Ok(())
-    }
-
-    /// Says how many packets found no room since this was said last.
-    ///
-    /// # Errors
-    /// The handler ends the loop.
-    pub fn tell_lost<H: Handler>(&self, handler: &mut H) -> Result<(), H::Stop> {
-        let mut lost = self.sources.capture.iter().flat_map(Capture::take_lost);
-        lost.try_for_each(|(name, count)| handler.lost(name, count))
     }
 }
 

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use portcullis_core::engine::Frame;
 use portcullis_core::policy::InterfaceName;
 use portcullis_core::time::Instant;
-use portcullis_linux::capture::{Capture, Change, Unwatchable};
+use portcullis_linux::capture::{Change, Unwatchable};
 use portcullis_linux::netlink;
 use portcullis_linux::privileges::{self, WATCHER};
 
@@ -98,8 +98,8 @@ pub fn run<R: Recogniser>() -> Result<(), Error> {
     let errno = |error: netlink::Error| error.errno().unwrap_or(Errno::EPROTO);
     let mut reader = Reader::open().map_err(|error| Error::System(errno(error)))?;
     match reader.run(&mut Watcher::<R>::new(keeper)) {
-        Ok(()) | Err(Stop::KeeperEnded) => Ok(()),
-        Err(Stop::System(errno)) => Err(Error::System(errno)),
+        Stop::KeeperEnded => Ok(()),
+        Stop::System(errno) => Err(Error::System(errno)),
     }
 }
 
@@ -172,7 +172,7 @@ impl<R: Recogniser> Handler for Watcher<R> {
         let epoch = order.epoch;
         let answer = match R::obey(&order, sources, &mut self.recogniser) {
             Ok(()) => {
-                for name in sources.capture.iter().flat_map(Capture::names) {
+                for name in sources.names() {
                     self.tell(&Message::Watching(name.clone()))?;
                 }
                 Message::Ready(epoch)

@@ -19,7 +19,7 @@ use portcullis_core::time::Instant;
 use portcullis_insight::trace::findings::{Finding, findings};
 use portcullis_insight::trace::words::{sentence, word};
 use portcullis_insight::trace::{Hit, Tracer, Watched};
-use portcullis_linux::capture::{Capture, Change, Interfaces, Unwatchable};
+use portcullis_linux::capture::{Change, Interfaces, Unwatchable};
 use portcullis_linux::clock;
 use portcullis_watcher::follow::{self, Error, Local};
 use portcullis_watcher::pace::Pace;
@@ -74,13 +74,14 @@ pub fn run(args: &Args) -> Outcome {
         .map_err(|_| Failure::could_not("the doors of this configuration contradict each other"))?;
     let interfaces = interfaces(&policy, &args.interface)?;
     let (mut reader, mut watch) = open(&policy, args, tracer, interfaces)?;
-    let read = reader.run(&mut watch).or_else(|stop| match stop {
-        Stop::Ended => watch.settle(clock()).and_then(|()| reader.tell_lost(&mut watch)),
-        stop => Err(stop),
-    });
-    match read {
-        Ok(()) | Err(Stop::Ended) => watch.end(watched),
-        Err(Stop::Failed(failure)) => Err(failure),
+    match reader.run(&mut watch) {
+        Stop::Ended => {
+            watch.tell_held(clock());
+            let lost = reader.sources.take_lost().map(|(_, count)| u64::from(count));
+            watch.lost = lost.fold(watch.lost, u64::saturating_add);
+            watch.end(watched)
+        }
+        Stop::Failed(failure) => Err(failure),
     }
 }
 
@@ -204,10 +205,7 @@ impl Handler for Watch<'_> {
     }
 
     fn settle(&mut self, now: Instant) -> Result<(), Stop> {
-        let held = self.pace.take_held(now);
-        if held > 0 {
-            say(&format!("{held} packets are not shown: too many to print"));
-        }
+        self.tell_held(now);
         Ok(())
     }
 
@@ -233,8 +231,7 @@ fn open<'p>(
         Error::Privileges(error) => Failure::could_not(format!("cannot drop privileges: {error}")),
     })?;
     let (burst, per_second) = PACE;
-    let names = reader.sources.capture.iter().flat_map(Capture::names);
-    let names: Vec<&str> = names.map(InterfaceName::as_str).collect();
+    let names: Vec<&str> = reader.sources.names().map(InterfaceName::as_str).collect();
     if names.is_empty() {
         return Err(Failure::could_not("this host has no interface but loopback")
             .hint("run `ip link` to list the interfaces"));
@@ -259,6 +256,13 @@ fn open<'p>(
 }
 
 impl Watch<'_> {
+    fn tell_held(&mut self, now: Instant) {
+        let held = self.pace.take_held(now);
+        if held > 0 {
+            say(&format!("{held} packets are not shown: too many to print"));
+        }
+    }
+
     fn tell(&self, hit: &Hit) -> Result<(), Failure> {
         let text = sentence(self.policy, hit);
         let after = hit.at.since(self.start);
