@@ -124,5 +124,7 @@ mod unit {
         count.skip("part", "reason");
         assert_eq!((count.passed, count.failed, count.skipped), (0, 0, 1));
         assert_eq!(count.notes, ["not checked: tool", "skipped: part: reason"]);
+        let report = count.report(Duration::from_secs(125));
+        assert!(report.starts_with("slowest of all (2 min 5 s):\n"), "{report}");
     }
 }

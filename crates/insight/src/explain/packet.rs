@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use portcullis_config::duration::to_the_tenth;
 use portcullis_core::policy::{Port, Protocol};
 use portcullis_core::time::Instant;
 use portcullis_firewall::simulator::Payload;
-
-use portcullis_config::duration::to_the_tenth;
 
 use super::story::{Attempt, Event, Open};
 

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -24,6 +24,7 @@ use super::state::{self, Opened, Pending, Store};
 use super::{Prepared, finish_rollback};
 use crate::daemon::parts::system;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 use crate::syslog::Syslog;
 
 const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
@@ -173,7 +174,7 @@ pub fn run(folder: &Path, id: u64) -> Outcome {
     let chains = state.chains.as_ref();
     let mut prepared = Prepared::new(pending.before.as_deref(), chains, &mut kernel)?;
     // From here on nothing is needed but the kernel, and for chains the programs of iptables.
-    let _ = writeln!(io::stdout(), "{READY}");
+    out::line(format_args!("{READY}"));
     wait_until(pending.deadline)?;
 
     let mut failures = 0;

@@ -1,6 +1,5 @@
 //! `portcullis apply`: the rules that a configuration means, into the kernel.
 
-use std::io::Write;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -23,6 +22,7 @@ use crate::daemon::hosts::look_up;
 use crate::daemon::keeper;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::look;
+use crate::out::say;
 
 /// Arguments of `apply`.
 #[derive(Debug, clap::Args)]
@@ -63,21 +63,18 @@ pub fn run(args: &Args) -> Outcome {
     let deaf = of_daemon(&configured.policy);
     let loaded =
         apply::apply(&args.state_dir.path, configured, args.confirm_within, args.allow_lockout)?;
-    // Nothing can be done when there is nobody to tell.
-    let mut out = anstream::stderr();
-    let _ = writeln!(out, "{}", active(&doors, &loaded));
+    say(&active(&doors, &loaded));
     if let Some(within) = args.confirm_within {
-        let _ = writeln!(
-            out,
+        say(&format!(
             "TRIAL: undone in {}. Knock, open a new SSH session, and run `portcullis confirm` in it",
             duration::format(within)
-        );
+        ));
     } else {
         remind_daemon();
     }
     let daemon = keeper::is_running().unwrap_or(false);
     if has_hooks && !daemon {
-        let _ = writeln!(out, "note: `on_open` and `on_close` need `portcullis run`");
+        say("note: `on_open` and `on_close` need `portcullis run`");
     }
     if !daemon {
         warn_of_deaf_doors(deaf);
@@ -125,11 +122,9 @@ pub(super) fn doors(policy: &Policy) -> String {
 /// The daemon goes on with the doors that it has read, until it is told to read again.
 pub(super) fn remind_daemon() {
     if keeper::is_running().unwrap_or(false) {
-        // Nothing can be done when there is nobody to tell.
-        let _ = writeln!(
-            anstream::stderr(),
+        say(
             "The daemon still uses its old configuration. Run `systemctl reload portcullis-run` (or send \
-             SIGHUP)"
+             SIGHUP)",
         );
     }
 }
@@ -174,7 +169,7 @@ fn tell_of_names(policy: &Policy, hosts: &Hosts) {
 }
 
 fn warn(text: &str) {
-    let _ = writeln!(anstream::stderr(), "warning: {text}");
+    say(&format!("warning: {text}"));
 }
 
 /// A gate on an interface that does not exist guards nothing: most likely the name is wrong.

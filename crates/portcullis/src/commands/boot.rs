@@ -1,12 +1,11 @@
 //! `portcullis boot`: the confirmed configuration last, into the kernel. It needs no network, no daemon and no
 //! file but the state.
 
-use std::io::Write;
-
 use super::apply::{active, doors};
 use super::state_dir::StateDir;
 use crate::apply;
 use crate::exit::{Exit, Outcome};
+use crate::out::say;
 
 /// Arguments of `boot`.
 #[derive(Debug, clap::Args)]
@@ -21,7 +20,6 @@ pub fn run(args: &Args) -> Outcome {
         None => "no rules are confirmed; nothing was loaded".to_owned(),
         Some((policy, loaded)) => active(&doors(&policy), &loaded),
     };
-    // Nothing can be done when there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{said}");
+    say(&said);
     Ok(Exit::Done)
 }

@@ -1,11 +1,10 @@
 //! `portcullis confirm`: what is on trial stays, and is loaded at boot.
 
-use std::io::Write;
-
 use super::apply::remind_daemon;
 use super::state_dir::StateDir;
 use crate::apply;
 use crate::exit::{Exit, Outcome};
+use crate::out::say;
 
 /// Arguments of `confirm`.
 #[derive(Debug, clap::Args)]
@@ -20,11 +19,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
     apply::confirm(&args.state_dir.path, args.yes)?;
-    // Nothing can be done when there is nobody to tell.
-    let _ = writeln!(
-        anstream::stderr(),
-        "Confirmed. portcullis-rules.service loads these rules at boot"
-    );
+    say("Confirmed. portcullis-rules.service loads these rules at boot");
     remind_daemon();
     Ok(Exit::Done)
 }

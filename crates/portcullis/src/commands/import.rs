@@ -4,7 +4,6 @@
 mod files;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use portcullis_config::import::{Imported, Kind, NoteKind, import_files};
@@ -72,10 +71,7 @@ pub fn run(args: &Args) -> Outcome {
         Failure { exit: Exit::CouldNot, ..Failure::no() }
     })?;
     out::print(&imported.toml)?;
-    // Nothing can be done when there is nobody to tell.
-    let _ = anstream::stderr()
-        .lock()
-        .write_all(talk(files.first().map_or("", |file| &file.0), &imported).as_bytes());
+    out::say(talk(files.first().map_or("", |file| &file.0), &imported).trim_end());
     Ok(if imported.count(NoteKind::Hand) > 0 { Exit::No } else { Exit::Done })
 }
 

@@ -89,6 +89,7 @@ mod tests {
         assert_eq!(delay("100ms"), Ok(Duration::from_millis(100)));
         assert_eq!(delay("0ms"), Ok(Duration::ZERO));
         assert_eq!(delay("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(delay("1m"), Ok(Duration::from_secs(60)));
         for wrong in ["", "100", "ms", "-1s", "1.5s", "1d", "301s", "99999999999999999999s"] {
             assert!(delay(wrong).is_err(), "{wrong}");
         }

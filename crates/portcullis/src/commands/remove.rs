@@ -1,13 +1,12 @@
 //! `portcullis remove`: the rules out of the kernel, and no longer loaded at boot.
 
-use std::io::Write;
-
 use portcullis_firewall::ruleset::TABLE;
 use portcullis_gate::Removed;
 
 use super::state_dir::StateDir;
 use crate::apply;
 use crate::exit::{Exit, Outcome};
+use crate::out::say;
 
 /// Arguments of `remove`.
 #[derive(Debug, clap::Args)]
@@ -27,7 +26,6 @@ pub fn run(args: &Args) -> Outcome {
         ),
         (false, false) => "the gate is not loaded; there is nothing to remove".to_owned(),
     };
-    // Nothing can be done when there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{said}");
+    say(&said);
     Ok(Exit::Done)
 }

@@ -1,11 +1,10 @@
 //! `portcullis rollback`: what is on trial is taken back at once; and the process that does it when
 //! time is up.
 
-use std::io::Write;
-
 use super::state_dir::StateDir;
 use crate::apply::{self, timer};
 use crate::exit::{Exit, Outcome};
+use crate::out::say;
 
 /// Arguments of `rollback`.
 #[derive(Debug, clap::Args)]
@@ -17,8 +16,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
     let prepared = apply::rollback(&args.state_dir.path)?;
-    // Nothing can be done when there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{prepared}");
+    say(&prepared.to_string());
     Ok(Exit::Done)
 }
 

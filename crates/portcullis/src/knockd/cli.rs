@@ -1,6 +1,5 @@
 //! The command line of `knockd`: that of knockd 0.8, and four options more.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,6 +14,7 @@ use super::keeper;
 use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR, WATCHER};
 use crate::daemon::parts::watcher_failed;
 use crate::exit::Failure;
+use crate::out;
 use crate::runner::{AtExit, close_all};
 
 /// The definition of the command line, for the manual.
@@ -147,8 +147,7 @@ fn ended(result: Result<u8, Failure>) -> ExitCode {
         Ok(code) => code.into(),
         Err(failure) => {
             if !failure.message.is_empty() {
-                // As above.
-                let _ = writeln!(anstream::stderr(), "{failure}");
+                out::say(&failure.to_string());
             }
             FAILED.into()
         }
