@@ -106,7 +106,7 @@ type Case<'a> = (Option<&'a str>, &'a [(u64, &'a str, &'a str)], &'a [&'a str]);
 fn each_fault_has_its_finding() {
     const OTHER: &str = "192.0.2.8";
     let scan = |from| [(0, from, "tcp/7431"), (1, from, "tcp/7432")];
-    let cases: [Case<'_>; 13] = [
+    let cases: [Case<'_>; 14] = [
         (
             Some(ME),
             &[(0, ME, "udp/29117"), (1, ME, "tcp/1123")],
@@ -183,6 +183,13 @@ fn each_fault_has_its_finding() {
             &[(0, ME, "tcp/80")],
             &[
                 "no knock at door ssh arrived from 192.0.2.7, but other packets did; a provider or firewall on the way may block these ports",
+            ],
+        ),
+        (
+            Some(ME),
+            &[(0, ME, "tcp/7431"), (1, ME, "udp/29117"), (2, ME, "tcp/7431"), (3, ME, "tcp/1123")],
+            &[
+                "192.0.2.7 sent knock 1 of door ssh again after a later one, which begins a new attempt; do not wait for answers to knocks, because TCP sends an unanswered SYN again after a second",
             ],
         ),
         (None, &[], &["no SYN or datagram arrived; check that this is the right interface"]),
