@@ -18,7 +18,7 @@ mod trials;
 
 pub use trials::{alone, main, module, one_by_one, run, trial, trial_with};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -182,12 +182,18 @@ impl World {
 
     /// The doors that are open for this source now.
     pub fn open_for(&mut self, source: IpAddr) -> BTreeSet<String> {
+        self.open().remove(&source).unwrap_or_default()
+    }
+
+    /// The doors that are open now, by source.
+    pub fn open(&mut self) -> BTreeMap<IpAddr, BTreeSet<String>> {
         let names = self.gate.door_names().unwrap();
-        let grants = self.gate.grants().unwrap();
-        let grants = grants.iter().filter(|grant| grant.address == source);
-        grants
-            .map(|grant| names.iter().find(|(class, _)| *class == grant.class).unwrap().1.clone())
-            .collect()
+        let mut open: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for grant in self.gate.grants().unwrap() {
+            let (_, name) = names.iter().find(|(class, _)| *class == grant.class).unwrap();
+            open.entry(grant.address).or_default().insert(name.clone());
+        }
+        open
     }
 
     /// Waits until everything sent so far has been seen: by knocking at a door of its own, again if
