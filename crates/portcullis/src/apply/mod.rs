@@ -21,6 +21,7 @@ pub mod kernel;
 pub mod lockout;
 mod prepared;
 pub mod session;
+mod sshd;
 pub mod state;
 pub mod timer;
 

@@ -2,13 +2,16 @@
 //!
 //! `sudo` takes `SSH_CONNECTION` out of the environment of what it runs, so the environments of the
 //! processes above are read too. The topmost process with this connection in its environment was
-//! started by the one of sshd that serves the connection, which began when the connection did.
+//! started by the one of sshd that serves the connection, which began when the connection did. Where no process has it,
+//! the socket of the SSH server above tells the same.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, UdpSocket};
 
 use portcullis_linux::proc;
+
+use super::sshd;
 
 /// Processes above this one that are looked at.
 const HIGHEST: usize = 256;
@@ -38,7 +41,33 @@ impl Session {
 
     /// The session of this process, whichever network its connection ends in.
     pub fn anywhere() -> Option<Self> {
-        Self::of(std::process::id(), &|pid| Some((proc::stat(pid)?, connection_of(pid))))
+        let pid = std::process::id();
+        Self::of(pid, &|pid| Some((proc::stat(pid)?, connection_of(pid)))).or_else(|| {
+            Self::served(pid, &|pid| Some((proc::stat(pid)?, sshd::connection_of(pid))))
+        })
+    }
+
+    /// The same by the sockets of SSH servers: the topmost process with the connection began with it. `look` gives the line
+    /// in `/proc` and the connection that a process serves.
+    fn served(pid: u32, look: &dyn Fn(u32) -> Option<(String, Option<String>)>) -> Option<Self> {
+        let mut session: Option<Self> = None;
+        let mut next = Some(pid);
+        for _ in 0..HIGHEST {
+            let Some((stat, connection)) = next.and_then(look) else { break };
+            match (&mut session, connection) {
+                (None, Some(connection)) => {
+                    session = Self::parse(connection);
+                    session.iter_mut().for_each(|found| found.began = proc::began(&stat));
+                }
+                (Some(session), Some(connection)) if connection == session.connection => {
+                    session.began = proc::began(&stat);
+                }
+                (Some(_), _) => break,
+                (None, None) => {}
+            }
+            next = proc::parent(&stat);
+        }
+        session
     }
 
     /// `look` gives the line in `/proc` and the connection of a process.
@@ -102,12 +131,22 @@ mod tests {
 
     /// Processes by number, parent, connection; each began as many ticks after boot as its number.
     fn session(from: u32, processes: &[(u32, u32, Option<&str>)]) -> Option<Session> {
-        Session::of(from, &|pid| {
-            let (_, parent, connection) = processes.iter().find(|(id, _, _)| *id == pid)?;
-            let zeros = "0 ".repeat(17);
-            let stat = format!("{pid} (a) b) S {parent} {zeros}{pid} 0");
-            Some((stat, connection.map(str::to_owned)))
-        })
+        Session::of(from, &|pid| process(pid, processes))
+    }
+
+    /// The same, where the connections are those of sockets.
+    fn served(from: u32, processes: &[(u32, u32, Option<&str>)]) -> Option<Session> {
+        Session::served(from, &|pid| process(pid, processes))
+    }
+
+    fn process(
+        pid: u32,
+        processes: &[(u32, u32, Option<&str>)],
+    ) -> Option<(String, Option<String>)> {
+        let (_, parent, connection) = processes.iter().find(|(id, _, _)| *id == pid)?;
+        let zeros = "0 ".repeat(17);
+        let stat = format!("{pid} (a) b) S {parent} {zeros}{pid} 0");
+        Some((stat, connection.map(str::to_owned)))
     }
 
     fn ticks(session: &Session) -> Option<u64> {
@@ -124,6 +163,16 @@ mod tests {
         assert_eq!(found.server, "203.0.113.1".parse::<IpAddr>().unwrap());
         assert_eq!(found.port, 22);
         assert_eq!(ticks(&found), Some(90));
+    }
+
+    #[test]
+    fn the_socket_of_the_server_tells_the_same() {
+        let processes = [(95, 92, None), (92, 91, Some(ONE)), (91, 50, Some(ONE)), (50, 1, None)];
+        let found = served(95, &processes).unwrap();
+        assert_eq!((found.connection.as_str(), ticks(&found)), (ONE, Some(91)));
+        assert_eq!(served(95, &[(95, 50, None), (50, 1, None)]), None);
+        let found = served(95, &[(95, 0, Some(TWO))]).unwrap();
+        assert_eq!(ticks(&found), Some(95));
     }
 
     #[test]

@@ -97,6 +97,9 @@ fn cut_off(family: Family) {
     // As sudo does it, which takes the variable out of the environment.
     let line = format!("env -u SSH_CONNECTION {}", server.line(&["apply", &guarded]));
     refused(&server.shell(&format!("{line}; exit $?")), 1, &["lock you out"]);
+    // As doas does it, which leaves no process with the variable.
+    let line = format!("exec env -u SSH_CONNECTION {}", server.line(&["apply", &guarded]));
+    refused(&server.shell(&line), 1, &["lock you out", &address]);
     // Rules that guard something else.
     done(&server.run(&["apply", &server.house.door("web", 443)]));
     assert_eq!(server.house.doors(), before(Some("web")));
