@@ -47,7 +47,8 @@ pub fn run(args: &Args) -> Outcome {
     if !args.force {
         spare_own_session(args.source == ME, asked, network)?;
     }
-    spare_this_host(asked)?;
+    let own = own_addresses()?;
+    spare_this_host(asked, &own)?;
     let mut gate = Backend::open()?;
     let view = gate.view()?.unwrap_or_default();
     let banning = gate.ban(network, asked, length)?;
@@ -73,6 +74,11 @@ pub fn run(args: &Args) -> Outcome {
     if allowed {
         say(&format!(
             "note: the allow-list has addresses of {network}; the ban does not refuse these"
+        ));
+    }
+    if let Some(own) = own.iter().find(|own| network.contains(**own)) {
+        say(&format!(
+            "note: {own}, an address of this host, is in {network} too; so may be its router"
         ));
     }
     for door in &open {
@@ -133,14 +139,8 @@ fn must_be_a_source(address: IpAddr, within: Option<Network>) -> Result<(), Fail
 
 /// Nobody means to ban the host that the gate is on: its own packets do not come by the gate, so whoever
 /// bans one of its addresses has mixed up who is who, and a network around it has its router in it.
-fn spare_this_host(asked: Network) -> Result<(), Failure> {
-    let found = Route::open().and_then(|mut route| route.addresses());
-    let found = found.map_err(|error| {
-        Failure::could_not(format!("cannot list the addresses of this host: {error}"))
-    })?;
-    let mut own: Vec<IpAddr> = found.into_iter().map(|(_, address)| address).collect();
-    own.sort_unstable();
-    let Some(own) = own.into_iter().find(|own| asked.contains(*own)) else { return Ok(()) };
+fn spare_this_host(asked: Network, own: &[IpAddr]) -> Result<(), Failure> {
+    let Some(own) = own.iter().find(|own| asked.contains(**own)) else { return Ok(()) };
     let (message, hint) = if asked.is_one() {
         (
             format!("cannot ban {own}: it is an address of this host"),
@@ -151,6 +151,17 @@ fn spare_this_host(asked: Network) -> Result<(), Failure> {
         (message, "ban single addresses, or smaller networks that do not contain it")
     };
     Err(Failure::refused(message).hint(hint))
+}
+
+/// The addresses of this host, in ascending order.
+fn own_addresses() -> Result<Vec<IpAddr>, Failure> {
+    let found = Route::open().and_then(|mut route| route.addresses());
+    let found = found.map_err(|error| {
+        Failure::could_not(format!("cannot list the addresses of this host: {error}"))
+    })?;
+    let mut own: Vec<IpAddr> = found.into_iter().map(|(_, address)| address).collect();
+    own.sort_unstable();
+    Ok(own)
 }
 
 /// A ban leaves the session alone, but no further one could begin. `me` is the session's address wherever

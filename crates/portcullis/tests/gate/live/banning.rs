@@ -164,13 +164,24 @@ fn a_ban_by_hand(stance: &str, by: By, family: Family) {
     assert!(talk(&mut stream, b"and again", PATIENCE).unwrap());
 }
 
+/// What a ban of this client says first: in IPv6 it is one of the host's own network.
+fn own_network(client: IpAddr) -> &'static str {
+    match client {
+        IpAddr::V4(_) => "",
+        IpAddr::V6(_) => {
+            "note: 2001:db8::1, an address of this host, is in 2001:db8::/64 too; so may be its router\n"
+        }
+    }
+}
+
 fn a_knock_passes_it(stance: &str, family: Family) {
     let config = CONFIG.replace("[gate]", &format!("[gate]\nstance = \"{stance}\""));
     let mut world = World::new(By::Kernel, &config);
     let _services = services(&world);
     let me = world.client.address(family, 0);
     let said = done(&format!("ban {me}"), &[]);
-    assert_eq!(said.err, format!("{}: banned for 7m\n", source(me)), "as the loaded rules ban");
+    let expected = format!("{}{}: banned for 7m\n", own_network(me), source(me));
+    assert_eq!(said.err, expected, "as the loaded rules ban");
     world.knock(me, &["tcp/1009", "tcp/4001", "udp/2003"]);
     assert!(wait_until(Instant::now() + PATIENCE, || world.open_for(me).contains("ssh")));
     assert!(reaches(&world, me, 22));
@@ -210,7 +221,8 @@ fn a_ban_cuts(family: Family) {
     assert_eq!(said["open_doors"], json!(["ssh"]));
     let again = done(&format!("ban {me} --cut"), &[]);
     let expected = format!(
-        "note: a grant of door ssh still lets it in; `portcullis revoke` ends the grant\n{}: banned for 7m, counted from now on\nclosed 0 connections and 0 UDP flows\n",
+        "{}note: a grant of door ssh still lets it in; `portcullis revoke` ends the grant\n{}: banned for 7m, counted from now on\nclosed 0 connections and 0 UDP flows\n",
+        own_network(me),
         source(me)
     );
     assert_eq!(again.err, expected);
@@ -290,6 +302,11 @@ fn the_allowed() {
         assert!(said.err.contains("would have no effect\n  hint: "), "{said:?}");
         assert_eq!(banned(), [""; 0]);
     }
+    // A ban of one IPv6 address is one of its network.
+    let said = run("ban 2001:db8::77", &[]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.err.contains("note: 2001:db8::1, an address of this host"), "{said:?}");
+    done("unban 2001:db8::/64", &[]);
     // Beside it.
     for other in ["100.64.98.255", "100.64.101.0", "198.51.100.76"] {
         assert_eq!(done(&format!("ban {other}"), &[]).err, format!("{other}: banned for 7m\n"));
@@ -453,6 +470,11 @@ fn ban_of_this_host() {
             refused_with(&format!("ban {network}"), &says);
         }
     }
+    // A ban of one IPv6 address is one of its network.
+    let said = run("ban 2001:db8::77", &[]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.err.contains("note: 2001:db8::1, an address of this host"), "{said:?}");
+    done("unban 2001:db8::/64", &[]);
     // Beside it.
     done("ban 198.51.100.128/25", &[]);
     done("ban 2001:db8:0:1::/64", &[]);
