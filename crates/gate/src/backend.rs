@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use portcullis_core::policy::{Network, Policy};
 use portcullis_firewall::compile::{HOSTS, Hosts, admit};
-use portcullis_firewall::iptables::Matcher;
+use portcullis_firewall::iptables::AddressStore;
 use portcullis_firewall::ruleset::Ruleset;
 
 use crate::iptables;
@@ -24,7 +24,7 @@ pub enum Rules {
     /// A table of nftables.
     Table(Ruleset),
     /// Chains of iptables, compiled when they are loaded: their names depend on what is there.
-    Chains(Matcher),
+    Chains(AddressStore),
 }
 
 impl Rules {
@@ -32,7 +32,7 @@ impl Rules {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Table(_) => Kind::Nftables,
-            Self::Chains(matcher) => Kind::from(*matcher),
+            Self::Chains(store) => Kind::from(*store),
         }
     }
 }
@@ -43,7 +43,7 @@ pub enum Loaded {
     /// A table of nftables.
     Table(nftables::Loaded),
     /// Chains of iptables, with what remembers addresses.
-    Chains(iptables::Loaded, Matcher),
+    Chains(iptables::Loaded, AddressStore),
 }
 
 /// What was taken away.
@@ -149,7 +149,7 @@ impl Backend {
     pub fn kind(&mut self) -> Result<Option<Kind>, Error> {
         Ok(self.found()?.map(|found| match found {
             Found::Table => Kind::Nftables,
-            Found::Chains(chains) => chains.matcher().into(),
+            Found::Chains(chains) => chains.store().into(),
         }))
     }
 
@@ -232,7 +232,7 @@ impl Backend {
     /// [`Error::NotLoaded`], or that they do not.
     pub fn must_know_bans(&mut self) -> Result<(), Error> {
         match self.loaded()? {
-            Found::Chains(chains) => Err(Error::NoBans(chains.matcher().into())),
+            Found::Chains(chains) => Err(Error::NoBans(chains.store().into())),
             Found::Table => Ok(self.table.must_know_bans()?),
         }
     }
@@ -280,7 +280,7 @@ impl Backend {
         match rules {
             Rules::Table(ruleset) => {
                 if let Some(Found::Chains(chains)) = self.found()? {
-                    return Ok(Some(instead(chains.matcher().into(), Kind::Nftables)));
+                    return Ok(Some(instead(chains.store().into(), Kind::Nftables)));
                 }
                 if self.look == Look::Always && Chains::read()?.is_some() {
                     return Ok(Some("chains of iptables are loaded beside the table".to_owned()));
@@ -292,16 +292,16 @@ impl Backend {
                     Err(error) => Err(error.into()),
                 }
             }
-            Rules::Chains(matcher) => {
-                let wanted = Kind::from(*matcher);
+            Rules::Chains(store) => {
+                let wanted = Kind::from(*store);
                 if self.has_table()? {
                     return Ok(Some(instead(Kind::Nftables, wanted)));
                 }
                 let Some(chains) = Chains::read()? else {
                     return Ok(Some("no chains are loaded".to_owned()));
                 };
-                let loaded = Kind::from(chains.matcher());
-                match chains.difference(policy, *matcher)? {
+                let loaded = Kind::from(chains.store());
+                match chains.difference(policy, *store)? {
                     Some(_) if loaded != wanted => Ok(Some(instead(loaded, wanted))),
                     difference => Ok(difference),
                 }
@@ -328,12 +328,12 @@ impl Backend {
                 }
                 Ok((Loaded::Table(loaded), None))
             }
-            Rules::Chains(matcher) => {
+            Rules::Chains(store) => {
                 self.look = Look::Always;
-                let loaded = iptables::load(policy, *matcher)?;
+                let loaded = iptables::load(policy, *store)?;
                 // Nobody wants a second gate, which would want to be knocked at too.
                 let left = self.table.remove().err().map(Error::from);
-                Ok((Loaded::Chains(loaded, *matcher), left))
+                Ok((Loaded::Chains(loaded, *store), left))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The back ends.
 
-use portcullis_firewall::iptables::Matcher;
+use portcullis_firewall::iptables::AddressStore;
 
 /// By which means the kernel guards ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +24,11 @@ impl Kind {
     }
 }
 
-impl From<Matcher> for Kind {
-    fn from(matcher: Matcher) -> Self {
-        match matcher {
-            Matcher::Recent => Self::Iptables,
-            Matcher::Ipset => Self::Ipset,
+impl From<AddressStore> for Kind {
+    fn from(store: AddressStore) -> Self {
+        match store {
+            AddressStore::Recent => Self::Iptables,
+            AddressStore::Ipset => Self::Ipset,
         }
     }
 }

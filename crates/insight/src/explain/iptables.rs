@@ -7,7 +7,7 @@ use portcullis_core::policy::{Door, Policy, Recogniser};
 use portcullis_core::time::Instant;
 use portcullis_firewall::iptables::compile::{Generation, compile, grant_list, stage_list};
 use portcullis_firewall::iptables::simulator::{Simulator, Trace};
-use portcullis_firewall::iptables::{Family, Filter, Match, Matcher, Target};
+use portcullis_firewall::iptables::{AddressStore, Family, Filter, Match, Target};
 use portcullis_firewall::simulator::Fate;
 
 use super::packet::{self, Item, Sent};
@@ -19,10 +19,10 @@ pub fn tell(
     sender: &Sender,
     items: &[Item],
     policy: &Policy,
-    matcher: Matcher,
+    store: AddressStore,
 ) -> Result<Vec<Event>, Vec<Conflict>> {
     let family = if sender.from.is_ipv4() { Family::V4 } else { Family::V6 };
-    let filter = compile(policy, matcher, family, Generation::default())?;
+    let filter = compile(policy, store, family, Generation::default())?;
     let mut story = Story {
         sender,
         policy,

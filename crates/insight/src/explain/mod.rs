@@ -22,14 +22,14 @@ pub mod text;
 
 use portcullis_core::automaton::Conflict;
 use portcullis_core::policy::Policy;
-use portcullis_firewall::iptables::Matcher;
+use portcullis_firewall::iptables::AddressStore;
 
 pub use packet::Item;
 pub use sender::Sender;
 use story::Event;
 pub use story::Story;
 
-/// Tells what becomes of these packets; with `matcher` by the rules of iptables.
+/// Tells what becomes of these packets; with `store` by the rules of iptables.
 ///
 /// # Errors
 /// The conflicts between doors that the check would have found.
@@ -37,10 +37,10 @@ pub fn tell(
     sender: &Sender,
     items: &[Item],
     policy: &Policy,
-    matcher: Option<Matcher>,
+    store: Option<AddressStore>,
 ) -> Result<Vec<Event>, Vec<Conflict>> {
-    match matcher {
-        Some(matcher) => iptables::tell(sender, items, policy, matcher),
+    match store {
+        Some(store) => iptables::tell(sender, items, policy, store),
         None => nftables::tell(sender, items, policy),
     }
 }

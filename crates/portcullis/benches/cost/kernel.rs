@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_core::policy::{Policy, Protocol, Recogniser, Refuse};
 use portcullis_firewall::compile::compile;
-use portcullis_firewall::iptables::Matcher;
+use portcullis_firewall::iptables::AddressStore;
 use portcullis_gate::iptables;
 use portcullis_gate::nftables::Gate;
 use portcullis_lab::packet::Packet;
@@ -117,7 +117,7 @@ pub fn kernel() {
     if have_nft {
         rows.extend([1, 100, MOST_LINEAR].map(Rules::Linear));
     }
-    if iptables::load(&policy(1), Matcher::Recent).is_ok() {
+    if iptables::load(&policy(1), AddressStore::Recent).is_ok() {
         iptables::remove().unwrap();
         rows.extend([1, 10, MOST_RECENT].map(Rules::Recent));
     } else {
@@ -175,7 +175,7 @@ fn load(gate: &mut Gate, rules: Rules) {
         Rules::Tracking => assert!(nft(TRACKING)),
         Rules::Ours(doors) => drop(gate.load(&compile(&policy(doors)).unwrap()).unwrap()),
         Rules::Linear(doors) => assert!(nft(&one_rule_per_step(&policy(doors)))),
-        Rules::Recent(doors) => drop(iptables::load(&policy(doors), Matcher::Recent).unwrap()),
+        Rules::Recent(doors) => drop(iptables::load(&policy(doors), AddressStore::Recent).unwrap()),
     }
 }
 

@@ -10,7 +10,7 @@ use portcullis_config::{Host, duration};
 use portcullis_core::limits;
 use portcullis_core::policy::{Allowed, Policy};
 use portcullis_firewall::compile::{Hosts, admit};
-use portcullis_firewall::iptables::Matcher;
+use portcullis_firewall::iptables::AddressStore;
 use portcullis_gate::{Backend, Look, Rules};
 use portcullis_linux::netlink::route::Route;
 
@@ -92,10 +92,10 @@ pub(super) fn active(doors: &str, loaded: &Loaded) -> String {
             };
             format!("{}{kept}", count(loaded.rules, "rule"))
         }
-        Loaded::Chains(loaded, matcher) => {
-            let sets = match matcher {
-                Matcher::Recent => "`recent` lists".to_owned(),
-                Matcher::Ipset => count(loaded.sets, "set"),
+        Loaded::Chains(loaded, store) => {
+            let sets = match store {
+                AddressStore::Recent => "`recent` lists".to_owned(),
+                AddressStore::Ipset => count(loaded.sets, "set"),
             };
             format!("{} of iptables and ip6tables, {sets}", count(loaded.rules, "rule"))
         }

@@ -77,14 +77,14 @@ pub fn run(args: &Args) -> Outcome {
         established: args.established,
         rules: args.rules,
     };
-    let matcher = config::matcher(backend);
-    let events = explain::tell(&sender, &items, &policy, matcher)
+    let store = config::store(backend);
+    let events = explain::tell(&sender, &items, &policy, store)
         .map_err(|_| Failure::could_not("the doors of this configuration contradict each other"))?;
     let story = Story { name, from: args.from.to_string(), events };
     match args.svg {
         true => draw(args, &picture::story(&story)),
         false => {
-            let columns = if matcher.is_some() { 20 } else { 14 };
+            let columns = if store.is_some() { 20 } else { 14 };
             print(&text::write(&story, columns)).map(|()| Exit::Done)
         }
     }
