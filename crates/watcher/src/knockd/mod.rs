@@ -20,7 +20,7 @@ use self::filter::Scope;
 use self::wanted::Wanted;
 use crate::message::{Epoch, Message, Order};
 use crate::reader::Sources;
-use crate::watch::{Recogniser, Teller};
+use crate::watch::{Teller, WatcherTask};
 
 /// The engine, and how much of what it does is printed.
 pub struct Knockd {
@@ -31,7 +31,7 @@ pub struct Knockd {
     engine: KnockdEngine,
 }
 
-impl Recogniser for Knockd {
+impl WatcherTask for Knockd {
     const PACE: (u32, u32) = STAGE_LINES;
 
     fn obey(
