@@ -9,10 +9,10 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
+pub mod completions;
 pub mod iptables;
 pub mod old_kernel;
 pub mod recorder;
-pub mod shell;
 pub mod sshd;
 mod trials;
 

@@ -19,7 +19,7 @@ use portcullis_core::limits::LINES_PER_SECOND;
 use portcullis_core::policy::{Door, DoorId, Policy, Recogniser, may_have_grants};
 use portcullis_core::text::plain;
 use portcullis_linux::clock;
-use portcullis_linux::sys::{process, shell};
+use portcullis_linux::sys::{process, spawn};
 use portcullis_watcher::message::{Epoch, Message, Order, Told};
 use portcullis_watcher::pace::Pace;
 
@@ -46,7 +46,7 @@ const SHOWN: usize = 300;
 pub fn run(state_dir: &Path) -> Outcome {
     let cannot =
         |error| Failure::could_not(format!("the process that runs commands cannot start: {error}"));
-    shell::inherit_nothing().map_err(cannot)?;
+    spawn::inherit_nothing().map_err(cannot)?;
     // The keeper ends this process, by ending itself: there is something to be done then.
     process::ignore_signals().map_err(cannot)?;
     let keeper = parts::keeper()?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use portcullis_config::knockd::DEFAULT_PATH;
-use portcullis_linux::sys::shell;
+use portcullis_linux::sys::spawn;
 use portcullis_watcher::knockd::Knockd;
 use portcullis_watcher::watch;
 
@@ -95,7 +95,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return misunderstood(&error),
     };
-    if let Err(error) = shell::inherit_nothing() {
+    if let Err(error) = spawn::inherit_nothing() {
         return ended(Err(Failure::could_not(format!(
             "cannot close inherited descriptors: {error}"
         ))));

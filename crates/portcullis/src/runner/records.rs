@@ -40,7 +40,7 @@ mod format;
 
 const RECORD: &str = "record";
 
-/// Length of a sign, see [`portcullis_linux::sys::shell::spawn`].
+/// Length of a sign, see [`portcullis_linux::sys::spawn::shell`].
 const BLANK: [u8; 32] = [b' '; 32];
 
 /// Which life of which machine this is.

@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use portcullis_core::limits::MAX_WAITING_OPENINGS;
-use portcullis_linux::sys::shell;
+use portcullis_linux::sys::spawn;
 use portcullis_watcher::message::{Message, Order};
 
 use crate::daemon::notify;
@@ -147,7 +147,7 @@ impl Runner {
             return Some(status);
         }
         // The end of the socket comes a moment before that of the process.
-        if let Ok(end) = shell::pidfd(self.child.id()) {
+        if let Ok(end) = spawn::pidfd(self.child.id()) {
             let mut fds = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut fds, PollTimeout::from(LAST_MOMENTS));
         }
