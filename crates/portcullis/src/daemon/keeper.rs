@@ -10,7 +10,7 @@ mod configuration;
 mod hearsay;
 mod hosts;
 mod interfaces;
-mod runner;
+mod runner_link;
 mod start;
 
 use std::net::IpAddr;
@@ -34,7 +34,7 @@ use portcullis_watcher::pace::Pace;
 
 use self::hearsay::Hearsay;
 use self::interfaces::Interfaces;
-use self::runner::{Begun, Runner};
+use self::runner_link::{Begun, RunnerLink};
 use super::gate::Gate;
 use super::notify;
 use super::outbox::Outbox;
@@ -76,9 +76,9 @@ pub fn run(settings: Settings) -> Outcome {
     start::need_privileges()?;
     let lock = start::lock()?;
     let signals = parts::signals()?;
-    let needed = runner::is_needed(configuration.policy.has_hooks(), &settings.state_dir);
+    let needed = runner_link::is_needed(configuration.policy.has_hooks(), &settings.state_dir);
     let runner = if needed {
-        match Runner::start(&settings.state_dir, &signals)? {
+        match RunnerLink::start(&settings.state_dir, &signals)? {
             Begun::Ready(runner) => Some(runner),
             Begun::Signalled(runner, signal) => {
                 notify::stopping();
@@ -130,7 +130,7 @@ struct Keeper {
     /// What of an order the watcher has had no room for yet: one order at most.
     unsent: Outbox,
     /// Nothing when no door runs anything.
-    runner: Option<Runner>,
+    runner: Option<RunnerLink>,
     /// Who looks names up, if there was a name at the start.
     resolver: Option<hosts::Resolver>,
     interfaces: Interfaces,
@@ -425,7 +425,7 @@ impl Keeper {
     /// Reads the configuration again. A bad one changes nothing.
     fn reload(&mut self) -> Result<(), Failure> {
         // One order at a time, so that what is to be sent has a bound.
-        if self.pending.is_some() || self.runner.as_ref().is_some_and(Runner::is_behind) {
+        if self.pending.is_some() || self.runner.as_ref().is_some_and(RunnerLink::is_behind) {
             self.reload_again = true;
             return Ok(());
         }

@@ -4,7 +4,7 @@
 //! and looks up by itself what its configuration has for them: whoever takes the watcher over can have
 //! commands run that are in the configuration, for addresses, and nothing else.
 //!
-//! What is to be closed is on disk before anything is opened ([`crate::runner`]). When the keeper ends,
+//! What is to be closed is on disk before anything is opened ([`crate::door_commands`]). When the keeper ends,
 //! in whichever way, everything is closed at once; when this process ends with it, by the next start.
 
 use std::net::IpAddr;
@@ -25,9 +25,9 @@ use portcullis_watcher::pace::Pace;
 
 use super::parts::{self, system};
 use crate::config;
+use crate::door_commands::{AtExit, Command, Commands, Job, Line, Opening, Options, Which};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out::{line as say, warn};
-use crate::runner::{AtExit, Command, Commands, Job, Line, Opening, Options, Which};
 
 /// Messages that are heard before everything else is looked at again.
 const AT_ONCE: usize = 256;

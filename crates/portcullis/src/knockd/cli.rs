@@ -13,9 +13,9 @@ use portcullis_watcher::watch;
 use super::keeper;
 use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR, WATCHER};
 use crate::daemon::parts::watcher_failed;
+use crate::door_commands::{AtExit, close_all};
 use crate::exit::Failure;
 use crate::out;
-use crate::runner::{AtExit, close_all};
 
 /// The definition of the command line, for the manual.
 pub fn command() -> clap::Command {

@@ -1,9 +1,9 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
+use crate::door_commands::job::Began;
+use crate::door_commands::orphan::tests::Sleeper;
 use crate::exit::Exit;
-use crate::runner::job::Began;
-use crate::runner::orphan::tests::Sleeper;
 
 fn record(id: u64) -> Record {
     Record {
