@@ -12,10 +12,11 @@
 //! | `bans` | who is banned; bans by hand |
 //! | `grants` | who may pass, and who is knocking |
 //! | `live` | the same by the names of doors, whatever a reload does meanwhile |
-//! | `hosts` | the addresses of names in the allow-list |
+//! | `allowed_names` | the addresses of names in the allow-list |
 //!
 //! The numbers are those of `include/uapi/linux/netfilter/nf_tables.h` and `nfnetlink.h`.
 
+mod allowed_names;
 mod bans;
 mod batch;
 mod carry;
@@ -24,7 +25,6 @@ mod elements;
 mod error;
 mod expression;
 mod grants;
-mod hosts;
 mod live;
 mod load;
 mod lower;

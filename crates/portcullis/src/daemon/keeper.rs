@@ -8,8 +8,8 @@
 
 mod configuration;
 mod hearsay;
-mod hosts;
 mod interfaces;
+mod resolver_link;
 mod runner_link;
 mod start;
 
@@ -34,6 +34,7 @@ use portcullis_watcher::pace::Pace;
 
 use self::hearsay::Hearsay;
 use self::interfaces::Interfaces;
+use self::resolver_link::ResolverLink;
 use self::runner_link::{Begun, RunnerLink};
 use super::gate::Gate;
 use super::notify;
@@ -90,7 +91,7 @@ pub fn run(settings: Settings) -> Outcome {
         None
     };
     let (watcher, socket) = parts::watcher(&["run-process", "watcher"], false)?;
-    let resolver = hosts::Resolver::start(&configuration.policy)?;
+    let resolver = ResolverLink::start(&configuration.policy)?;
     give_up_all_but_the_firewall()?;
 
     let mut keeper = Keeper {
@@ -132,7 +133,7 @@ struct Keeper {
     /// Nothing when no door runs anything.
     runner: Option<RunnerLink>,
     /// Who looks names up, if there was a name at the start.
-    resolver: Option<hosts::Resolver>,
+    resolver: Option<ResolverLink>,
     interfaces: Interfaces,
     /// What is in force.
     current: Option<(Epoch, Configuration)>,
@@ -374,7 +375,7 @@ impl Keeper {
         else {
             return Ok(());
         };
-        let found = self.resolver.as_ref().map(hosts::Resolver::found).unwrap_or_default();
+        let found = self.resolver.as_ref().map(ResolverLink::found).unwrap_or_default();
         match self.gate.establish(&configuration.policy, found) {
             Ok(established) => say(format_args!("{established}")),
             Err(failure) => {
