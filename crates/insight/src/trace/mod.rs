@@ -22,8 +22,8 @@ use portcullis_core::policy::{Allowed, DoorId, Network, Policy, Port};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Packet;
 
-use crate::replay::host::port;
 use crate::replay::judge::{Judge, Meaning};
+use crate::replay::own_addresses::port;
 use crate::replay::strikes::Gate;
 
 /// Packets that are remembered for the findings, of the watched source and again of all others.
