@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_core::policy::{
-    Ban, Door, DoorName, Gate, HostName, InterfaceName, Policy, Recogniser, Refuse, Stance,
+    Ban, Door, DoorName, GatePolicy, HostName, InterfaceName, Policy, Recogniser, Refuse, Stance,
 };
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::{Hosts, admit, attempt_of, compile};
@@ -23,11 +23,11 @@ use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Socket};
 fn policy(refuse: Refuse, tolerate: u8, recogniser: Recogniser) -> Policy {
     let ports = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     Policy {
-        gate: Gate {
+        gate: GatePolicy {
             refuse,
             interfaces: vec![InterfaceName::new("eth0").unwrap()],
             public: ports(&["tcp/80"]),
-            ..Gate::default()
+            ..GatePolicy::default()
         },
         doors: vec![Door {
             name: DoorName::new("ssh").unwrap(),

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portcullis_core::policy::{
-    Allowed, Door, DoorName, Gate, Hook, Hooks, InterfaceName, Policy, Port, Protocol, Recogniser,
-    Stance,
+    Allowed, Door, DoorName, GatePolicy, Hook, Hooks, InterfaceName, Policy, Port, Protocol,
+    Recogniser, Stance,
 };
 use portcullis_testkit::policies::{self, port};
 use proptest::collection::vec;
@@ -36,12 +36,12 @@ fn crowded() -> impl Strategy<Value = Policy> {
             let stance = if closed { Stance::Closed } else { Stance::Guard };
             let interfaces = vec![InterfaceName::new("<&>@[%15chars]").unwrap()];
             let allow = addresses.iter().filter_map(|a| a.to_string().parse::<Allowed>().ok());
-            let gate = Gate {
+            let gate = GatePolicy {
                 stance,
                 interfaces,
                 allow: allow.collect(),
                 ban: closed.then(Default::default),
-                ..Gate::default()
+                ..GatePolicy::default()
             };
             let mut policy = Policy { gate, doors: Vec::new() };
             for (name, (own, from, shared), guards, (step, open, tolerate), recogniser, program) in

@@ -40,7 +40,7 @@ use judge::{Judge, Judged, Meaning};
 use own_addresses::{OwnAddresses, SAMPLE};
 use report::{MAX_OPENINGS, MAX_STRIKES, Opening, Report, Strike, Why};
 use sources::Sources;
-use strikes::{Gate, Struck};
+use strikes::{GateState, Struck};
 
 /// What a person may say about a capture.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +69,7 @@ pub struct Replay<'p> {
     allowed: Vec<Network>,
     clock: Clock,
     judge: Judge,
-    gate: Gate,
+    gate: GateState,
     /// Nothing until the host's addresses are known.
     host: Option<OwnAddresses>,
     /// What waits for that.
@@ -105,7 +105,7 @@ impl<'p> Replay<'p> {
             allowed: allowed.collect(),
             clock: Clock::default(),
             judge: Judge::new(policy, settings.engine)?,
-            gate: Gate::new(policy),
+            gate: GateState::new(policy),
             host,
             waiting: Vec::new(),
             settings,

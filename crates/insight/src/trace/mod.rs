@@ -24,7 +24,7 @@ use portcullis_core::wire::Packet;
 
 use crate::replay::judge::{Judge, Meaning};
 use crate::replay::own_addresses::port;
-use crate::replay::strikes::Gate;
+use crate::replay::strikes::GateState;
 
 /// Packets that are remembered for the findings, of the watched source and again of all others.
 /// Further ones are shown, and not taken into account.
@@ -60,7 +60,7 @@ pub struct Tracer<'p> {
     watched: Watched,
     allowed: Vec<Network>,
     judge: Judge,
-    gate: Gate,
+    gate: GateState,
     evidence: Evidence,
 }
 
@@ -98,7 +98,7 @@ impl<'p> Tracer<'p> {
             watched,
             allowed: allowed.collect(),
             judge: Judge::new(policy, options)?,
-            gate: Gate::new(policy),
+            gate: GateState::new(policy),
             evidence: Evidence::default(),
         })
     }
