@@ -11,9 +11,9 @@ use portcullis_gate::{Backend, Loaded, Look, Rules};
 
 use crate::exit::Failure;
 
-/// The gate of this network namespace. `run` is for nftables alone, so no program is ever run for it.
+/// The gate of this network namespace, as the keeper uses it. `run` is for nftables alone, so no program is ever run for it.
 #[derive(Debug)]
-pub struct Gate {
+pub struct KeeperGate {
     backend: Backend,
     numbers: Numbers,
 }
@@ -45,7 +45,7 @@ impl fmt::Display for Established {
     }
 }
 
-impl Gate {
+impl KeeperGate {
     /// Opens a way to the kernel's firewall.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ use self::hearsay::Hearsay;
 use self::interfaces::Interfaces;
 use self::resolver_link::ResolverLink;
 use self::runner_link::{Begun, RunnerLink};
-use super::gate::Gate;
+use super::gate::KeeperGate;
 use super::notify;
 use super::outbox::Outbox;
 use super::parts::{self, system};
@@ -95,7 +95,7 @@ pub fn run(settings: Settings) -> Outcome {
     give_up_all_but_the_firewall()?;
 
     let mut keeper = Keeper {
-        gate: Gate::open()?,
+        gate: KeeperGate::open()?,
         settings,
         signals,
         watcher,
@@ -124,7 +124,7 @@ pub fn run(settings: Settings) -> Outcome {
 
 struct Keeper {
     settings: Settings,
-    gate: Gate,
+    gate: KeeperGate,
     signals: SignalFd,
     watcher: Child,
     socket: OwnedFd,
