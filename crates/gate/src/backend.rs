@@ -15,7 +15,7 @@ use portcullis_firewall::ruleset::Ruleset;
 
 use crate::iptables;
 use crate::iptables::chains::Chains;
-use crate::nftables::{self, Banned, Banning, Gate, Grant, Unbanned, View};
+use crate::nftables::{self, Banned, Banning, Grant, Table, Unbanned, View};
 use crate::{Error, Failed, Kind};
 
 /// What a policy means, for one back end.
@@ -85,7 +85,7 @@ enum Found {
 /// The gate of one network namespace, that of the thread that opens it.
 #[derive(Debug)]
 pub struct Backend {
-    table: Gate,
+    table: Table,
     look: Look,
 }
 
@@ -105,11 +105,11 @@ impl Backend {
     ///
     /// The kernel cannot be spoken to.
     pub fn looking(look: Look) -> Result<Self, Error> {
-        Ok(Self { table: Gate::open()?, look })
+        Ok(Self { table: Table::open()?, look })
     }
 
     /// The side of nftables.
-    pub fn table(&mut self) -> &mut Gate {
+    pub fn table(&mut self) -> &mut Table {
         &mut self.table
     }
 
@@ -119,7 +119,7 @@ impl Backend {
     ///
     /// The kernel could not be asked.
     pub fn has_table(&mut self) -> Result<bool, Error> {
-        match self.table.table() {
+        match self.table.state() {
             Ok(table) => Ok(table.is_some()),
             // A host that lives on iptables may have a kernel without nftables.
             Err(nftables::Error::NoNfTables) if self.look != Look::Never => Ok(false),
@@ -246,7 +246,7 @@ impl Backend {
         if self.has_table()? { Ok(self.table.bans()?) } else { Ok(Vec::new()) }
     }
 
-    /// Bans all of `network`, as [`Gate::ban`] does.
+    /// Bans all of `network`, as [`Table::ban`] does.
     ///
     /// # Errors
     ///

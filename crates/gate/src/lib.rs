@@ -15,7 +15,7 @@
 //! use std::time::Duration;
 //! use portcullis_core::policy::{Door, DoorName, Policy, Recogniser};
 //! use portcullis_firewall::compile::compile;
-//! use portcullis_gate::nftables::Gate;
+//! use portcullis_gate::nftables::Table;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let door = Door {
@@ -31,14 +31,14 @@
 //! let policy = Policy { doors: vec![door], ..Policy::default() };
 //! let ruleset = compile(&policy).map_err(|_| "two doors contradict each other")?;
 //!
-//! let mut gate = Gate::open()?;
-//! let loaded = gate.load(&ruleset)?; // one transaction, and read back
+//! let mut table = Table::open()?;
+//! let loaded = table.load(&ruleset)?; // one transaction, and read back
 //! println!("{} rules and {} elements", loaded.rules, loaded.elements);
-//! gate.open_door("ssh", "203.0.113.7".parse()?, Duration::from_secs(30))?;
-//! for grant in gate.grants()? {
+//! table.open_door("ssh", "203.0.113.7".parse()?, Duration::from_secs(30))?;
+//! for grant in table.grants()? {
 //!     println!("{} has a grant", grant.address);
 //! }
-//! gate.remove()?;
+//! table.remove()?;
 //! # Ok(())
 //! # }
 //! ```

@@ -6,7 +6,7 @@
 
 use portcullis_firewall::ruleset::Ruleset;
 pub use portcullis_gate::Loaded;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_gate::{Backend, Look, Removed};
 
 use super::chains::Chains;
@@ -33,8 +33,8 @@ impl Kernel {
         Ok(Self { backend: Backend::looking(look)?, has_chains })
     }
 
-    /// The side of nftables.
-    pub fn gate(&mut self) -> &mut Gate {
+    /// The table of nftables.
+    pub fn table(&mut self) -> &mut Table {
         self.backend.table()
     }
 

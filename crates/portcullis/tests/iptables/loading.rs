@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis_firewall::iptables::{AddressStore, Family};
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::answer::Meaning;
 use portcullis_lab::packet::Packet;
 use portcullis_lab::service::Echo;
@@ -196,7 +196,7 @@ pub fn neighbours(variant: Variant, store: AddressStore) {
         assert!(place.is_open(knocker));
         assert_eq!(place.answer(other), Some(Meaning::Reset));
     }
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     for from in place.addresses(0) {
         assert_eq!(place.answer(from), Some(Meaning::Reset));
     }
@@ -298,7 +298,7 @@ pub fn other_commands(variant: Variant) {
         let nftables = text.replace(word(store), "nftables");
         place.apply(&nftables);
         place.apply(&text);
-        assert!(!Gate::open().unwrap().remove().unwrap(), "two gates");
+        assert!(!Table::open().unwrap().remove().unwrap(), "two gates");
         for from in place.addresses(0) {
             assert_eq!(place.answer(from), Some(Meaning::Reset));
         }

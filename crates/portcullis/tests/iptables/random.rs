@@ -20,7 +20,7 @@ use portcullis_firewall::simulator::{
 };
 use portcullis_gate::iptables::chains::Chains;
 use portcullis_gate::iptables::state::State;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::answer::Meaning;
 use portcullis_lab::packet::{ACK, FIN, Packet, RST, SYN};
 use portcullis_lab::wire::Wire;
@@ -97,7 +97,7 @@ pub fn run(way: Way) {
     }
     let client = lab.peer(policies::INTERFACE, 1).unwrap();
     let wire = client.wire().unwrap();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let witness = Witness::new(&tools);
     let mut runner = TestRunner::deterministic();
     let cases = policies::policy().prop_flat_map(policies::dressed).prop_flat_map(|policy| {

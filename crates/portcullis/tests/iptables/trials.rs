@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portcullis::apply::state::{State, peek};
 use portcullis_firewall::iptables::{AddressStore, Family};
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::{Lab, wait_until};
 
 use crate::loading::config;
@@ -160,23 +160,23 @@ pub fn confirmed(variant: Variant, store: AddressStore) {
 pub fn other_back_end(variant: Variant, store: AddressStore) {
     let house = House::new(variant);
     let nothing = house.saved();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let chains = old(store);
     let table = new(store).replace(&format!("\"{}\"", word(store)), "\"nftables\"");
     house.done(&["apply"], Some(&chains));
     let loaded = house.saved();
     house.done(&["apply", "--confirm-within", "1s"], Some(&table));
     house.wait_for(&loaded);
-    assert!(gate.table().unwrap().is_none());
+    assert!(gate.state().unwrap().is_none());
     // For good: one gate, not two.
     house.done(&["apply"], Some(&table));
     assert_eq!(house.saved(), nothing);
     assert_eq!(gate.door_names().unwrap().len(), 1);
     house.done(&["apply", "--confirm-within", "1s"], Some(&chains));
-    assert!(gate.table().unwrap().is_none());
+    assert!(gate.state().unwrap().is_none());
     house.wait_for(&nothing);
     assert_eq!(gate.door_names().unwrap().len(), 1);
     house.done(&["apply"], Some(&chains));
-    assert!(gate.table().unwrap().is_none());
+    assert!(gate.state().unwrap().is_none());
     house.wait_for(&loaded);
 }

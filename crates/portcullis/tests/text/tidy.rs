@@ -145,10 +145,10 @@ fn no_program_is_executed_but_our_own() {
 #[test]
 fn commands_go_through_the_gate() {
     for below in ["crates/portcullis/src/commands", "crates/portcullis/src/apply"] {
-        let past_it = ["Gate::open", "nftables::Gate::", "iptables::load", "iptables::remove"];
+        let past_it = ["Table::open", "nftables::Table::", "iptables::load", "iptables::remove"];
         nowhere(below, &past_it, &[]);
     }
-    nowhere("crates/portcullis/src/daemon", &["nftables::Gate::"], &[]);
+    nowhere("crates/portcullis/src/daemon", &["nftables::Table::"], &[]);
     // The gate itself opens the lists of one match, which the kernel has as files.
     let except = ["crates/gate/src/iptables/recent.rs"];
     nowhere("crates/gate/src", &["std::fs", "File::", "OpenOptions"], &except);
