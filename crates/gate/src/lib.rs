@@ -3,7 +3,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `backend` | [`Backend`]: the gate, by whichever back end it is loaded; what every command goes through |
+//! | `gate` | [`Gate`]: the gate, by whichever back end it is loaded; what every command goes through |
 //! | [`nftables`] | the gate's table: loaded, read back, opened for somebody |
 //! | [`iptables`] | the gate on hosts that live on iptables: chains loaded, read back, opened for somebody |
 //! | [`cut`] | ends what one source has with some ports of this host, or with all of it |
@@ -44,17 +44,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod backend;
 pub mod cut;
 mod error;
 mod failed;
+mod gate;
 pub mod iptables;
 mod kind;
 pub mod nftables;
 
-pub use backend::{Backend, Granted, Loaded, Look, Removed, Rules};
 pub use error::Error;
 pub use failed::Failed;
+pub use gate::{Gate, Granted, Loaded, Look, Removed, Rules};
 pub use kind::Kind;
 
 /// What this crate cannot use, tried: each of these imports fails to compile.

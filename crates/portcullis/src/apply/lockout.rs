@@ -13,7 +13,7 @@ use portcullis_firewall::compile::{GRANTS, class_of};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Socket};
 use portcullis_gate::nftables::{Grant, View};
-use portcullis_gate::{Backend, Kind};
+use portcullis_gate::{Gate, Kind};
 use portcullis_linux::netlink::route::Route;
 
 use super::session::Session;
@@ -33,7 +33,7 @@ pub fn check(
     ruleset: &Ruleset,
     kind: Kind,
     session: &Session,
-    gate: &mut Backend,
+    gate: &mut Gate,
 ) -> Result<(), Failure> {
     let interface = interface(policy, session)?;
     // Grants are not carried from one back end to another.

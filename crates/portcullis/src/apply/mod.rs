@@ -68,7 +68,7 @@ pub fn apply(
     let session = Session::current();
     if let Some(session) = session.as_ref().filter(|_| !allow_lockout) {
         let (rules, kind) = (configured.ruleset()?, configured.rules.kind());
-        lockout::check(&configured.policy, &rules, kind, session, kernel.backend())?;
+        lockout::check(&configured.policy, &rules, kind, session, kernel.gate())?;
     }
     match within {
         None => for_good(&mut store, &mut kernel, configured),

@@ -11,7 +11,7 @@ use portcullis_core::limits;
 use portcullis_core::policy::{Allowed, Policy};
 use portcullis_firewall::compile::{Hosts, admit};
 use portcullis_firewall::iptables::AddressStore;
-use portcullis_gate::{Backend, Look, Rules};
+use portcullis_gate::{Gate, Look, Rules};
 use portcullis_linux::netlink::route::Route;
 
 use super::live::{count, of_daemon, time_of_option, warn_of_deaf_doors};
@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> Outcome {
     let mut configured = Configured::new(loaded)?;
     if let Rules::Table(ruleset) = &mut configured.rules {
         let found = look_up_all(&configured.policy);
-        let mut gate = Backend::looking(Look::Never)?;
+        let mut gate = Gate::looking(Look::Never)?;
         let hosts = gate.table().known_hosts(&configured.policy, found)?;
         tell_of_names(&configured.policy, &hosts);
         admit(ruleset, &hosts);

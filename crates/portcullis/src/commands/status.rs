@@ -10,7 +10,7 @@ use portcullis_config::{DEFAULT_PATH, Diagnostic, conntrack};
 use portcullis_core::policy::{Policy, Recogniser};
 use portcullis_core::text::plain;
 use portcullis_gate::nftables::View;
-use portcullis_gate::{Backend, Kind};
+use portcullis_gate::{Gate, Kind};
 use portcullis_linux::netlink::route::Route;
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> Outcome {
             (None, Some(Failure::no()))
         }
     };
-    let mut gate = Backend::open()?;
+    let mut gate = Gate::open()?;
     let loaded = gate.kind()?;
     let knocking = gate.knocking()?;
     let interfaces = Route::open().and_then(|mut route| look::interfaces(&mut route));

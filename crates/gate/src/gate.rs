@@ -1,6 +1,6 @@
 //! The gate in the kernel, by whichever back end it is loaded: one table of nftables, or chains of
 //! iptables with lists of `recent` or with sets of ipset. All that asks or changes the firewall side comes
-//! through [`Backend`], and none of it has to know which of the three it is.
+//! through [`Gate`], and none of it has to know which of the three it is.
 //!
 //! What a back end cannot do is an [`Error`] with one sentence. It is not to be had: bans, and names in
 //! the allow-list, with iptables and ipset; a time of its own for each grant, with `recent`.
@@ -84,12 +84,12 @@ enum Found {
 
 /// The gate of one network namespace, that of the thread that opens it.
 #[derive(Debug)]
-pub struct Backend {
+pub struct Gate {
     table: Table,
     look: Look,
 }
 
-impl Backend {
+impl Gate {
     /// Opens it, whatever is loaded.
     ///
     /// # Errors
