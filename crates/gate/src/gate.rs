@@ -16,7 +16,7 @@ use portcullis_firewall::ruleset::Ruleset;
 use crate::iptables;
 use crate::iptables::chains::Chains;
 use crate::nftables::{self, Banned, Banning, Grant, Table, Unbanned, View};
-use crate::{Error, Failed, Kind};
+use crate::{Backend, Error, Failed};
 
 /// What a policy means, for one back end.
 #[derive(Debug)]
@@ -29,10 +29,10 @@ pub enum Rules {
 
 impl Rules {
     /// For which back end.
-    pub fn kind(&self) -> Kind {
+    pub fn backend(&self) -> Backend {
         match self {
-            Self::Table(_) => Kind::Nftables,
-            Self::Chains(store) => Kind::from(*store),
+            Self::Table(_) => Backend::Nftables,
+            Self::Chains(store) => Backend::from(*store),
         }
     }
 }
@@ -146,9 +146,9 @@ impl Gate {
     /// # Errors
     ///
     /// The kernel could not be asked.
-    pub fn kind(&mut self) -> Result<Option<Kind>, Error> {
+    pub fn backend(&mut self) -> Result<Option<Backend>, Error> {
         Ok(self.found()?.map(|found| match found {
-            Found::Table => Kind::Nftables,
+            Found::Table => Backend::Nftables,
             Found::Chains(chains) => chains.store().into(),
         }))
     }
@@ -280,7 +280,7 @@ impl Gate {
         match rules {
             Rules::Table(ruleset) => {
                 if let Some(Found::Chains(chains)) = self.found()? {
-                    return Ok(Some(instead(chains.store().into(), Kind::Nftables)));
+                    return Ok(Some(instead(chains.store().into(), Backend::Nftables)));
                 }
                 if self.look == Look::Always && Chains::read()?.is_some() {
                     return Ok(Some("chains of iptables are loaded beside the table".to_owned()));
@@ -293,14 +293,14 @@ impl Gate {
                 }
             }
             Rules::Chains(store) => {
-                let wanted = Kind::from(*store);
+                let wanted = Backend::from(*store);
                 if self.has_table()? {
-                    return Ok(Some(instead(Kind::Nftables, wanted)));
+                    return Ok(Some(instead(Backend::Nftables, wanted)));
                 }
                 let Some(chains) = Chains::read()? else {
                     return Ok(Some("no chains are loaded".to_owned()));
                 };
-                let loaded = Kind::from(chains.store());
+                let loaded = Backend::from(chains.store());
                 match chains.difference(policy, *store)? {
                     Some(_) if loaded != wanted => Ok(Some(instead(loaded, wanted))),
                     difference => Ok(difference),
@@ -375,7 +375,7 @@ impl Gate {
     }
 }
 
-fn instead(loaded: Kind, wanted: Kind) -> String {
+fn instead(loaded: Backend, wanted: Backend) -> String {
     let (loaded, wanted) = (loaded.word(), wanted.word());
     format!("backend \"{loaded}\" is loaded instead of \"{wanted}\"")
 }

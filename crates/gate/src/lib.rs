@@ -7,7 +7,7 @@
 //! | [`nftables`] | the gate's table: loaded, read back, opened for somebody |
 //! | [`iptables`] | the gate on hosts that live on iptables: chains loaded, read back, opened for somebody |
 //! | [`cut`] | ends what one source has with some ports of this host, or with all of it |
-//! | `kind`, `error`, `failed` | the names of the back ends; what can go wrong, as a value and in words alone |
+//! | `backend`, `error`, `failed` | the names of the back ends; what can go wrong, as a value and in words alone |
 //!
 //! Rules into the kernel, a grant, and the rules out again. This needs `CAP_NET_ADMIN`:
 //!
@@ -44,18 +44,18 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod backend;
 pub mod cut;
 mod error;
 mod failed;
 mod gate;
 pub mod iptables;
-mod kind;
 pub mod nftables;
 
+pub use backend::Backend;
 pub use error::Error;
 pub use failed::Failed;
 pub use gate::{Gate, Granted, Loaded, Look, Removed, Rules};
-pub use kind::Kind;
 
 /// What this crate cannot use, tried: each of these imports fails to compile.
 ///

@@ -1,10 +1,10 @@
-//! The back ends.
+//! The names of the back ends.
 
 use portcullis_firewall::iptables::AddressStore;
 
 /// By which means the kernel guards ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Backend {
     /// One table of nftables.
     Nftables,
     /// Chains of iptables and ip6tables, with the match `recent`.
@@ -13,7 +13,7 @@ pub enum Kind {
     Ipset,
 }
 
-impl Kind {
+impl Backend {
     /// The word of the configuration.
     pub const fn word(self) -> &'static str {
         match self {
@@ -24,7 +24,7 @@ impl Kind {
     }
 }
 
-impl From<AddressStore> for Kind {
+impl From<AddressStore> for Backend {
     fn from(store: AddressStore) -> Self {
         match store {
             AddressStore::Recent => Self::Iptables,
