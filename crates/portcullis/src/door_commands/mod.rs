@@ -192,7 +192,7 @@ impl Commands {
         }
     }
 
-    fn write(&mut self, record: &job::Record) -> io::Result<()> {
+    fn write(&mut self, record: &job::PendingStop) -> io::Result<()> {
         let store = self.store.as_mut();
         store.ok_or_else(|| io::Error::other("there is no state directory"))?.write(record)
     }
