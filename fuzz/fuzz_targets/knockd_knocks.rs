@@ -1,4 +1,4 @@
-//! Any bytes as doors of knockd and what happens to them: the matcher does what its model does.
+//! Any bytes as doors of knockd and what happens to them: the engine does what its model does.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_core::knockd::{Door, Event, Matcher, Options};
+use portcullis_core::knockd::{Door, Event, KnockdEngine, Options};
 use portcullis_core::time::Instant;
 
 mod bytes;
@@ -13,7 +13,7 @@ pub use bytes::from_bytes;
 pub use model::Model;
 pub use script::{ELSEWHERE, HOST, Happening, SOURCES, doors, host, packet, script};
 
-/// Lets the matcher and its model see the same things, and says where they first differ.
+/// Lets the engine and its model see the same things, and says where they first differ.
 ///
 /// With `look_first` the time is looked at, and the events are fetched, before each of them.
 ///
@@ -26,8 +26,8 @@ pub fn compare(
     look_first: bool,
 ) -> Result<(), String> {
     let options = Options { max_knockers: 64, seed: 5, allow_loopback };
-    let mut matcher = Matcher::new(start.clone(), options);
-    matcher.set_local_addresses(&host(3));
+    let mut engine = KnockdEngine::new(start.clone(), options);
+    engine.set_local_addresses(&host(3));
     let mut model = Model::new(start, &host(3), allow_loopback);
     let mut now = Instant::from_millis(1_000);
     for (nth, (after, happening)) in script.iter().enumerate() {
@@ -36,27 +36,27 @@ pub fn compare(
         let mut events = Vec::new();
         if look_first || matches!(happening, Happening::Look) {
             expected.extend(model.look(now));
-            matcher.handle_timeout(now);
-            events.extend(all_events(&mut matcher));
+            engine.handle_timeout(now);
+            events.extend(all_events(&mut engine));
         }
         let mut seen = None;
         match happening {
             Happening::Packet(packet) => {
                 let (means, told) = model.packet(packet, now);
                 expected.extend(told);
-                seen = Some((matcher.handle_packet(packet, now), means));
+                seen = Some((engine.handle_packet(packet, now), means));
             }
             Happening::Doors(doors) => {
                 model.replace_doors(doors.clone());
-                matcher.replace_doors(doors.clone());
+                engine.replace_doors(doors.clone());
             }
             Happening::Host(count) => {
                 model.set_local_addresses(&host(*count));
-                matcher.set_local_addresses(&host(*count));
+                engine.set_local_addresses(&host(*count));
             }
             Happening::Look => {}
         }
-        events.extend(all_events(&mut matcher));
+        events.extend(all_events(&mut engine));
         let wrong = |what: &str| Err(format!("{what} after no. {nth}, {happening:?} at {now:?}"));
         if events != expected {
             return wrong(&format!("{events:?} instead of {expected:?}"));
@@ -64,14 +64,14 @@ pub fn compare(
         if let Some((seen, means)) = seen.filter(|(seen, means)| seen != means) {
             return wrong(&format!("{seen:?} instead of {means:?}"));
         }
-        if matcher.knockers() != model.knockers() {
+        if engine.knockers() != model.knockers() {
             return wrong(&format!(
                 "{} knockers instead of {}",
-                matcher.knockers(),
+                engine.knockers(),
                 model.knockers()
             ));
         }
-        match (matcher.poll_timeout(), model.next_deadline()) {
+        match (engine.poll_timeout(), model.next_deadline()) {
             (None, None) => {}
             (Some(next), Some(deadline)) if next <= deadline => {}
             (next, deadline) => return wrong(&format!("{next:?} instead of {deadline:?}")),
@@ -80,6 +80,6 @@ pub fn compare(
     Ok(())
 }
 
-fn all_events(matcher: &mut Matcher) -> Vec<Event> {
-    std::iter::from_fn(|| matcher.next_event()).collect()
+fn all_events(engine: &mut KnockdEngine) -> Vec<Event> {
+    std::iter::from_fn(|| engine.next_event()).collect()
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use portcullis_core::limits;
 use portcullis_core::policy::{
-    Ban, Door, DoorName, Gate, InterfaceName, Policy, Port, Protocol, Recogniser, Refuse, Severity,
-    Stance, check,
+    Ban, Door, DoorName, GatePolicy, InterfaceName, Policy, Port, Protocol, Recogniser, Refuse,
+    Severity, Stance, check,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -53,7 +53,7 @@ pub fn policy() -> impl Strategy<Value = Policy> {
     );
     (vec(door, 1..7), durations_of_all(), gate).prop_map(
         |(doors, shared, (public, named, stance, ban, refuse))| {
-            let gate = Gate { stance, ban, refuse, ..Gate::default() };
+            let gate = GatePolicy { stance, ban, refuse, ..GatePolicy::default() };
             let mut policy = Policy { gate, doors: Vec::new() };
             if public {
                 policy.gate.public = PUBLIC.map(|number| port(Protocol::Tcp, number)).to_vec();

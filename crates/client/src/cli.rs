@@ -14,7 +14,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use portcullis_core::policy::{Port, Protocol};
 
-use crate::{Family, KnockError, Target, hit, service};
+use crate::{Family, KnockError, Target, knock_once, service};
 
 /// The version of knockd that this stands in for, and ours.
 const VERSION: &str = concat!("0.8 (Portcullis ", env!("CARGO_PKG_VERSION"), ")");
@@ -93,7 +93,7 @@ fn run(arguments: &Arguments) -> Result<(), Problem> {
             // The knocks go on when nobody listens any more.
             let _ = writeln!(io::stdout(), "hitting {} {address}:{typed}", port.protocol);
         }
-        hit::send(destination, port).map_err(|source| KnockError::Send {
+        knock_once::send(destination, port).map_err(|source| KnockError::Send {
             port,
             address: destination.ip(),
             source,

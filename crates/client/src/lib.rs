@@ -39,7 +39,7 @@
 pub mod cli;
 mod error;
 mod family;
-mod hit;
+mod knock_once;
 mod service;
 mod target;
 
@@ -51,7 +51,7 @@ use portcullis_core::policy::Port;
 
 pub use error::KnockError;
 pub use family::Family;
-pub use hit::Answer;
+pub use knock_once::Answer;
 pub use target::Target;
 
 /// How to knock.
@@ -77,7 +77,7 @@ impl Default for Options {
 
 /// One knock that was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hit {
+pub struct SentKnock {
     /// The port.
     pub port: Port,
     /// What came back in the time that was waited.
@@ -90,7 +90,7 @@ pub struct Report {
     /// The address that was knocked at.
     pub address: IpAddr,
     /// The knocks, in order.
-    pub hits: Vec<Hit>,
+    pub knocks: Vec<SentKnock>,
 }
 
 /// Knocks at the ports in their order.
@@ -112,29 +112,29 @@ pub fn knock_telling(
     target: &Target,
     sequence: &[Port],
     options: &Options,
-    mut tell: impl FnMut(IpAddr, Hit),
+    mut tell: impl FnMut(IpAddr, SentKnock),
 ) -> Result<Report, KnockError> {
     if sequence.is_empty() {
         return Err(KnockError::NoPorts);
     }
     let destination = target.resolve(options.family)?;
     let address = destination.ip();
-    let mut hits = Vec::with_capacity(sequence.len());
+    let mut knocks = Vec::with_capacity(sequence.len());
     let mut pause = Duration::ZERO;
     for &port in sequence {
         thread::sleep(pause);
         let start = Instant::now();
-        let answer = hit::hit(destination, port, options.delay)
+        let answer = knock_once::knock_once(destination, port, options.delay)
             .map_err(|source| KnockError::Send { port, address, source })?;
         pause = match answer {
             Answer::None => options.delay.saturating_sub(start.elapsed()),
             Answer::Open | Answer::Refused | Answer::Unreachable => Duration::ZERO,
         };
-        let hit = Hit { port, answer };
-        tell(address, hit);
-        hits.push(hit);
+        let knock = SentKnock { port, answer };
+        tell(address, knock);
+        knocks.push(knock);
     }
-    Ok(Report { address, hits })
+    Ok(Report { address, knocks })
 }
 
 /// What this crate cannot use, tried: each of these imports fails to compile.

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use portcullis_core::policy::{Allowed, Gate};
+use portcullis_core::policy::{Allowed, GatePolicy};
 
 /// Kinds of interface that take packets of the one that they were made on. (Ends of a cable and
 /// tunnels have an interface below them too, but take none of its own packets away.)
@@ -170,13 +170,13 @@ pub struct Beside {
 /// The interfaces of a host, beside those that a gate names.
 #[derive(Debug, Clone, Copy)]
 pub struct Topology<'a> {
-    gate: &'a Gate,
+    gate: &'a GatePolicy,
     interfaces: &'a [Interface],
 }
 
 impl<'a> Topology<'a> {
     /// Of this gate on this host.
-    pub const fn new(gate: &'a Gate, interfaces: &'a [Interface]) -> Self {
+    pub const fn new(gate: &'a GatePolicy, interfaces: &'a [Interface]) -> Self {
         Self { gate, interfaces }
     }
 

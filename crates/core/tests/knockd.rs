@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use portcullis_core::knockd::{Door, Event, FlagFilter, Matcher, Options};
+use portcullis_core::knockd::{Door, Event, FlagFilter, KnockdEngine, Options};
 use portcullis_core::policy::Port;
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{Packet, Segment, TcpFlags};
@@ -40,8 +40,8 @@ proptest! {
     }
 }
 
-fn all_events(matcher: &mut Matcher) -> Vec<Event> {
-    std::iter::from_fn(|| matcher.next_event()).collect()
+fn all_events(engine: &mut KnockdEngine) -> Vec<Event> {
+    std::iter::from_fn(|| engine.next_event()).collect()
 }
 
 /// A door with these knocks, one SYN each.
@@ -102,11 +102,11 @@ fn no_sweep_of_all_ports_opens_a_random_door() {
                 "descending" => sweep.reverse(),
                 _ => numbers.shuffle(&mut sweep),
             }
-            let mut matcher = Matcher::new(doors.clone(), options);
+            let mut engine = KnockdEngine::new(doors.clone(), options);
             let mut stages = 0;
             for (&port, sequence) in sweep.iter().zip(0..) {
-                matcher.handle_packet(&syn(scanner, port, sequence), Instant::ORIGIN);
-                for event in all_events(&mut matcher) {
+                engine.handle_packet(&syn(scanner, port, sequence), Instant::ORIGIN);
+                for event in all_events(&mut engine) {
                     assert!(
                         !matches!(event, Event::Opened { .. }),
                         "{order} sweep opens {knocks:?}"
@@ -116,12 +116,12 @@ fn no_sweep_of_all_ports_opens_a_random_door() {
             }
             assert!(stages > 0, "the sweep came by");
             // The same packets without the others between them do open it.
-            let mut matcher = Matcher::new(doors.clone(), options);
+            let mut engine = KnockdEngine::new(doors.clone(), options);
             for &port in &knocks {
-                matcher.handle_packet(&syn(scanner, port, port.into()), Instant::ORIGIN);
+                engine.handle_packet(&syn(scanner, port, port.into()), Instant::ORIGIN);
             }
             let opened = Event::Opened { door: 0, source: scanner.into() };
-            assert_eq!(all_events(&mut matcher).last(), Some(&opened));
+            assert_eq!(all_events(&mut engine).last(), Some(&opened));
         }
     }
 }
@@ -132,38 +132,38 @@ fn a_flood_of_first_knocks_finds_a_bound_and_the_honest_still_get_in() {
     let mut numbers = Numbers(11);
     let honest = Ipv4Addr::new(192, 0, 2, 7);
     let options = Options { max_knockers: ROOM, ..Options::default() };
-    let mut matcher = Matcher::new(vec![door([7_000, 8_000, 9_000])], options);
+    let mut engine = KnockdEngine::new(vec![door([7_000, 8_000, 9_000])], options);
     let mut now = Instant::ORIGIN;
     let mut opened = Vec::new();
     for count in 0..1_000_000u32 {
         // Half from everywhere, half from one /16.
         let bits = numbers.next() as u32;
         let bits = if count % 2 == 0 { bits } else { 0x0a0a_0000 | bits >> 16 };
-        matcher.handle_packet(&syn(bits.into(), 7_000, count), now);
+        engine.handle_packet(&syn(bits.into(), 7_000, count), now);
         // A knock now and then: a thousand of the forged ones come between two.
         if count % 1_000 == 0 {
             let port = [7_000, 8_000, 9_000][count as usize / 1_000 % 3];
-            matcher.handle_packet(&syn(honest, port, count), now);
+            engine.handle_packet(&syn(honest, port, count), now);
         }
-        while let Some(event) = matcher.next_event() {
+        while let Some(event) = engine.next_event() {
             if let Event::Opened { source, .. } = event {
                 opened.push(source);
             }
         }
         // Ten seconds in all: nobody is late.
         now = now.after(Duration::from_micros(10));
-        assert!(matcher.knockers() <= ROOM);
+        assert!(engine.knockers() <= ROOM);
     }
-    assert_eq!(matcher.knockers(), ROOM);
+    assert_eq!(engine.knockers(), ROOM);
     assert_eq!(opened.len(), 333);
     assert!(opened.iter().all(|&source| source == honest));
     // And when it is over, all of them are late, at their own moments.
     let mut late = 0;
-    while let Some(next) = matcher.poll_timeout() {
+    while let Some(next) = engine.poll_timeout() {
         assert!(next >= now);
         now = next;
-        matcher.handle_timeout(now);
-        late += all_events(&mut matcher).len();
+        engine.handle_timeout(now);
+        late += all_events(&mut engine).len();
     }
-    assert_eq!((late, matcher.knockers()), (ROOM, 0));
+    assert_eq!((late, engine.knockers()), (ROOM, 0));
 }

@@ -23,7 +23,7 @@ use portcullis_firewall::iptables::check::{Problem, Site, check};
 use portcullis_firewall::iptables::compile::{Generation, compile, grant_list, stage_list};
 use portcullis_firewall::iptables::simulator::{RECENT_SIZE, Simulator};
 use portcullis_firewall::iptables::text::{Jump, is_ours, removal, sets};
-use portcullis_firewall::iptables::{Family, Filter, INPUT, Match, Matcher, Target};
+use portcullis_firewall::iptables::{AddressStore, Family, Filter, INPUT, Match, Target};
 use portcullis_firewall::ruleset::{Reject, Tracking, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator as Nftables, Socket};
 use portcullis_testkit::frames;
@@ -33,10 +33,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-const MATCHERS: [Matcher; 2] = [Matcher::Recent, Matcher::Ipset];
+const STORES: [AddressStore; 2] = [AddressStore::Recent, AddressStore::Ipset];
 
-fn both(policy: &Policy, matcher: Matcher) -> Vec<Filter> {
-    let filter = |family| compile(policy, matcher, family, Generation::default());
+fn both(policy: &Policy, store: AddressStore) -> Vec<Filter> {
+    let filter = |family| compile(policy, store, family, Generation::default());
     Family::BOTH.into_iter().map(filter).collect::<Result<_, Vec<Conflict>>>().expect("checked")
 }
 
@@ -56,8 +56,8 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-fn errors(policy: &Policy, matcher: Matcher) -> Vec<(&'static str, Site)> {
-    let findings = check(policy, matcher).into_iter();
+fn errors(policy: &Policy, store: AddressStore) -> Vec<(&'static str, Site)> {
+    let findings = check(policy, store).into_iter();
     let errors = findings.filter(|finding| finding.problem.severity() == Severity::Error);
     errors.map(|finding| (finding.problem.code(), finding.site)).collect()
 }
@@ -194,10 +194,10 @@ proptest! {
         let mut nftables = Nftables::new(&nftables);
         let options = Options { recogniser: Recogniser::Kernel, max_attempts: 64, seed: 5 };
         let mut engine = Engine::new(&policy, options).expect("checked");
-        let filters = MATCHERS.map(|matcher| both(&policy, matcher));
+        let filters = STORES.map(|store| both(&policy, store));
         let mut iptables = filters.each_ref().map(|filters| Simulator::new(filters));
-        for matcher in MATCHERS {
-            prop_assert_eq!(errors(&policy, matcher), vec![]);
+        for store in STORES {
+            prop_assert_eq!(errors(&policy, store), vec![]);
         }
         let mut now = Instant::from_millis(1_000);
         let mut times = vec![now];
@@ -231,16 +231,16 @@ proptest! {
             }
             let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
             let state = attempt_of(&nftables, source, now).map_or(0, |(state, _)| state);
-            for (simulator, matcher) in iptables.iter_mut().zip(MATCHERS) {
+            for (simulator, store) in iptables.iter_mut().zip(STORES) {
                 let seen = simulator.receive(&packet, now).fate;
-                prop_assert_eq!(seen, fate, "{:?} {:?}", matcher, event);
+                prop_assert_eq!(seen, fate, "{:?} {:?}", store, event);
                 for (id, stage) in automaton.states() {
                     if stage.opens.is_some() && !steps.contains(&id) {
                         continue;
                     }
                     let list = stage_list(family, Generation::default(), stage.door, stage.stage);
                     let has = simulator.has(&list, source, stage.step_timeout, now);
-                    prop_assert_eq!(has, state == id.0, "{:?} {:?}: {}", matcher, event, list);
+                    prop_assert_eq!(has, state == id.0, "{:?} {:?}: {}", store, event, list);
                 }
                 for (id, door) in policy.doors() {
                     let list = grant_list(family, &door.name);
@@ -251,10 +251,10 @@ proptest! {
                     };
                     let key = [address, Value::Class(class_of(id))];
                     let should = nftables.get(set, &key, now).is_some();
-                    prop_assert_eq!(open, should, "{:?} {:?}: {}", matcher, event, list);
+                    prop_assert_eq!(open, should, "{:?} {:?}: {}", store, event, list);
                     // The daemon is not asked about those who need no knock.
                     let needs_one = policy.gate.allow.is_empty();
-                    prop_assert!(open || opened != Some(id) || !needs_one, "{:?} {:?}", matcher, event);
+                    prop_assert!(open || opened != Some(id) || !needs_one, "{:?} {:?}", store, event);
                 }
             }
             for stranger in strangers.by_ref().take(2) {
@@ -264,9 +264,9 @@ proptest! {
                 if tcp && !stranger.for_host && policy.gate.stance == Stance::Guard {
                     continue;
                 }
-                for (simulator, matcher) in iptables.iter_mut().zip(MATCHERS) {
+                for (simulator, store) in iptables.iter_mut().zip(STORES) {
                     let seen = simulator.receive(stranger, now).fate;
-                    prop_assert_eq!(told(stranger, seen), told(stranger, fate), "{:?} {:?}", matcher, stranger);
+                    prop_assert_eq!(told(stranger, seen), told(stranger, fate), "{:?} {:?}", store, stranger);
                 }
             }
         }
@@ -275,7 +275,7 @@ proptest! {
     /// What seed 001 got wrong: a match that changes a list, before the port is looked at.
     #[test]
     fn nothing_changes_a_list_before_all_else_has_matched(policy in policy()) {
-        for filter in MATCHERS.iter().flat_map(|&matcher| both(&policy, matcher)) {
+        for filter in STORES.iter().flat_map(|&store| both(&policy, store)) {
             for rule in filter.chains.iter().flat_map(|chain| &chain.rules) {
                 let first = rule.matches.iter().position(Match::has_side_effect);
                 if let Some(first) = first {
@@ -333,8 +333,8 @@ fn closed() -> Policy {
 
 #[test]
 fn bare_syn_to_guarded_port_is_asked_for_its_grant_whatever_connection_tracking_says() {
-    for (matcher, policy) in MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
-        let filters = both(&policy, matcher);
+    for (store, policy) in STORES.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
+        let filters = both(&policy, store);
         let mut simulator = Simulator::new(&filters);
         let now = Instant::from_millis(1_000);
         for source in ["198.51.100.1", "2001:db8::1"] {
@@ -348,14 +348,11 @@ fn bare_syn_to_guarded_port_is_asked_for_its_grant_whatever_connection_tracking_
             // SYN, with ECN, with data that is urgent.
             for flags in [0x02, 0xc2, 0x2a] {
                 for tracked in [Tracking::New, Tracking::Established, Tracking::Related] {
-                    assert!(!passes(flags, tracked), "{matcher:?} {flags:#x} from {source}");
+                    assert!(!passes(flags, tracked), "{store:?} {flags:#x} from {source}");
                 }
             }
             for flags in [0x10, 0x18, 0x11, 0x04, 0x12] {
-                assert!(
-                    passes(flags, Tracking::Established),
-                    "{matcher:?} {flags:#x} from {source}"
-                );
+                assert!(passes(flags, Tracking::Established), "{store:?} {flags:#x} from {source}");
             }
         }
         for port in [100, 300, 200] {
@@ -363,14 +360,14 @@ fn bare_syn_to_guarded_port_is_asked_for_its_grant_whatever_connection_tracking_
         }
         let mut again = syn("198.51.100.1", 22);
         again.tracked = Tracking::Established;
-        assert_eq!(simulator.receive(&again, now).fate, Fate::Passed, "{matcher:?}");
+        assert_eq!(simulator.receive(&again, now).fate, Fate::Passed, "{store:?}");
     }
 }
 
 #[test]
 fn established_connections_cost_one_rule_of_tcp_and_two_of_udp() {
-    for (matcher, policy) in MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
-        let filters = both(&policy, matcher);
+    for (store, policy) in STORES.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
+        let filters = both(&policy, store);
         for source in ["198.51.100.1", "2001:db8::1"] {
             let mut packet = syn(source, 22);
             packet.tracked = Tracking::Established;
@@ -384,7 +381,7 @@ fn established_connections_cost_one_rule_of_tcp_and_two_of_udp() {
             let (source_port, destination_port) = (1, 22);
             let tcp = Payload::Tcp { source_port, destination_port, flags: 0x10 };
             let udp = Payload::Udp { source_port, destination_port };
-            assert_eq!((steps(tcp), steps(udp)), (1, 2), "{matcher:?} {source}");
+            assert_eq!((steps(tcp), steps(udp)), (1, 2), "{store:?} {source}");
         }
     }
 }
@@ -393,8 +390,8 @@ fn established_connections_cost_one_rule_of_tcp_and_two_of_udp() {
 fn related_packet_passes_in_closed_unless_the_port_is_guarded() {
     let mut policy = closed();
     policy.doors[0].guards.push("udp/22".parse().expect("a port"));
-    for matcher in MATCHERS {
-        let filters = both(&policy, matcher);
+    for store in STORES {
+        let filters = both(&policy, store);
         let mut simulator = Simulator::new(&filters);
         for (port, expected) in [(22, false), (40_000, true), (100, true)] {
             for udp in [false, true] {
@@ -404,7 +401,7 @@ fn related_packet_passes_in_closed_unless_the_port_is_guarded() {
                     packet.payload = Payload::Udp { source_port: 1, destination_port: port };
                 }
                 let fate = simulator.receive(&packet, Instant::from_millis(1_000)).fate;
-                assert_eq!(fate == Fate::Passed, expected, "{matcher:?} {port}");
+                assert_eq!(fate == Fate::Passed, expected, "{store:?} {port}");
             }
         }
     }
@@ -412,8 +409,8 @@ fn related_packet_passes_in_closed_unless_the_port_is_guarded() {
 
 #[test]
 fn knock_from_link_local_address_opens_nothing() {
-    for (matcher, policy) in MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
-        let filters = both(&policy, matcher);
+    for (store, policy) in STORES.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
+        let filters = both(&policy, store);
         for (source, expected) in [("fe80::77", false), ("febf::1", false), ("fec0::1", true)] {
             let mut simulator = Simulator::new(&filters);
             let now = Instant::from_millis(1_000);
@@ -421,7 +418,7 @@ fn knock_from_link_local_address_opens_nothing() {
                 simulator.receive(&syn(source, port), now);
             }
             let open = simulator.receive(&syn(source, 22), now).fate == Fate::Passed;
-            assert_eq!(open, expected, "{matcher:?} {source}");
+            assert_eq!(open, expected, "{store:?} {source}");
         }
     }
 }
@@ -429,9 +426,9 @@ fn knock_from_link_local_address_opens_nothing() {
 /// A hundred forged first knocks put an honest attempt out of a list of `recent`; of a set, not.
 #[test]
 fn forged_sources_evict_from_recent_and_not_from_sets() {
-    for matcher in MATCHERS {
+    for store in STORES {
         for forged in [RECENT_SIZE - 1, RECENT_SIZE] {
-            let filters = both(&one_door(), matcher);
+            let filters = both(&one_door(), store);
             let mut simulator = Simulator::new(&filters);
             let now = Instant::from_millis(1_000);
             simulator.receive(&syn("198.51.100.1", 100), now);
@@ -441,15 +438,15 @@ fn forged_sources_evict_from_recent_and_not_from_sets() {
             simulator.receive(&syn("198.51.100.1", 300), now);
             simulator.receive(&syn("198.51.100.1", 200), now);
             let open = simulator.receive(&syn("198.51.100.1", 22), now).fate == Fate::Passed;
-            assert_eq!(open, matcher == Matcher::Ipset || forged < RECENT_SIZE, "{matcher:?}");
+            assert_eq!(open, store == AddressStore::Ipset || forged < RECENT_SIZE, "{store:?}");
         }
     }
 }
 
 #[test]
 fn loading_the_text_twice_would_change_nothing() {
-    for matcher in MATCHERS {
-        let filters = both(&one_door(), matcher);
+    for store in STORES {
+        let filters = both(&one_door(), store);
         let mut simulator = Simulator::new(&filters);
         let now = Instant::from_millis(1_000);
         for port in [100, 100, 300, 300, 200, 200] {
@@ -472,8 +469,8 @@ fn what_these_back_ends_cannot_do_is_refused_where_it_stands() {
         portcullis_core::policy::InterfaceName::new("eth0").expect("a name"),
         portcullis_core::policy::InterfaceName::new("eth+").expect("a name"),
     ];
-    for matcher in MATCHERS {
-        let mut codes: Vec<_> = errors(&policy, matcher).into_iter().map(|error| error.0).collect();
+    for store in STORES {
+        let mut codes: Vec<_> = errors(&policy, store).into_iter().map(|error| error.0).collect();
         codes.sort_unstable();
         let expected = [
             "backend-no-daemon",
@@ -483,16 +480,16 @@ fn what_these_back_ends_cannot_do_is_refused_where_it_stands() {
             "backend-wildcard",
         ];
         assert_eq!(codes, expected);
-        assert_eq!(errors(&one_door(), matcher), []);
+        assert_eq!(errors(&one_door(), store), []);
         // Four knocks and a door each: five lists, of which the last stage needs none.
-        let most = if matcher == Matcher::Recent { 64 } else { 256 };
+        let most = if store == AddressStore::Recent { 64 } else { 256 };
         let kernel = |count| {
             let mut policy = policies::many(count);
             policy.doors.iter_mut().for_each(|door| door.recogniser = Recogniser::Kernel);
             policy
         };
-        assert_eq!(errors(&kernel(most), matcher), []);
-        assert_eq!(errors(&kernel(most + 1), matcher), [("backend-too-many-lists", Site::Backend)]);
+        assert_eq!(errors(&kernel(most), store), []);
+        assert_eq!(errors(&kernel(most + 1), store), [("backend-too-many-lists", Site::Backend)]);
     }
 }
 
@@ -502,21 +499,21 @@ fn everyone_can_be_allowed() {
     let mut policy = one_door();
     let allow = |text: &str| text.parse().expect("may be allowed");
     policy.gate.allow = vec![allow("::/0"), allow("203.0.113.0/24")];
-    for matcher in MATCHERS {
-        let filters = both(&policy, matcher);
+    for store in STORES {
+        let filters = both(&policy, store);
         let mut simulator = Simulator::new(&filters);
         let now = Instant::from_millis(1_000);
         let mut passes = |source: &str| {
             let passes = simulator.receive(&syn(source, 22), now).fate == Fate::Passed;
-            assert_eq!(passes, !source.starts_with("192"), "{matcher:?} {source}");
+            assert_eq!(passes, !source.starts_with("192"), "{store:?} {source}");
         };
         let sources = ["2001:db8::1", "fe80::1", "::1", "203.0.113.255", "192.0.2.1"];
         sources.into_iter().for_each(&mut passes);
         let text: String = filters.iter().map(|f| sets(f.family, f.sets.iter())).collect();
         let added: Vec<_> = text.lines().filter(|line| line.starts_with("add ")).collect();
-        let expected: &[&str] = match matcher {
-            Matcher::Recent => &[],
-            Matcher::Ipset => &[
+        let expected: &[&str] = match store {
+            AddressStore::Recent => &[],
+            AddressStore::Ipset => &[
                 "add portcullis4_0_allow 203.0.113.0/24",
                 "add portcullis6_0_allow ::/1",
                 "add portcullis6_0_allow 8000::/1",
@@ -531,20 +528,22 @@ fn names_are_not_allowed_and_many_networks_are_worth_a_warning() {
     let allow = |text: &str| text.parse().expect("may be allowed");
     let mut policy = one_door();
     policy.gate.allow = ["admin.example.org", "iface:wg0", "iface:wg+"].map(allow).to_vec();
-    for matcher in MATCHERS {
+    for store in STORES {
         let site = |index| Site::Policy(Place::Allow(index));
         let expected = [("backend-cannot", site(0)), ("backend-wildcard", site(2))];
-        assert_eq!(errors(&policy, matcher), expected);
+        assert_eq!(errors(&policy, store), expected);
     }
-    let many = |count: u32, matcher| {
+    let many = |count: u32, store| {
         let mut policy = one_door();
         let networks = (0..count).map(|n| allow(&std::net::Ipv4Addr::from(n << 8).to_string()));
         policy.gate.allow = networks.collect();
-        let findings = check(&policy, matcher);
+        let findings = check(&policy, store);
         findings.iter().any(|found| matches!(found.problem, Problem::ManyNetworks { .. }))
     };
     assert!(
-        many(257, Matcher::Recent) && !many(256, Matcher::Recent) && !many(257, Matcher::Ipset)
+        many(257, AddressStore::Recent)
+            && !many(256, AddressStore::Recent)
+            && !many(257, AddressStore::Ipset)
     );
 }
 
@@ -554,7 +553,7 @@ fn refusing_like_a_closed_port_is_said_to_be_less_exact() {
         let mut policy = one_door();
         policy.gate.refuse = refuse;
         policy.doors[0].guards = vec![guards];
-        check(&policy, Matcher::Ipset).iter().any(|f| f.problem == Problem::LessExact)
+        check(&policy, AddressStore::Ipset).iter().any(|f| f.problem == Problem::LessExact)
     };
     let port = |text: &str| text.parse().expect("a port");
     assert!(less_exact(Refuse::LikeClosed, port("tcp/22")));
@@ -565,7 +564,7 @@ fn refusing_like_a_closed_port_is_said_to_be_less_exact() {
     policy.gate.stance = Stance::Closed;
     policy.gate.refuse = Refuse::LikeClosed;
     policy.doors[0].guards = vec![port("udp/22")];
-    assert!(check(&policy, Matcher::Ipset).iter().any(|f| f.problem == Problem::LessExact));
+    assert!(check(&policy, AddressStore::Ipset).iter().any(|f| f.problem == Problem::LessExact));
 }
 
 #[test]
@@ -603,10 +602,8 @@ fn only_our_own_chains_and_one_jump_are_touched() {
     closed.gate.log_refused = true;
     let allow = ["203.0.113.0/24", "2001:db8::/32", "iface:wg0"];
     closed.gate.allow = allow.map(|text| text.parse().expect("may be allowed")).to_vec();
-    for (matcher, policy) in
-        MATCHERS.into_iter().flat_map(|m| [(m, one_door()), (m, closed.clone())])
-    {
-        for filter in both(&policy, matcher) {
+    for (store, policy) in STORES.into_iter().flat_map(|m| [(m, one_door()), (m, closed.clone())]) {
+        for filter in both(&policy, store) {
             let old = ["portcullis-old", "portcullis-gate", "docker", "portcullis;x"];
             let old = old.map(str::to_owned);
             for (jump, jumps) in [(Jump::Insert, 1), (Jump::Keep, 0), (Jump::Renew(2), 3)] {

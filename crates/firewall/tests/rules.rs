@@ -11,23 +11,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_core::policy::{
-    Ban, Door, DoorName, Gate, HostName, InterfaceName, Policy, Recogniser, Refuse, Stance,
+    Ban, Door, DoorName, GatePolicy, HostName, InterfaceName, Policy, Recogniser, Refuse, Stance,
 };
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::{Hosts, admit, attempt_of, compile};
 use portcullis_firewall::iptables::compile::Generation;
-use portcullis_firewall::iptables::{self, Family, Matcher};
+use portcullis_firewall::iptables::{self, AddressStore, Family};
 use portcullis_firewall::ruleset::Tracking;
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Socket};
 
 fn policy(refuse: Refuse, tolerate: u8, recogniser: Recogniser) -> Policy {
     let ports = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     Policy {
-        gate: Gate {
+        gate: GatePolicy {
             refuse,
             interfaces: vec![InterfaceName::new("eth0").unwrap()],
             public: ports(&["tcp/80"]),
-            ..Gate::default()
+            ..GatePolicy::default()
         },
         doors: vec![Door {
             name: DoorName::new("ssh").unwrap(),
@@ -94,15 +94,15 @@ fn a_door_without_guards_is_not_in_the_rules() {
 
 #[test]
 fn the_rules_of_iptables_are_as_committed() {
-    for (name, matcher, family) in [
-        ("recent.iptables", Matcher::Recent, Family::V4),
-        ("ipset.ip6tables", Matcher::Ipset, Family::V6),
+    for (name, store, family) in [
+        ("recent.iptables", AddressStore::Recent, Family::V4),
+        ("ipset.ip6tables", AddressStore::Ipset, Family::V6),
     ] {
         let policy = policy(Refuse::LikeClosed, 0, Recogniser::Kernel);
-        let filter = iptables::compile::compile(&policy, matcher, family, Generation::default());
+        let filter = iptables::compile::compile(&policy, store, family, Generation::default());
         let filter = filter.unwrap();
         is_as_committed(name, &filter.to_string());
-        if matcher == Matcher::Ipset {
+        if store == AddressStore::Ipset {
             is_as_committed("ipset.sets", &iptables::text::sets(family, filter.sets.iter()));
         }
     }

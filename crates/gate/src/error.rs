@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_linux::netlink::socket;
 
-use crate::{Failed, Kind, nftables};
+use crate::{Backend, Failed, nftables};
 
 /// Why the gate could not be asked or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Error {
     /// A program of iptables or ipset is not there or failed, or signals could not be held back.
     Failed(Failed),
     /// The rules of this back end ban nobody.
-    NoBans(Kind),
+    NoBans(Backend),
     /// Every grant of this door is for the time that its rule says.
     FixedTime {
         /// The door.
@@ -66,11 +66,11 @@ impl fmt::Display for Error {
             Self::NotLoaded => f.write_str("the gate is not loaded"),
             Self::Nftables(error) => error.fmt(f),
             Self::Failed(failed) => failed.fmt(f),
-            Self::NoBans(kind) => {
+            Self::NoBans(backend) => {
                 write!(
                     f,
                     "the loaded gate has no bans: back end \"{}\" cannot count strikes",
-                    kind.word()
+                    backend.word()
                 )
             }
             Self::FixedTime { door, time } => write!(

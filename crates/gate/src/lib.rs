@@ -3,11 +3,11 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `backend` | [`Backend`]: the gate, by whichever back end it is loaded; what every command goes through |
+//! | `gate` | [`Gate`]: the gate, by whichever back end it is loaded; what every command goes through |
 //! | [`nftables`] | the gate's table: loaded, read back, opened for somebody |
 //! | [`iptables`] | the gate on hosts that live on iptables: chains loaded, read back, opened for somebody |
 //! | [`cut`] | ends what one source has with some ports of this host, or with all of it |
-//! | `kind`, `error`, `failed` | the names of the back ends; what can go wrong, as a value and in words alone |
+//! | `backend`, `error`, `failed` | the names of the back ends; what can go wrong, as a value and in words alone |
 //!
 //! Rules into the kernel, a grant, and the rules out again. This needs `CAP_NET_ADMIN`:
 //!
@@ -15,7 +15,7 @@
 //! use std::time::Duration;
 //! use portcullis_core::policy::{Door, DoorName, Policy, Recogniser};
 //! use portcullis_firewall::compile::compile;
-//! use portcullis_gate::nftables::Gate;
+//! use portcullis_gate::nftables::Table;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let door = Door {
@@ -31,14 +31,14 @@
 //! let policy = Policy { doors: vec![door], ..Policy::default() };
 //! let ruleset = compile(&policy).map_err(|_| "two doors contradict each other")?;
 //!
-//! let mut gate = Gate::open()?;
-//! let loaded = gate.load(&ruleset)?; // one transaction, and read back
+//! let mut table = Table::open()?;
+//! let loaded = table.load(&ruleset)?; // one transaction, and read back
 //! println!("{} rules and {} elements", loaded.rules, loaded.elements);
-//! gate.open_door("ssh", "203.0.113.7".parse()?, Duration::from_secs(30))?;
-//! for grant in gate.grants()? {
+//! table.open_door("ssh", "203.0.113.7".parse()?, Duration::from_secs(30))?;
+//! for grant in table.grants()? {
 //!     println!("{} has a grant", grant.address);
 //! }
-//! gate.remove()?;
+//! table.remove()?;
 //! # Ok(())
 //! # }
 //! ```
@@ -48,14 +48,14 @@ mod backend;
 pub mod cut;
 mod error;
 mod failed;
+mod gate;
 pub mod iptables;
-mod kind;
 pub mod nftables;
 
-pub use backend::{Backend, Granted, Loaded, Look, Removed, Rules};
+pub use backend::Backend;
 pub use error::Error;
 pub use failed::Failed;
-pub use kind::Kind;
+pub use gate::{Gate, Granted, Loaded, Look, Removed, Rules};
 
 /// What this crate cannot use, tried: each of these imports fails to compile.
 ///

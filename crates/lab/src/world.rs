@@ -9,10 +9,10 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
+pub mod completions;
 pub mod iptables;
 pub mod old_kernel;
 pub mod recorder;
-pub mod shell;
 pub mod sshd;
 mod trials;
 
@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use portcullis_core::policy::{Port, Protocol};
 use portcullis_firewall::ruleset::Tracking;
 use portcullis_firewall::simulator;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use tempfile::TempDir;
 
 use crate::packet::{ACK, FIN, Packet, Payload, RST, SYN};
@@ -95,7 +95,7 @@ pub struct World {
     /// The client's end of the cable.
     pub wire: Wire,
     /// What the host's kernel holds.
-    pub gate: Gate,
+    pub gate: Table,
     /// `portcullis run`, where it recognises.
     pub daemon: Option<Program>,
     /// The file that both are given.
@@ -119,7 +119,7 @@ impl World {
             lab,
             client,
             wire,
-            gate: Gate::open().unwrap(),
+            gate: Table::open().unwrap(),
             daemon: None,
             config: path,
             folder,

@@ -22,7 +22,7 @@ use nix::unistd::Pid;
 use portcullis::config::parse_str;
 use portcullis_core::policy::Protocol;
 use portcullis_firewall::compile::compile;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::packet::Packet;
 use portcullis_lab::wire::Wire;
 use portcullis_lab::{Family, Lab, Peer};
@@ -106,7 +106,7 @@ fn measure(configuration: &str, probes: usize) {
     let _ = portcullis_lab::set_sysctl("ipv4/icmp_msgs_per_sec", "1000000");
     let _ = portcullis_lab::set_sysctl("ipv4/icmp_msgs_burst", "1000000");
     let policy = parse_str("timing", configuration).unwrap().policy;
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     gate.load(&compile(&policy).unwrap()).unwrap();
     let at = |port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
     let _tcp = [22, 2222].map(|port| TcpListener::bind(at(port)).unwrap());

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use portcullis_config::DEFAULT_PATH;
-use portcullis_gate::Backend;
+use portcullis_gate::Gate;
 use portcullis_gate::nftables::Banned;
 
 use crate::config;
@@ -24,7 +24,7 @@ pub fn doors() -> ArgValueCandidates {
         if let Ok(loaded) = config::load(Path::new(DEFAULT_PATH)) {
             names.extend(loaded.policy.doors.iter().map(|door| door.name.as_str().to_owned()));
         }
-        if let Ok(Some(view)) = Backend::open().and_then(|mut gate| gate.view()) {
+        if let Ok(Some(view)) = Gate::open().and_then(|mut gate| gate.view()) {
             names.extend(view.doors.into_iter().map(|door| door.name));
         }
         names.into_iter().map(CompletionCandidate::new).collect()
@@ -34,7 +34,7 @@ pub fn doors() -> ArgValueCandidates {
 /// For an argument that names somebody who may pass.
 pub fn grantees() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let view = Backend::open().and_then(|mut gate| gate.view()).ok().flatten();
+        let view = Gate::open().and_then(|mut gate| gate.view()).ok().flatten();
         let grants = view.map(|view| view.grants).unwrap_or_default();
         let addresses: BTreeSet<_> = grants.into_iter().map(|grant| grant.address).collect();
         addresses.into_iter().map(|it| CompletionCandidate::new(it.to_string())).collect()
@@ -44,7 +44,7 @@ pub fn grantees() -> ArgValueCandidates {
 /// For an argument that names somebody who is banned.
 pub fn banned() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let bans = Backend::open().and_then(|mut gate| gate.bans()).unwrap_or_default();
+        let bans = Gate::open().and_then(|mut gate| gate.bans()).unwrap_or_default();
         let sources: BTreeSet<_> = bans.iter().map(Banned::source).collect();
         sources.into_iter().map(CompletionCandidate::new).collect()
     })

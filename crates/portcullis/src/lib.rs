@@ -10,7 +10,7 @@
 //! | [`demo`] | the story that `portcullis demo` tells |
 //! | [`knockd`] | the drop-in for knockd: its configuration, its log lines, its commands |
 //! | [`look`] | what there is on this host, for what a configuration means to it |
-//! | [`runner`] | start and stop commands: one scheduler, and the pending stops on disk |
+//! | [`door_commands`] | start and stop commands: one scheduler, and the pending stops on disk |
 //! | [`exit`] | exit codes and failures, decided in one place |
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod complete;
 pub mod config;
 pub mod daemon;
 pub mod demo;
+pub mod door_commands;
 pub mod exit;
 mod files;
 pub mod knockd;
@@ -28,5 +29,4 @@ pub mod look;
 pub mod manual;
 mod out;
 mod progress;
-pub mod runner;
 mod syslog;

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 use portcullis_core::engine::{Action, Engine, Frame, Grant, Options, Verdict};
 use portcullis_core::limits::LINES_PER_SECOND;
-use portcullis_core::policy::{Policy, Port, Recogniser as Who, may_have_grants};
+use portcullis_core::policy::{Policy, Port, Recogniser, may_have_grants};
 use portcullis_core::time::Instant;
 use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
 
 use super::filter;
 use super::message::{Epoch, Message, Order};
 use super::reader::Sources;
-use super::watch::{Recogniser, Teller};
+use super::watch::{Teller, WatcherTask};
 
 /// The engine, and how much of what it does is told.
 pub struct Native {
@@ -21,7 +21,7 @@ pub struct Native {
     engine: Engine,
 }
 
-impl Recogniser for Native {
+impl WatcherTask for Native {
     const PACE: (u32, u32) = (LINES_PER_SECOND, LINES_PER_SECOND);
 
     fn obey(
@@ -39,7 +39,7 @@ impl Recogniser for Native {
         let mut engine = Engine::new(&policy, options).map_err(|_| invalid(()))?;
         let addresses = capture::addresses(&mut sources.route).map_err(Unwatchable::System)?;
         engine.set_local_addresses(&addresses);
-        let capture = if policy.doors_seen_by(Who::Daemon).next().is_some() {
+        let capture = if policy.doors_seen_by(Recogniser::Daemon).next().is_some() {
             let interfaces = match policy.gate.interfaces.clone() {
                 names if names.is_empty() => Interfaces::AllButLoopback,
                 names => Interfaces::Named(names),

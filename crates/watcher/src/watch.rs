@@ -6,7 +6,7 @@
 //! no program, opens no file, and dies with its keeper. What it wants it says in messages of one
 //! fixed size ([`message`]).
 //!
-//! What a knock is, a [`Recogniser`] says: [`native`](super::native) for `portcullis run`, and that of
+//! What a knock is, a [`WatcherTask`] says: [`native`](super::native) for `portcullis run`, and that of
 //! [`knockd`](super::knockd).
 
 use std::io;
@@ -26,7 +26,7 @@ use super::pace::Pace;
 use super::reader::{Handler, Reader, Sources};
 
 /// What a watcher does with packets.
-pub trait Recogniser: Sized {
+pub trait WatcherTask: Sized {
     /// How much it may tell that nobody has to hear: so much at once, and so much in each second.
     const PACE: (u32, u32);
 
@@ -92,7 +92,7 @@ impl Teller<'_> {
 /// # Errors
 ///
 /// When it is not started by its keeper, or cannot give up what it must not have.
-pub fn run<R: Recogniser>() -> Result<(), Error> {
+pub fn run<R: WatcherTask>() -> Result<(), Error> {
     privileges::give_up_all_but(&WATCHER).map_err(Error::Privileges)?;
     let keeper = message::keeper().ok_or(Error::NoKeeper)?;
     let errno = |error: netlink::Error| error.errno().unwrap_or(Errno::EPROTO);
@@ -118,7 +118,7 @@ pub enum Error {
 struct Watcher<R> {
     keeper: OwnedFd,
     /// Nothing until the keeper has sent a configuration.
-    recogniser: Option<R>,
+    task: Option<R>,
     pace: Pace,
     /// What telling of the packets of a batch came to.
     told: Result<(), Errno>,
@@ -138,28 +138,28 @@ impl From<Errno> for Stop {
     }
 }
 
-impl<R: Recogniser> Watcher<R> {
+impl<R: WatcherTask> Watcher<R> {
     fn new(keeper: OwnedFd) -> Self {
         let (burst, per_second) = R::PACE;
         let pace = Pace::new(burst, per_second);
-        Self { keeper, recogniser: None, pace, told: Ok(()) }
+        Self { keeper, task: None, pace, told: Ok(()) }
     }
 
     fn tell(&self, message: &Message) -> Result<(), Stop> {
         Ok(message.send(self.keeper.as_fd(), true)?)
     }
 
-    /// Lets the recogniser do something, which it may tell of.
+    /// Lets the task do something, which it may tell of.
     fn with(&mut self, act: impl FnOnce(&mut R, &mut Teller<'_>)) {
-        let Some(recogniser) = &mut self.recogniser else { return };
+        let Some(task) = &mut self.task else { return };
         let keeper = self.keeper.as_fd();
         let mut teller = Teller { keeper, pace: &mut self.pace, result: self.told };
-        act(recogniser, &mut teller);
+        act(task, &mut teller);
         self.told = teller.result;
     }
 }
 
-impl<R: Recogniser> Handler for Watcher<R> {
+impl<R: WatcherTask> Handler for Watcher<R> {
     type Stop = Stop;
 
     fn also(&self) -> BorrowedFd<'_> {
@@ -170,7 +170,7 @@ impl<R: Recogniser> Handler for Watcher<R> {
     fn woken(&mut self, sources: &mut Sources) -> Result<(), Stop> {
         let order = Order::receive(self.keeper.as_fd())?.ok_or(Stop::KeeperEnded)?;
         let epoch = order.epoch;
-        let answer = match R::obey(&order, sources, &mut self.recogniser) {
+        let answer = match R::obey(&order, sources, &mut self.task) {
             Ok(()) => {
                 for name in sources.names() {
                     self.tell(&Message::Watching(name.clone()))?;
@@ -184,7 +184,7 @@ impl<R: Recogniser> Handler for Watcher<R> {
     }
 
     fn take(&mut self, frame: Frame<'_>, now: Instant) {
-        self.with(|recogniser, teller| recogniser.take(frame, now, teller));
+        self.with(|task, teller| task.take(frame, now, teller));
     }
 
     fn taken(&mut self) -> Result<(), Stop> {
@@ -192,17 +192,17 @@ impl<R: Recogniser> Handler for Watcher<R> {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.recogniser.as_ref().and_then(Recogniser::poll_timeout)
+        self.task.as_ref().and_then(WatcherTask::poll_timeout)
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Stop> {
-        self.with(|recogniser, teller| recogniser.handle_timeout(now, teller));
+        self.with(|task, teller| task.handle_timeout(now, teller));
         Ok(self.told?)
     }
 
     fn set_local_addresses(&mut self, addresses: &[IpAddr]) {
-        if let Some(recogniser) = &mut self.recogniser {
-            recogniser.set_local_addresses(addresses);
+        if let Some(task) = &mut self.task {
+            task.set_local_addresses(addresses);
         }
     }
 

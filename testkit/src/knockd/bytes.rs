@@ -1,5 +1,5 @@
 //! Doors and a script out of any bytes, for a fuzzer: it finds its way through them as it finds its
-//! way through the matcher.
+//! way through the engine.
 
 use std::time::Duration;
 

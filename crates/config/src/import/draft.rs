@@ -10,7 +10,7 @@ use portcullis_core::limits::{
     MAX_DOOR_NAME, MAX_OPEN_FOR, MAX_STEP_TIMEOUT, MIN_OPEN_FOR, MIN_STEP_TIMEOUT,
 };
 use portcullis_core::policy::{
-    Allowed, Door, DoorName, Gate, InterfaceName, Policy, Port, Recogniser, Refuse, Stance,
+    Allowed, Door, DoorName, GatePolicy, InterfaceName, Policy, Port, Recogniser, Refuse, Stance,
 };
 
 use super::ports::service_name;
@@ -274,14 +274,14 @@ impl Draft {
 
     /// The policy that it comes to.
     pub fn policy(&self) -> Policy {
-        let gate = Gate {
+        let gate = GatePolicy {
             interfaces: self.interfaces.clone(),
             stance: self.stance,
             refuse: self.refuse.unwrap_or_else(|| Refuse::default_of(self.stance)),
             public: kept(&self.public),
             allow: kept(&self.allow),
             log_refused: self.log_refused,
-            ..Gate::default()
+            ..GatePolicy::default()
         };
         Policy { gate, doors: self.doors.iter().map(|sketch| sketch.door.clone()).collect() }
     }

@@ -5,7 +5,7 @@ mod backends;
 mod doors;
 mod entry;
 mod gate;
-mod hosts;
+mod host;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -32,7 +32,7 @@ pub const CHAPTERS: [Chapter; 5] = [
     Chapter { title: "The gate", entries: gate::ENTRIES },
     Chapter { title: "Doors and their knocks", entries: doors::ENTRIES },
     Chapter { title: "Back ends of iptables", entries: backends::ENTRIES },
-    Chapter { title: "This host", entries: hosts::ENTRIES },
+    Chapter { title: "This host", entries: host::ENTRIES },
 ];
 
 /// The codes of what does not forbid a configuration. All others are errors.

@@ -19,9 +19,9 @@ fn in_master(master: u32, kind: &str, interface: Interface) -> Interface {
     Interface { master: Some(master), member_kind: Some(kind.to_owned()), ..interface }
 }
 
-fn gate(names: &[&str]) -> Gate {
+fn gate(names: &[&str]) -> GatePolicy {
     let interfaces = names.iter().map(|name| InterfaceName::new(name).unwrap()).collect();
-    Gate { interfaces, ..Gate::default() }
+    GatePolicy { interfaces, ..GatePolicy::default() }
 }
 
 /// The codes of what is found for these names, and what should be named instead.

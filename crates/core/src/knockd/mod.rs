@@ -12,13 +12,13 @@
 //! | `book` | all doors, arranged by what is asked about them for each packet |
 //! | `knockers` | who is knocking: a bounded table with the stages and a timer |
 //! | `carry` | what of that stays when the doors change |
-//! | `matcher` | puts these together: a packet and the time in, events out |
+//! | `engine` | puts these together: a packet and the time in, events out |
 
 mod book;
 mod carry;
 mod door;
+mod engine;
 mod knockers;
-mod matcher;
 
 pub use door::{Door, FlagFilter};
-pub use matcher::{Event, Matcher, Options, Seen};
+pub use engine::{Event, KnockdEngine, Options, Seen};

@@ -27,7 +27,7 @@ pub use problem::{Problem, Severity};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
     /// What holds for all doors.
-    pub gate: Gate,
+    pub gate: GatePolicy,
     /// The doors, in the order of the file. The index of a door is its [`DoorId`].
     pub doors: Vec<Door>,
 }
@@ -65,7 +65,7 @@ impl Policy {
 
 /// What holds for the whole gate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Gate {
+pub struct GatePolicy {
     /// How much of the host it answers for.
     pub stance: Stance,
     /// How a guarded port answers strangers; in the stance `closed`, every port that is not public.

@@ -247,7 +247,7 @@ fn strength_does_not_stop_where_u128_does() {
 #[test]
 fn usable_ports_are_those_neither_guarded_nor_public() {
     let policy = crate::policy::Policy {
-        gate: crate::policy::Gate {
+        gate: crate::policy::GatePolicy {
             public: [port(Protocol::Tcp, 80), port(Protocol::Tcp, 80), port(Protocol::Udp, 65_535)]
                 .into(),
             ..Default::default()

@@ -14,7 +14,7 @@ use portcullis_core::policy::{Network, Protocol, Refuse, Stance};
 use super::compile::{
     ACK, COUNT, Compiler, REFUSE, REST, RST, SYN, allow_list, chain, goto, link_local, rule,
 };
-use super::{Chain, Family, Match, Matcher, Rule, Set, SetKind, Target};
+use super::{AddressStore, Chain, Family, Match, Rule, Set, SetKind, Target};
 use crate::compile::{allow, base, shared};
 use crate::ruleset::{Limit, Reject};
 
@@ -36,10 +36,12 @@ impl Compiler<'_> {
         let mut matches: Vec<Match> =
             interfaces.map(|name| Match::Interface(name.to_owned())).collect();
         let networks = self.allowed_networks();
-        match self.matcher {
-            Matcher::Recent => matches.extend(networks.into_iter().map(Match::From)),
-            Matcher::Ipset if networks.is_empty() => {}
-            Matcher::Ipset => matches.push(Match::InSet(allow_list(self.family, self.generation))),
+        match self.store {
+            AddressStore::Recent => matches.extend(networks.into_iter().map(Match::From)),
+            AddressStore::Ipset if networks.is_empty() => {}
+            AddressStore::Ipset => {
+                matches.push(Match::InSet(allow_list(self.family, self.generation)))
+            }
         }
         matches.into_iter().map(|it| rule([it], Target::Return).because("allowed")).collect()
     }

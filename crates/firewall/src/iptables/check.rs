@@ -14,7 +14,7 @@ use portcullis_core::policy::{
 };
 
 use super::compile::{grant_list, stage_count};
-use super::{Family, Matcher};
+use super::{AddressStore, Family};
 
 /// From so many lists on the cost of `recent` is worth a warning.
 const MANY_LISTS: usize = 32;
@@ -55,7 +55,7 @@ pub enum Problem {
     FractionOfSecond,
     WildcardInterface,
     SameGrants { other: DoorName },
-    TooManyStages { count: usize, matcher: Matcher },
+    TooManyStages { count: usize, store: AddressStore },
     Evicts,
     Fills,
     ManyStages { count: usize },
@@ -64,10 +64,10 @@ pub enum Problem {
     LessExact,
 }
 
-/// Everything about a policy that does not suit the iptables back end with this matcher. It may be
+/// Everything about a policy that does not suit the iptables back end with this address store. It may be
 /// used with it when none of the findings is an error, and
 /// [`core`](portcullis_core::policy::check()) finds none either.
-pub fn check(policy: &Policy, matcher: Matcher) -> Vec<Finding> {
+pub fn check(policy: &Policy, store: AddressStore) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut report = |site, problem| findings.push(Finding { problem, site });
     for (index, name) in policy.gate.interfaces.iter().enumerate().take(limits::MAX_INTERFACES) {
@@ -85,7 +85,7 @@ pub fn check(policy: &Policy, matcher: Matcher) -> Vec<Finding> {
     }
     let networks = policy.gate.allow.iter().filter(|it| matches!(it, Allowed::Network(_)));
     let count = networks.count();
-    if matcher == Matcher::Recent && count > MANY_NETWORKS {
+    if store == AddressStore::Recent && count > MANY_NETWORKS {
         report(Site::Allow, Problem::ManyNetworks { count });
     }
     let mut grants: BTreeMap<String, &DoorName> = BTreeMap::new();
@@ -115,10 +115,10 @@ pub fn check(policy: &Policy, matcher: Matcher) -> Vec<Finding> {
     let doors = policy.doors().take(limits::MAX_DOORS);
     if let Ok(automaton) = Automaton::build(doors) {
         let count = stage_count(&automaton).saturating_add(grants.len());
-        let most = most_lists(matcher);
+        let most = most_lists(store);
         if count > most {
-            report(Site::Backend, Problem::TooManyStages { count, matcher });
-        } else if matcher == Matcher::Recent && count > MANY_LISTS {
+            report(Site::Backend, Problem::TooManyStages { count, store });
+        } else if store == AddressStore::Recent && count > MANY_LISTS {
             report(Site::Backend, Problem::ManyStages { count });
         }
     }
@@ -130,9 +130,9 @@ pub fn check(policy: &Policy, matcher: Matcher) -> Vec<Finding> {
     }
     report(
         Site::Backend,
-        match matcher {
-            Matcher::Recent => Problem::Evicts,
-            Matcher::Ipset => Problem::Fills,
+        match store {
+            AddressStore::Recent => Problem::Evicts,
+            AddressStore::Ipset => Problem::Fills,
         },
     );
     findings
@@ -143,10 +143,10 @@ fn is_pattern(name: &InterfaceName) -> bool {
     name.as_str().ends_with('+') || name.as_str().starts_with('!')
 }
 
-const fn most_lists(matcher: Matcher) -> usize {
-    match matcher {
-        Matcher::Recent => limits::MAX_RECENT_LISTS,
-        Matcher::Ipset => limits::MAX_IPSETS,
+const fn most_lists(store: AddressStore) -> usize {
+    match store {
+        AddressStore::Recent => limits::MAX_RECENT_LISTS,
+        AddressStore::Ipset => limits::MAX_IPSETS,
     }
 }
 
@@ -191,8 +191,8 @@ impl Problem {
                 "rename the interface, or write `backend = \"nftables\"`".into()
             }
             Self::SameGrants { .. } => "give one of them another name".into(),
-            Self::TooManyStages { matcher, .. } => {
-                format!("use at most {}, or write `backend = \"nftables\"`", most_lists(*matcher))
+            Self::TooManyStages { store, .. } => {
+                format!("use at most {}, or write `backend = \"nftables\"`", most_lists(*store))
             }
             Self::Evicts => {
                 "write `backend = \"nftables\"`, which withstands a flood together with the \
@@ -234,10 +234,10 @@ impl fmt::Display for Problem {
             Self::SameGrants { other } => {
                 write!(f, "the sets of this door and of door `{other}` would have the same name")
             }
-            Self::TooManyStages { count, matcher } => {
-                let lists = match matcher {
-                    Matcher::Recent => "`recent` lists",
-                    Matcher::Ipset => "sets of `ipset`",
+            Self::TooManyStages { count, store } => {
+                let lists = match store {
+                    AddressStore::Recent => "`recent` lists",
+                    AddressStore::Ipset => "sets of `ipset`",
                 };
                 write!(f, "the doors need {count} {lists} in each address family")
             }

@@ -24,7 +24,9 @@ use portcullis_core::policy::{
 };
 
 use super::text::MAX_PORTS;
-use super::{Chain, Family, Filter, INPUT, Match, Matcher, PREFIX, Rule, Set, SetKind, Target};
+use super::{
+    AddressStore, Chain, Family, Filter, INPUT, Match, PREFIX, Rule, Set, SetKind, Target,
+};
 use crate::ruleset::Reject;
 
 pub(super) const FIN: u8 = 0x01;
@@ -52,19 +54,19 @@ const ALLOW: &str = "allow";
 const MAX_SET_NAME: usize = 31;
 
 /// Compiles a policy that passed the checks of [`core`](portcullis_core::policy::check()) and of
-/// [`super::check`] for this matcher.
+/// [`super::check`] for this store.
 ///
 /// # Errors
 /// The conflicts between doors that `check` would have found.
 pub fn compile(
     policy: &Policy,
-    matcher: Matcher,
+    store: AddressStore,
     family: Family,
     generation: Generation,
 ) -> Result<Filter, Vec<Conflict>> {
     let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?;
     let listed = listed(&automaton);
-    let compiler = Compiler { policy, matcher, family, generation, automaton, listed };
+    let compiler = Compiler { policy, store, family, generation, automaton, listed };
     let mut chains = vec![compiler.input()];
     chains.extend(compiler.gate());
     chains.extend(compiler.doors());
@@ -78,9 +80,9 @@ pub fn compile(
         chains.push(compiler.first());
         chains.push(compiler.forget());
     }
-    let sets = match matcher {
-        Matcher::Recent => Vec::new(),
-        Matcher::Ipset => compiler.sets(),
+    let sets = match store {
+        AddressStore::Recent => Vec::new(),
+        AddressStore::Ipset => compiler.sets(),
     };
     Ok(Filter { family, sets, chains })
 }
@@ -159,7 +161,7 @@ impl Generation {
 
 pub(super) struct Compiler<'a> {
     pub(super) policy: &'a Policy,
-    pub(super) matcher: Matcher,
+    pub(super) store: AddressStore,
     pub(super) family: Family,
     pub(super) generation: Generation,
     automaton: Automaton,
@@ -362,11 +364,11 @@ impl Compiler<'_> {
 
     /// Takes the source out of all lists.
     fn forget(&self) -> Chain {
-        let rules = self.lists().map(|(_, _, list)| match self.matcher {
-            Matcher::Recent => {
+        let rules = self.lists().map(|(_, _, list)| match self.store {
+            AddressStore::Recent => {
                 Rule { matches: vec![Match::RecentRemove(list)], target: None, comment: None }
             }
-            Matcher::Ipset => rule([], Target::Delete(list)),
+            AddressStore::Ipset => rule([], Target::Delete(list)),
         });
         chain(FORGET, rules.collect())
     }
@@ -383,9 +385,9 @@ impl Compiler<'_> {
         let mut rules = Vec::new();
         let mut matches = Vec::from(port(at));
         for (list, time) in lists {
-            match self.matcher {
-                Matcher::Recent => matches.push(Match::RecentSet(list)),
-                Matcher::Ipset => {
+            match self.store {
+                AddressStore::Recent => matches.push(Match::RecentSet(list)),
+                AddressStore::Ipset => {
                     rules.push(rule(port(at), Target::Add { set: list, seconds: seconds(time) }));
                 }
             }
@@ -399,9 +401,9 @@ impl Compiler<'_> {
     }
 
     fn is_in(&self, list: String, time: Duration) -> Match {
-        match self.matcher {
-            Matcher::Recent => Match::Recent { list, seconds: seconds(time) },
-            Matcher::Ipset => Match::InSet(list),
+        match self.store {
+            AddressStore::Recent => Match::Recent { list, seconds: seconds(time) },
+            AddressStore::Ipset => Match::InSet(list),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! and [simulated](simulator). What these back ends cannot do is [refused](mod@check) beforehand.
 //!
 //! There is one list of source addresses for every stage of a door, kept by one of two
-//! [matchers](Matcher), and one list of those who may enter it. Everything that we make in the
+//! [address stores](AddressStore), and one list of those who may enter it. Everything that we make in the
 //! kernel begins with [`PREFIX`]; of what belongs to others we touch one thing, the jump from `INPUT`.
 
 use alloc::string::String;
@@ -27,9 +27,9 @@ pub const PREFIX: &str = "portcullis";
 /// The chain that `INPUT` jumps to.
 pub const INPUT: &str = "portcullis-input";
 
-/// Who remembers source addresses.
+/// What remembers source addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Matcher {
+pub enum AddressStore {
     /// The match `recent`: lists of 100 addresses, of which the oldest goes when another comes.
     Recent,
     /// Sets of `ipset`, which take no more addresses when they are full.
@@ -55,7 +55,7 @@ impl Family {
 pub struct Filter {
     /// Which family.
     pub family: Family,
-    /// The sets of `ipset`; none with [`Matcher::Recent`], which makes its lists by itself.
+    /// The sets of `ipset`; none with [`AddressStore::Recent`], which makes its lists by itself.
     pub sets: Vec<Set>,
     /// The chains; the first one is [`INPUT`].
     pub chains: Vec<Chain>,

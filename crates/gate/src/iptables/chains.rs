@@ -11,7 +11,7 @@ use std::time::Duration;
 use portcullis_core::policy::{DoorName, Network, Policy, Port, Protocol};
 use portcullis_firewall::iptables::compile::compile;
 use portcullis_firewall::iptables::text::{Jump, is_ours};
-use portcullis_firewall::iptables::{Family, Filter, Matcher, SetKind};
+use portcullis_firewall::iptables::{AddressStore, Family, Filter, SetKind};
 
 use super::ipset::Sets;
 use super::recent;
@@ -142,13 +142,13 @@ impl Chains {
     }
 
     /// Who remembers addresses for them.
-    pub fn matcher(&self) -> Matcher {
+    pub fn store(&self) -> AddressStore {
         let sets = |line: &Line| {
             ["--match-set", "--add-set", "--del-set"]
                 .iter()
                 .any(|option| line.after(option).is_some_and(is_ours))
         };
-        if self.lines.iter().any(sets) { Matcher::Ipset } else { Matcher::Recent }
+        if self.lines.iter().any(sets) { AddressStore::Ipset } else { AddressStore::Recent }
     }
 
     /// Doors and grants.
@@ -274,12 +274,15 @@ impl Chains {
     /// # Errors
     ///
     /// That a set cannot be read.
-    pub fn difference(&self, policy: &Policy, matcher: Matcher) -> Result<Option<String>, Error> {
+    pub fn difference(
+        &self,
+        policy: &Policy,
+        store: AddressStore,
+    ) -> Result<Option<String>, Error> {
         let generation = self.states.iter().flat_map(State::generations).next();
         let generation = generation.unwrap_or_default();
         for family in Family::BOTH {
-            let filter =
-                compile(policy, matcher, family, generation).map_err(|_| Error::Conflict)?;
+            let filter = compile(policy, store, family, generation).map_err(|_| Error::Conflict)?;
             let found = self.states.iter().find(|state| state.family == family);
             let difference = match found {
                 None => Some("no chains are loaded".to_owned()),
@@ -508,7 +511,7 @@ COMMIT
                 (9, "lonely", String::new(), vec!["portcullis4_open_lonely"], None),
             ]
         );
-        assert_eq!(chains.matcher(), Matcher::Ipset);
+        assert_eq!(chains.store(), AddressStore::Ipset);
     }
 
     proptest! {
@@ -523,7 +526,7 @@ COMMIT
         ) {
             let state = State::parse(Family::V4, &lines.join("\n"));
             let chains = Chains::of(vec![state]);
-            let _ = (chains.matcher(), chains.doors());
+            let _ = (chains.store(), chains.doors());
             let _ = chains.open_for("x");
         }
     }

@@ -18,7 +18,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use portcullis_core::policy::Policy;
 use portcullis_firewall::iptables::compile::{Generation, compile};
 use portcullis_firewall::iptables::text::{Jump, is_ours, removal, sets};
-use portcullis_firewall::iptables::{Family, Filter, Matcher};
+use portcullis_firewall::iptables::{AddressStore, Family, Filter};
 
 use crate::Failed;
 use run::{Program, run, run_if_there};
@@ -54,12 +54,12 @@ struct Plan {
 ///
 /// # Errors
 /// What could not be done; nothing has changed then, unless the message says so.
-pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Failed> {
+pub fn load(policy: &Policy, store: AddressStore) -> Result<Loaded, Failed> {
     let _undisturbed = Undisturbed::new()?;
     let before = FAMILIES.map(State::read).into_iter().collect::<Result<Vec<_>, _>>()?;
-    let old_sets = match matcher {
-        Matcher::Ipset => set_names(&run(Program::Ipset, &["list", "-name"], "")?),
-        Matcher::Recent => BTreeSet::new(),
+    let old_sets = match store {
+        AddressStore::Ipset => set_names(&run(Program::Ipset, &["list", "-name"], "")?),
+        AddressStore::Recent => BTreeSet::new(),
     };
     let used: Vec<Generation> = before
         .iter()
@@ -70,7 +70,7 @@ pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Failed> {
     let mut plans = Vec::new();
     for before in before {
         // A configuration that was read without errors has none of these conflicts.
-        let filter = compile(policy, matcher, before.family, generation)
+        let filter = compile(policy, store, before.family, generation)
             .map_err(|_| Failed::new("the doors of this configuration contradict each other"))?;
         let text = filter.text(before.jump(), &before.chains);
         plans.push(Plan { before, filter, text });
@@ -81,7 +81,7 @@ pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Failed> {
     if result.is_err() {
         // Best effort: an empty set that nothing speaks of does nothing.
         let _ = destroy(new_sets.difference(&old_sets));
-    } else if matcher == Matcher::Ipset {
+    } else if store == AddressStore::Ipset {
         destroy(old_sets.difference(&new_sets))?;
     } else {
         remove_all_sets()?;
@@ -92,7 +92,7 @@ pub fn load(policy: &Policy, matcher: Matcher) -> Result<Loaded, Failed> {
     })
 }
 
-/// Takes away all that is ours, of both matchers; whether there was anything. Where the programs are
+/// Takes away all that is ours, of both address stores; whether there was anything. Where the programs are
 /// not there, there is nothing that they could have made.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use super::elements::{address_and_rest, write_set};
 use super::error::Object;
 use super::expression::time_of_added;
 use super::grants::{push_removed, push_renewed};
-use super::{Error, Gate, TABLE, kind, object};
+use super::{Error, TABLE, Table, kind, object};
 
 /// How many bits of an address a ban is for, in IPv4 and in IPv6.
 const BITS: [u8; 2] = [32, 64];
@@ -114,7 +114,7 @@ fn of_family(sets: [&'static str; 2], like: IpAddr) -> &'static str {
     if like.is_ipv4() { four } else { six }
 }
 
-impl Gate {
+impl Table {
     /// All living bans, in the order of their addresses. None if there is no table, or nobody is
     /// banned by its rules.
     ///
@@ -137,7 +137,7 @@ impl Gate {
     ///
     /// [`Error::NoTable`], or [`Error::NoBans`] if they do not.
     pub fn must_know_bans(&mut self) -> Result<(), Error> {
-        if self.table()?.is_none() {
+        if self.state()?.is_none() {
             return Err(Error::NoTable);
         }
         let sets = self.list(kind::GETSET)?;

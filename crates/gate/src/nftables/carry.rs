@@ -7,9 +7,9 @@ use portcullis_firewall::compile::{ATTEMPTS, AUTOMATON, BANS, FIRST, GUARDS, IN_
 use portcullis_firewall::ruleset::{Ruleset, Value};
 
 use super::elements::{Carried, Listed, number};
-use super::{Error, Gate, SHORTEST};
+use super::{Error, SHORTEST, Table};
 
-impl Gate {
+impl Table {
     /// Which of the living grants go into the new table, under which numbers.
     pub(super) fn grants_to_carry(&mut self, ruleset: &Ruleset) -> Result<Vec<Carried>, Error> {
         let guards = ruleset.set(GUARDS).map(|set| set.elements.as_slice()).unwrap_or_default();

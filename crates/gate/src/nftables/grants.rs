@@ -9,7 +9,7 @@ use portcullis_firewall::compile::{ATTEMPTS, GRANTS, LATE_ATTEMPTS};
 use super::batch::{Batch, NLM_F_CREATE};
 use super::elements::{address_and_rest, number, write_timed};
 use super::error::Object;
-use super::{Error, Gate, TABLE, kind, milliseconds};
+use super::{Error, TABLE, Table, kind, milliseconds};
 
 /// The time of an element that is deleted in the transaction that makes it.
 const PASSING: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ const PASSING: Duration = Duration::from_secs(60);
 /// That somebody may pass a door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// The number of the door in the loaded table ([`Gate::door_names`]).
+    /// The number of the door in the loaded table ([`Table::door_names`]).
     pub class: u32,
     /// Who.
     pub address: IpAddr,
@@ -74,7 +74,7 @@ fn push_added(batch: &mut Batch, set: &str, key: &[u8], time: Duration) {
     });
 }
 
-impl Gate {
+impl Table {
     /// Opens the door with the number `class` for an address, for `open_for` from now on (at least
     /// 20 ms), whether or not it was open for it.
     ///

@@ -16,7 +16,7 @@ use portcullis_linux::netlink::socket;
 use super::batch::Batch;
 use super::elements::{Listed, address_and_rest, number};
 use super::grants::{place, push_removed, push_renewed};
-use super::{Error, Gate, Grant};
+use super::{Error, Grant, Table};
 
 /// How often what is read is read anew because it has changed meanwhile.
 const ATTEMPTS: usize = 50;
@@ -83,7 +83,7 @@ pub struct Numbers {
     by_name: HashMap<String, u32>,
 }
 
-impl Gate {
+impl Table {
     /// Opens the door of this name for an address, as [`open_door`](Self::open_door) does, but without
     /// reading more than has changed: `numbers` are what was read before. For the daemon, behind whose
     /// back somebody may load a table in which the doors have other numbers.
@@ -127,7 +127,7 @@ impl Gate {
     pub fn view(&mut self) -> Result<Option<View>, Error> {
         for _ in 0..ATTEMPTS {
             let generation = self.generation()?;
-            let view = match self.table()? {
+            let view = match self.state()? {
                 None => None,
                 Some(_) => Some(self.read_view()?),
             };

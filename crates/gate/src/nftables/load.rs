@@ -10,7 +10,7 @@ use super::elements::Carried;
 use super::elements::{parts, write_carried, write_list};
 use super::error::Object;
 use super::place::{FIRST_PLACE, place_after};
-use super::{Error, Gate, TABLE, kind, object};
+use super::{Error, TABLE, Table, kind, object};
 
 /// How often a transaction begins anew because another came in between.
 const ATTEMPTS: usize = 50;
@@ -26,9 +26,9 @@ pub struct Loaded {
     pub grants: usize,
 }
 
-impl Gate {
+impl Table {
     /// Replaces the table by this ruleset, or creates it, in one transaction; then reads it back and
-    /// compares ([`Gate::verify`]).
+    /// compares ([`Table::verify`]).
     ///
     /// Living grants of the old table are carried over for what is left of their time, each to the
     /// door of the same name; those of doors that no longer exist are not. Bans
@@ -103,7 +103,7 @@ impl Gate {
 
     /// Whether there is a table.
     pub(super) fn must_not_be_held(&mut self) -> Result<bool, Error> {
-        match self.table()? {
+        match self.state()? {
             None => Ok(false),
             Some(table) => table.owner.map_or(Ok(true), |owner| Err(Error::Held(owner))),
         }

@@ -12,10 +12,11 @@
 //! | `bans` | who is banned; bans by hand |
 //! | `grants` | who may pass, and who is knocking |
 //! | `live` | the same by the names of doors, whatever a reload does meanwhile |
-//! | `hosts` | the addresses of names in the allow-list |
+//! | `allowed_names` | the addresses of names in the allow-list |
 //!
 //! The numbers are those of `include/uapi/linux/netfilter/nf_tables.h` and `nfnetlink.h`.
 
+mod allowed_names;
 mod bans;
 mod batch;
 mod carry;
@@ -24,7 +25,6 @@ mod elements;
 mod error;
 mod expression;
 mod grants;
-mod hosts;
 mod live;
 mod load;
 mod lower;
@@ -83,10 +83,9 @@ fn family(w: &mut Writer) {
     w.raw(&[NFPROTO_INET, 0, 0, 0]);
 }
 
-/// The gate in the kernel: the table `inet portcullis` of one network namespace, that of the
-/// thread that opens it.
+/// The table `inet portcullis` of one network namespace, that of the thread that opens it.
 #[derive(Debug)]
-pub struct Gate {
+pub struct Table {
     socket: Socket,
 }
 
@@ -98,7 +97,7 @@ pub struct TableState {
     pub owner: Option<u32>,
 }
 
-impl Gate {
+impl Table {
     /// Opens it. The table need not exist.
     ///
     /// # Errors
@@ -114,7 +113,7 @@ impl Gate {
     /// # Errors
     ///
     /// That the kernel could not be asked, or has no nf_tables.
-    pub fn table(&mut self) -> Result<Option<TableState>, Error> {
+    pub fn state(&mut self) -> Result<Option<TableState>, Error> {
         let found = self.socket.get(
             kind::GETTABLE,
             |w| {

@@ -12,7 +12,7 @@
 use portcullis_firewall::compile::{INPUT, INPUT_PRIORITIES};
 use portcullis_linux::netlink::message::Attributes;
 
-use super::{Error, Gate, kind, object};
+use super::{Error, Table, kind, object};
 
 /// The place of a table that takes nobody's.
 pub const FIRST_PLACE: i32 = *INPUT_PRIORITIES.start();
@@ -23,7 +23,7 @@ pub fn place_after(place: i32) -> i32 {
     if INPUT_PRIORITIES.contains(&next) { next } else { FIRST_PLACE }
 }
 
-impl Gate {
+impl Table {
     /// The place of the loaded chain `input`, if it has one of those that it may have.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use portcullis_linux::netlink::socket;
 use super::compare::{canonical, same_object, same_rule};
 use super::elements::{Listed, write_elements};
 use super::error::Object;
-use super::{Error, FAMILY_HEADER, Gate, Mismatch, absent_is_none, family, kind, object};
+use super::{Error, FAMILY_HEADER, Mismatch, Table, absent_is_none, family, kind, object};
 
 /// What the attributes are that a person can change with `nft`.
 const TABLE_WORDS: [(u16, &str); 2] = [(2, "set of flags"), (6, "comment")];
@@ -43,7 +43,7 @@ const SET_WORDS: [(u16, &str); 5] = [
 const LIST_TRIES: u32 = 30;
 const LIST_PAUSE: Duration = Duration::from_millis(10);
 
-impl Gate {
+impl Table {
     /// Whether the loaded table is exactly this ruleset, but for the elements of dynamic and kept sets.
     ///
     /// # Errors

@@ -7,23 +7,23 @@ use portcullis_core::policy::{Door, Policy, Recogniser};
 use portcullis_core::time::Instant;
 use portcullis_firewall::iptables::compile::{Generation, compile, grant_list, stage_list};
 use portcullis_firewall::iptables::simulator::{Simulator, Trace};
-use portcullis_firewall::iptables::{Family, Filter, Match, Matcher, Target};
+use portcullis_firewall::iptables::{AddressStore, Family, Filter, Match, Target};
 use portcullis_firewall::simulator::Fate;
 
+use super::explanation::{Attempt, Event, Met, Open};
 use super::packet::{self, Item, Sent};
 use super::sender::Sender;
-use super::story::{Attempt, Event, Met, Open};
 
 /// Tells what becomes of these packets.
 pub fn tell(
     sender: &Sender,
     items: &[Item],
     policy: &Policy,
-    matcher: Matcher,
+    store: AddressStore,
 ) -> Result<Vec<Event>, Vec<Conflict>> {
     let family = if sender.from.is_ipv4() { Family::V4 } else { Family::V6 };
-    let filter = compile(policy, matcher, family, Generation::default())?;
-    let mut story = Story {
+    let filter = compile(policy, store, family, Generation::default())?;
+    let mut explainer = Explainer {
         sender,
         policy,
         automaton: Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?,
@@ -31,10 +31,10 @@ pub fn tell(
         filter: &filter,
         now: Instant::ORIGIN,
     };
-    Ok(packet::tell(items, |sent, now| story.packet(sent, now)))
+    Ok(packet::tell(items, |sent, now| explainer.packet(sent, now)))
 }
 
-struct Story<'a> {
+struct Explainer<'a> {
     sender: &'a Sender,
     policy: &'a Policy,
     automaton: Automaton,
@@ -43,7 +43,7 @@ struct Story<'a> {
     now: Instant,
 }
 
-impl Story<'_> {
+impl Explainer<'_> {
     fn packet(&mut self, sent: Sent, now: Instant) -> Event {
         self.now = now;
         let packet = self.sender.dress(self.policy, sent);

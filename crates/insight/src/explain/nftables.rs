@@ -17,14 +17,14 @@ use portcullis_firewall::compile::{
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Trace};
 
+use super::explanation::{Attempt, Event, Met, Open};
 use super::packet::{self, Item, Sent};
 use super::sender::Sender;
-use super::story::{Attempt, Event, Met, Open};
 
 /// Tells what becomes of these packets.
 pub fn tell(sender: &Sender, items: &[Item], policy: &Policy) -> Result<Vec<Event>, Vec<Conflict>> {
     let ruleset = compile(policy)?;
-    let mut story = Story {
+    let mut explainer = Explainer {
         sender,
         policy,
         automaton: Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?,
@@ -34,7 +34,7 @@ pub fn tell(sender: &Sender, items: &[Item], policy: &Policy) -> Result<Vec<Even
         daemon: None,
         now: Instant::ORIGIN,
     };
-    Ok(packet::tell(items, |sent, now| story.packet(sent, now)))
+    Ok(packet::tell(items, |sent, now| explainer.packet(sent, now)))
 }
 
 /// The rules as text, by chain and number.
@@ -46,7 +46,7 @@ fn texts(ruleset: &Ruleset) -> BTreeMap<(String, usize), String> {
     rules.collect()
 }
 
-struct Story<'a> {
+struct Explainer<'a> {
     sender: &'a Sender,
     policy: &'a Policy,
     automaton: Automaton,
@@ -66,7 +66,7 @@ struct Reached {
     until: Instant,
 }
 
-impl<'a> Story<'a> {
+impl<'a> Explainer<'a> {
     fn packet(&mut self, sent: Sent, now: Instant) -> Event {
         self.now = now;
         let packet = self.sender.dress(self.policy, sent);

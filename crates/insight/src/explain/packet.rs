@@ -8,9 +8,9 @@ use portcullis_core::policy::{Port, Protocol};
 use portcullis_core::time::Instant;
 use portcullis_firewall::simulator::Payload;
 
-use super::story::{Attempt, Event, Open};
+use super::explanation::{Attempt, Event, Open};
 
-/// A word of the story.
+/// One argument of `explain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Item {
     /// A packet arrives.
@@ -75,7 +75,7 @@ impl Item {
 /// Time between packets, unless a `+DURATION` stands between them.
 const GAP: Duration = Duration::from_millis(100);
 
-/// Goes through the story: `packet` says what becomes of one that arrives at this moment. What ran
+/// Goes through the explanation: `packet` says what becomes of one that arrives at this moment. What ran
 /// out before it came is said too.
 pub fn tell(items: &[Item], mut packet: impl FnMut(Sent, Instant) -> Event) -> Vec<Event> {
     let start = Instant::from_millis(1_000);

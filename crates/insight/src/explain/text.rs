@@ -1,15 +1,15 @@
-//! A story as text.
+//! An explanation as text.
 
 use std::fmt::Write as _;
 
-use super::story::{Story, moment};
+use super::explanation::{Explanation, moment};
 
-/// Writes a story; the names of chains get so many columns.
-pub fn write(story: &Story, columns: usize) -> String {
+/// Writes an explanation; the names of chains get so many columns.
+pub fn write(explanation: &Explanation, columns: usize) -> String {
     let mut out = String::new();
-    for event in &story.events {
+    for event in &explanation.events {
         let time = moment(event.time);
-        let _ = writeln!(out, "{time:>8}  {} from {}", event.sent, story.from);
+        let _ = writeln!(out, "{time:>8}  {} from {}", event.sent, explanation.from);
         for met in event.met.iter().filter(|met| met.shown) {
             let mark = if met.matched { '*' } else { '-' };
             let _ = writeln!(out, "          {mark} {:<columns$} {}", met.chain, met.text);

@@ -10,18 +10,18 @@
 //! | `doors` | draws that tree, with a card for each door |
 //! | `gate` | what becomes of every packet, question by question |
 //! | [`mod@overview`] | the picture of a configuration: doors, then gate |
-//! | [`mod@story`] | the picture of packets: the stages they lead to, and their way through the rules |
+//! | [`mod@explanation`] | the picture of packets: the stages they lead to, and their way through the rules |
 //!
-//! All of it is pure: a policy or a story becomes a [`Picture`](layout::Picture), which is data, and that becomes
+//! All of it is pure: a policy or an explanation becomes a [`Picture`](layout::Picture), which is data, and that becomes
 //! text. No font is asked for how wide it is; all text is monospaced and measured generously, so nothing overlaps and
 //! nothing is cut wherever it is shown. Tests look for both in the pictures of random policies.
 
 mod doors;
+pub mod explanation;
 mod gate;
 pub mod layout;
 pub mod overview;
 mod sheet;
-pub mod story;
 pub mod svg;
 pub mod text;
 mod tree;
@@ -29,5 +29,5 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use explanation::explanation;
 pub use overview::overview;
-pub use story::story;

@@ -1,12 +1,12 @@
-//! Pictures of random policies and stories: nothing overlaps, nothing is cut, and all of it is XML.
+//! Pictures of random policies and explanations: nothing overlaps, nothing is cut, and all of it is XML.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portcullis_core::policy::{
-    Allowed, Door, DoorName, Gate, Hook, Hooks, InterfaceName, Policy, Port, Protocol, Recogniser,
-    Stance,
+    Allowed, Door, DoorName, GatePolicy, Hook, Hooks, InterfaceName, Policy, Port, Protocol,
+    Recogniser, Stance,
 };
 use portcullis_testkit::policies::{self, port};
 use proptest::collection::vec;
@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::layout::{Area, Look, Picture, Point, Shape, Text};
-use super::{overview, story, svg};
-use crate::explain::story::{Attempt, Event, Met, Open, Story};
+use super::{explanation, overview, svg};
+use crate::explain::explanation::{Attempt, Event, Explanation, Met, Open};
 
 /// Everything that makes a picture hard to draw: up to 20 doors with long names and up to 32 knocks, many
 /// of which share a beginning, up to 64 guarded ports and long addresses. The check would not let all of
@@ -36,12 +36,12 @@ fn crowded() -> impl Strategy<Value = Policy> {
             let stance = if closed { Stance::Closed } else { Stance::Guard };
             let interfaces = vec![InterfaceName::new("<&>@[%15chars]").unwrap()];
             let allow = addresses.iter().filter_map(|a| a.to_string().parse::<Allowed>().ok());
-            let gate = Gate {
+            let gate = GatePolicy {
                 stance,
                 interfaces,
                 allow: allow.collect(),
                 ban: closed.then(Default::default),
-                ..Gate::default()
+                ..GatePolicy::default()
             };
             let mut policy = Policy { gate, doors: Vec::new() };
             for (name, (own, from, shared), guards, (step, open, tolerate), recogniser, program) in
@@ -78,7 +78,7 @@ fn crowded() -> impl Strategy<Value = Policy> {
 /// Anything that a text may be made of.
 const HOSTILE: &str = "[a-z0-9 <>&\"'\\]\u{0}-\u{9f}\u{202e}\u{feff}\u{ffff}字]{0,300}";
 
-fn any_story() -> impl Strategy<Value = Story> {
+fn any_explanation() -> impl Strategy<Value = Explanation> {
     let time = || (0u64..100_000).prop_map(Duration::from_millis);
     let met = ("[a-z-]{1,40}", 1usize..100, HOSTILE, any::<bool>(), any::<bool>()).prop_map(
         |(chain, number, text, matched, shown)| Met { chain, number, text, matched, shown },
@@ -100,7 +100,7 @@ fn any_story() -> impl Strategy<Value = Story> {
         let (time, sent, spare, lost) = first;
         Event { time, sent, spare, lost, met, means, fate, passes, attempts, open }
     });
-    (HOSTILE, HOSTILE, vec(event, 1..8)).prop_map(|(name, from, events)| Story {
+    (HOSTILE, HOSTILE, vec(event, 1..8)).prop_map(|(name, from, events)| Explanation {
         name,
         from,
         events,
@@ -236,8 +236,8 @@ proptest! {
     }
 
     #[test]
-    fn pictures_of_packets_are_readable(told in any_story()) {
-        let picture = story(&told);
+    fn pictures_of_packets_are_readable(told in any_explanation()) {
+        let picture = explanation(&told);
         is_readable(&picture);
         is_plain_svg(&picture);
     }

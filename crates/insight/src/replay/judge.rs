@@ -16,7 +16,7 @@ use portcullis_core::policy::{Door, DoorId, Policy, Port, Recogniser, may_have_g
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Packet;
 
-use super::host::port;
+use super::own_addresses::port;
 
 /// Sources of which it is remembered how far they had come. When there are more, all are forgotten:
 /// then some packets are said to be wrong ports that came too late, but nothing is decided otherwise.

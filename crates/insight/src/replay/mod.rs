@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`file`](mod@file) | pcap and pcapng, also behind gzip |
 //! | [`clock`] | the capture's own time |
-//! | [`host`] | whose addresses are the host's |
+//! | [`own_addresses`] | whose addresses are the host's |
 //! | [`judge`] | what a packet means |
 //! | [`strikes`] | grants, strikes and bans as the kernel counts them |
 //! | [`sources`] | who came how far |
@@ -19,8 +19,8 @@
 
 pub mod clock;
 pub mod file;
-pub mod host;
 pub mod judge;
+pub mod own_addresses;
 pub mod report;
 pub mod sources;
 pub mod strikes;
@@ -36,11 +36,11 @@ use portcullis_core::wire::{Captured, Checksum, Packet, Segment, Unreadable};
 use clock::Clock;
 use file::link::{self, Kind, Place, Places, Way};
 use file::{Capture, Record};
-use host::{Host, SAMPLE};
 use judge::{Judge, Judged, Meaning};
+use own_addresses::{OwnAddresses, SAMPLE};
 use report::{MAX_OPENINGS, MAX_STRIKES, Opening, Report, Strike, Why};
 use sources::Sources;
-use strikes::{Gate, Struck};
+use strikes::{GateState, Struck};
 
 /// What a person may say about a capture.
 #[derive(Debug, Clone, Default)]
@@ -69,9 +69,9 @@ pub struct Replay<'p> {
     allowed: Vec<Network>,
     clock: Clock,
     judge: Judge,
-    gate: Gate,
+    gate: GateState,
     /// Nothing until the host's addresses are known.
-    host: Option<Host>,
+    host: Option<OwnAddresses>,
     /// What waits for that.
     waiting: Vec<Moment>,
     sources: Sources,
@@ -99,13 +99,13 @@ impl<'p> Replay<'p> {
             Allowed::Network(network) => Some(*network),
             Allowed::Interface(_) | Allowed::Host(_) => None,
         });
-        let host = (!settings.host.is_empty()).then(|| Host::told(settings.host.clone()));
+        let host = (!settings.host.is_empty()).then(|| OwnAddresses::told(settings.host.clone()));
         Ok(Self {
             policy,
             allowed: allowed.collect(),
             clock: Clock::default(),
             judge: Judge::new(policy, settings.engine)?,
-            gate: Gate::new(policy),
+            gate: GateState::new(policy),
             host,
             waiting: Vec::new(),
             settings,
@@ -196,7 +196,7 @@ impl<'p> Replay<'p> {
     fn find_host(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
         let sample = waiting.iter().map(|moment| (&moment.packet, moment.way));
-        self.host = Some(Host::find(self.policy, sample));
+        self.host = Some(OwnAddresses::find(self.policy, sample));
         for moment in &waiting {
             self.judge(moment);
         }
@@ -281,7 +281,7 @@ impl<'p> Replay<'p> {
             }
         });
         if self.report.strikes.len() < MAX_STRIKES {
-            let port = host::port(&packet);
+            let port = own_addresses::port(&packet);
             self.report.strikes.push(Strike { at, source, port, why, bans });
         }
     }

@@ -8,7 +8,7 @@ use portcullis_core::policy::{DoorId, Port};
 
 use super::clock::Oddities;
 use super::file::Damage;
-use super::host::Source;
+use super::own_addresses::Origin;
 use super::sources::Deeds;
 
 /// Openings that are listed; more are counted.
@@ -66,7 +66,7 @@ pub struct Report {
     /// The host's addresses, and how they are known.
     pub host: Vec<IpAddr>,
     /// How they are known; nothing if nobody had to know.
-    pub host_source: Option<Source>,
+    pub host_source: Option<Origin>,
     /// Doors that would have opened, in order.
     pub openings: Vec<Opening>,
     /// How many those were.

@@ -26,7 +26,7 @@ pub enum Struck {
 }
 
 /// The grants, strikes and bans of a gate.
-pub struct Gate {
+pub struct GateState {
     ban: Option<Ban>,
     stance: Stance,
     grants: Timed<(DoorId, IpAddr), ()>,
@@ -34,7 +34,7 @@ pub struct Gate {
     bans: Timed<IpAddr, ()>,
 }
 
-impl Gate {
+impl GateState {
     /// Of a policy.
     pub fn new(policy: &Policy) -> Self {
         Self {
@@ -124,12 +124,12 @@ mod tests {
         Instant::from_millis(seconds * 1_000)
     }
 
-    fn gate(stance: &str) -> Gate {
+    fn gate(stance: &str) -> GateState {
         let text = format!(
             "[gate]\nstance = \"{stance}\"\n[ban]\nstrikes = 3\nwithin = \"10s\"\nfor = \"60s\"\n\
              [door.ssh]\nguards = [\"tcp/22\"]\nsequence = [\"tcp/3\", \"tcp/7\", \"tcp/5\"]\n"
         );
-        Gate::new(&parse_str("test", &text).unwrap().policy)
+        GateState::new(&parse_str("test", &text).unwrap().policy)
     }
 
     #[test]

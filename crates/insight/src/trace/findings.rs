@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_config::duration;
 use portcullis_core::policy::{Door, DoorId, Policy, Port};
 
-use super::{Evidence, Hit, Watched, related};
+use super::{Arrival, Evidence, Watched, related};
 use crate::replay::judge::Meaning;
 
 /// Sources that are spoken of at one door, where nobody has said which one is meant: those that made
@@ -94,7 +94,7 @@ impl At<'_> {
         let mut say = |kind, text| {
             found.push(Finding { kind, door: Some(self.id), source: Some(source), text });
         };
-        let opened = |hit: &&Hit| hit.meaning == Meaning::Opened { door: self.id };
+        let opened = |hit: &&Arrival| hit.meaning == Meaning::Opened { door: self.id };
         if let Some(opening) = self.of(source).find(opened) {
             say("opened", format!("door {name} opened: all knocks of {source} arrived correctly"));
             let later = self.of(source).filter(|hit| hit.at >= opening.at);
@@ -255,7 +255,7 @@ impl At<'_> {
         let near = self.door.step_timeout.saturating_mul(knocks);
         let mut own = self.of(source).filter(|hit| self.place(hit.port).is_some());
         let (first, last) = (own.next()?.at, self.of(source).last()?.at);
-        let made = |hit: &&Hit| {
+        let made = |hit: &&Arrival| {
             let in_time = hit.at.after(near) >= first && last.after(near) >= hit.at;
             let family = hit.source.is_ipv4() == source.is_ipv4();
             hit.source != source && family && in_time
@@ -290,7 +290,7 @@ impl At<'_> {
         all.filter(|(_, port)| !self.of(source).any(|hit| hit.port == *port)).collect()
     }
 
-    fn of(&self, source: IpAddr) -> impl Iterator<Item = &Hit> + Clone {
+    fn of(&self, source: IpAddr) -> impl Iterator<Item = &Arrival> + Clone {
         self.evidence.hits.iter().filter(move |hit| hit.source == source)
     }
 
@@ -301,7 +301,7 @@ impl At<'_> {
             .find_map(|(number, &knock)| (knock == port).then_some(number))
     }
 
-    fn is_near(&self, hit: &Hit) -> bool {
+    fn is_near(&self, hit: &Arrival) -> bool {
         self.door.sequence.iter().any(|knock| knock.number == hit.port.number)
     }
 

@@ -22,9 +22,9 @@ use portcullis_core::policy::{Allowed, DoorId, Network, Policy, Port};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::Packet;
 
-use crate::replay::host::port;
 use crate::replay::judge::{Judge, Meaning};
-use crate::replay::strikes::Gate;
+use crate::replay::own_addresses::port;
+use crate::replay::strikes::GateState;
 
 /// Packets that are remembered for the findings, of the watched source and again of all others.
 /// Further ones are shown, and not taken into account.
@@ -41,7 +41,7 @@ pub struct Watched {
 
 /// A packet that starts something, as it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hit {
+pub struct Arrival {
     /// When it came.
     pub at: Instant,
     /// From whom.
@@ -60,7 +60,7 @@ pub struct Tracer<'p> {
     watched: Watched,
     allowed: Vec<Network>,
     judge: Judge,
-    gate: Gate,
+    gate: GateState,
     evidence: Evidence,
 }
 
@@ -68,7 +68,7 @@ pub struct Tracer<'p> {
 #[derive(Debug, Default)]
 pub struct Evidence {
     /// What came to the ports of watched doors, and what lost an attempt at one, in order.
-    pub hits: Vec<Hit>,
+    pub hits: Vec<Arrival>,
     /// How many of those are of others than the watched source.
     others: usize,
     /// Packets to this host that start something, of the watched source or of all.
@@ -98,18 +98,23 @@ impl<'p> Tracer<'p> {
             watched,
             allowed: allowed.collect(),
             judge: Judge::new(policy, options)?,
-            gate: Gate::new(policy),
+            gate: GateState::new(policy),
             evidence: Evidence::default(),
         })
     }
 
     /// Takes a packet; gives what is to be told of it, if anything.
-    pub fn packet(&mut self, packet: &Packet, direction: Direction, now: Instant) -> Option<Hit> {
+    pub fn packet(
+        &mut self,
+        packet: &Packet,
+        direction: Direction,
+        now: Instant,
+    ) -> Option<Arrival> {
         let source = packet.source;
         let allowed = self.allowed.iter().any(|network| network.contains(source));
         let judged = self.judge.packet(packet, direction, allowed, now);
         let port = port(packet).filter(|_| direction == Direction::ToHost)?;
-        let mut hit = Hit { at: now, source, port, meaning: judged.meaning, passes: false };
+        let mut hit = Arrival { at: now, source, port, meaning: judged.meaning, passes: false };
         match judged.meaning {
             Meaning::Opened { door } => {
                 for door in [Some(door), judged.also].into_iter().flatten() {
@@ -137,7 +142,7 @@ impl<'p> Tracer<'p> {
         &self.evidence
     }
 
-    fn remember(&mut self, hit: Hit, is_watched: bool) {
+    fn remember(&mut self, hit: Arrival, is_watched: bool) {
         let matters = self.matters(&hit) || self.is_near(hit.port);
         let evidence = &mut self.evidence;
         if is_watched {
@@ -162,7 +167,7 @@ impl<'p> Tracer<'p> {
     }
 
     /// Whether it says something where everybody is watched: scans are everyday.
-    fn matters(&self, hit: &Hit) -> bool {
+    fn matters(&self, hit: &Arrival) -> bool {
         match hit.meaning {
             Meaning::Wrong | Meaning::Nothing(_) => self.is_knock(hit.port),
             _ => true,
@@ -186,7 +191,7 @@ impl<'p> Tracer<'p> {
 
     /// Whether it has to do with the watched door, if there is one: what loses an attempt has, and so
     /// does what could be of any door.
-    fn is_of_door(&self, hit: &Hit) -> bool {
+    fn is_of_door(&self, hit: &Arrival) -> bool {
         let Some(wanted) = self.watched.door else { return true };
         match hit.meaning {
             Meaning::Guarded(door) => door == wanted,

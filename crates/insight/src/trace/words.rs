@@ -4,11 +4,11 @@ use portcullis_config::duration;
 use portcullis_core::engine::Verdict;
 use portcullis_core::policy::{Door, DoorId, Policy};
 
-use super::Hit;
+use super::Arrival;
 use crate::replay::judge::Meaning;
 
 /// What a packet means, without period.
-pub fn sentence(policy: &Policy, hit: &Hit) -> String {
+pub fn sentence(policy: &Policy, hit: &Arrival) -> String {
     let name = |id| door(policy, id).map(|door| door.name.to_string()).unwrap_or_default();
     let of = |id| door(policy, id).map_or(0, |door| door.sequence.len());
     match hit.meaning {
@@ -72,6 +72,6 @@ fn door(policy: &Policy, id: DoorId) -> Option<&Door> {
 }
 
 /// Which knock of this door a packet is, from 1.
-fn place(door: &Door, hit: &Hit) -> Option<usize> {
+fn place(door: &Door, hit: &Arrival) -> Option<usize> {
     door.sequence.iter().zip(1..).find_map(|(&port, number)| (port == hit.port).then_some(number))
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use portcullis_firewall::iptables::{Family, Filter, Matcher};
+use portcullis_firewall::iptables::{AddressStore, Family, Filter};
 use tempfile::TempDir;
 
 use super::{have, program, write_config};
@@ -35,18 +35,18 @@ impl fmt::Display for Variant {
 /// Both.
 pub const VARIANTS: [Variant; 2] = [Variant::Nft, Variant::Legacy];
 /// Both kinds of lists.
-pub const MATCHERS: [Matcher; 2] = [Matcher::Recent, Matcher::Ipset];
+pub const STORES: [AddressStore; 2] = [AddressStore::Recent, AddressStore::Ipset];
 
 /// All four ways of loading the gate.
-pub fn ways() -> Vec<(Variant, Matcher)> {
-    VARIANTS.into_iter().flat_map(|v| MATCHERS.into_iter().map(move |m| (v, m))).collect()
+pub fn ways() -> Vec<(Variant, AddressStore)> {
+    VARIANTS.into_iter().flat_map(|v| STORES.into_iter().map(move |m| (v, m))).collect()
 }
 
 /// What the configuration calls the back end with such lists.
-pub fn word(matcher: Matcher) -> &'static str {
-    match matcher {
-        Matcher::Recent => "iptables",
-        Matcher::Ipset => "ipset",
+pub fn word(store: AddressStore) -> &'static str {
+    match store {
+        AddressStore::Recent => "iptables",
+        AddressStore::Ipset => "ipset",
     }
 }
 

@@ -6,7 +6,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod packet;
 pub mod process;
-pub mod shell;
+pub mod spawn;
 pub mod time;
 
 use std::io;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use portcullis_core::policy::{Policy, Protocol, Recogniser, Refuse};
 use portcullis_firewall::compile::compile;
-use portcullis_firewall::iptables::Matcher;
+use portcullis_firewall::iptables::AddressStore;
 use portcullis_gate::iptables;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::packet::Packet;
 use portcullis_lab::wire::Wire;
 use portcullis_lab::{Family, Lab, Peer};
@@ -105,7 +105,7 @@ pub fn kernel() {
     let mut lab = Lab::new().unwrap();
     let client = lab.peer("client", 1).unwrap();
     let wire = client.sender().unwrap();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let mut rows = vec![Rules::None];
     let have_nft = nft(LINEAR_EMPTY);
     if have_nft {
@@ -117,7 +117,7 @@ pub fn kernel() {
     if have_nft {
         rows.extend([1, 100, MOST_LINEAR].map(Rules::Linear));
     }
-    if iptables::load(&policy(1), Matcher::Recent).is_ok() {
+    if iptables::load(&policy(1), AddressStore::Recent).is_ok() {
         iptables::remove().unwrap();
         rows.extend([1, 10, MOST_RECENT].map(Rules::Recent));
     } else {
@@ -169,17 +169,17 @@ fn print(rows: &[Rules], packets: &Packets, best: &[Vec<Duration>]) {
     println!("  in minutes; of `recent` 40,000 lists, of which the cost grows with the square");
 }
 
-fn load(gate: &mut Gate, rules: Rules) {
+fn load(gate: &mut Table, rules: Rules) {
     match rules {
         Rules::None => {}
         Rules::Tracking => assert!(nft(TRACKING)),
         Rules::Ours(doors) => drop(gate.load(&compile(&policy(doors)).unwrap()).unwrap()),
         Rules::Linear(doors) => assert!(nft(&one_rule_per_step(&policy(doors)))),
-        Rules::Recent(doors) => drop(iptables::load(&policy(doors), Matcher::Recent).unwrap()),
+        Rules::Recent(doors) => drop(iptables::load(&policy(doors), AddressStore::Recent).unwrap()),
     }
 }
 
-fn unload(gate: &mut Gate, rules: Rules) {
+fn unload(gate: &mut Table, rules: Rules) {
     match rules {
         Rules::None => {}
         Rules::Tracking | Rules::Linear(_) => assert!(nft(LINEAR_EMPTY)),

@@ -27,8 +27,8 @@ impl Configured {
     /// None, for one that was read without errors.
     pub fn new(loaded: portcullis_config::Loaded) -> Result<Self, Failure> {
         let portcullis_config::Loaded { policy, backend, text, .. } = loaded;
-        let rules = match config::matcher(backend) {
-            Some(matcher) => Rules::Chains(matcher),
+        let rules = match config::store(backend) {
+            Some(store) => Rules::Chains(store),
             None => Rules::Table(table(&policy)?),
         };
         Ok(Self { text, policy, rules })

@@ -6,8 +6,7 @@
 
 use portcullis_firewall::ruleset::Ruleset;
 pub use portcullis_gate::Loaded;
-use portcullis_gate::nftables::Gate;
-use portcullis_gate::{Backend, Look, Removed};
+use portcullis_gate::{Gate, Look, Removed};
 
 use super::chains::Chains;
 use super::configured::Configured;
@@ -17,7 +16,7 @@ use crate::out::say;
 /// The kernel, by way of whichever back end.
 #[derive(Debug)]
 pub struct Kernel {
-    backend: Backend,
+    gate: Gate,
     /// Whether chains of iptables may be there.
     has_chains: bool,
 }
@@ -30,17 +29,12 @@ impl Kernel {
     /// The kernel cannot be spoken to.
     pub fn open(has_chains: bool) -> Result<Self, Failure> {
         let look = if has_chains { Look::Always } else { Look::Never };
-        Ok(Self { backend: Backend::looking(look)?, has_chains })
-    }
-
-    /// The side of nftables.
-    pub fn gate(&mut self) -> &mut Gate {
-        self.backend.table()
+        Ok(Self { gate: Gate::looking(look)?, has_chains })
     }
 
     /// The gate, whichever back end it has.
-    pub fn backend(&mut self) -> &mut Backend {
-        &mut self.backend
+    pub fn gate(&mut self) -> &mut Gate {
+        &mut self.gate
     }
 
     /// Whether there is a table of nftables.
@@ -49,7 +43,7 @@ impl Kernel {
     ///
     /// The kernel could not be asked.
     pub fn has_table(&mut self) -> Result<bool, Failure> {
-        Ok(self.backend.has_table()?)
+        Ok(self.gate.has_table()?)
     }
 
     /// Our chains, if there may be some.
@@ -85,7 +79,7 @@ impl Kernel {
         if is_known && self.chains()?.as_ref() == chains {
             return Ok(None);
         }
-        Ok(self.backend.difference(&configured.policy, &configured.rules)?)
+        Ok(self.gate.difference(&configured.policy, &configured.rules)?)
     }
 
     /// Loads rules in the place of whatever is there of ours. Living grants stay, where the back end is
@@ -96,7 +90,7 @@ impl Kernel {
     /// Then the kernel holds what it held, unless the message says otherwise.
     pub fn load(&mut self, configured: &Configured) -> Result<Loaded, Failure> {
         self.has_chains |= configured.is_chains();
-        let (loaded, left) = self.backend.load(&configured.policy, &configured.rules)?;
+        let (loaded, left) = self.gate.load(&configured.policy, &configured.rules)?;
         if let Some(error) = left {
             say(&format!("warning: cannot remove the old nftables rules: {error}"));
         }
@@ -109,12 +103,12 @@ impl Kernel {
     ///
     /// What could not be taken away. The rest is.
     pub fn remove(&mut self) -> Result<Removed, Failure> {
-        Ok(self.backend.remove()?)
+        Ok(self.gate.remove()?)
     }
 
     /// The rules of a table, with the addresses that the kernel has for names of the allow-list: these
     /// change while a configuration stays the same.
     pub(super) fn known(&mut self, configured: &Configured) -> Result<Ruleset, Failure> {
-        Ok(self.backend.known(&configured.policy, &configured.ruleset()?)?)
+        Ok(self.gate.known(&configured.policy, &configured.ruleset()?)?)
     }
 }

@@ -13,7 +13,7 @@ use portcullis_firewall::compile::{GRANTS, class_of};
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Socket};
 use portcullis_gate::nftables::{Grant, View};
-use portcullis_gate::{Backend, Kind};
+use portcullis_gate::{Backend, Gate};
 use portcullis_linux::netlink::route::Route;
 
 use super::session::Session;
@@ -31,13 +31,13 @@ const SYN: u8 = 2;
 pub fn check(
     policy: &Policy,
     ruleset: &Ruleset,
-    kind: Kind,
+    backend: Backend,
     session: &Session,
-    gate: &mut Backend,
+    gate: &mut Gate,
 ) -> Result<(), Failure> {
     let interface = interface(policy, session)?;
     // Grants are not carried from one back end to another.
-    let stay = gate.kind()? == Some(kind);
+    let stay = gate.backend()? == Some(backend);
     let view = gate.view()?.unwrap_or_default();
     let grants = view.grants.iter().filter(|_| stay);
     let carried = grants.filter_map(|grant| carried(policy, &view, grant));

@@ -68,8 +68,8 @@ pub fn apply(
     let mut kernel = Kernel::open(configured.is_chains() || store.state.chains.is_some())?;
     let session = Session::current();
     if let Some(session) = session.as_ref().filter(|_| !allow_lockout) {
-        let (rules, kind) = (configured.ruleset()?, configured.rules.kind());
-        lockout::check(&configured.policy, &rules, kind, session, kernel.backend())?;
+        let (rules, backend) = (configured.ruleset()?, configured.rules.backend());
+        lockout::check(&configured.policy, &rules, backend, session, kernel.gate())?;
     }
     match within {
         None => for_good(&mut store, &mut kernel, configured),

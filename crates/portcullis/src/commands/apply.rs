@@ -10,16 +10,16 @@ use portcullis_config::{Host, duration};
 use portcullis_core::limits;
 use portcullis_core::policy::{Allowed, Policy};
 use portcullis_firewall::compile::{Hosts, admit};
-use portcullis_firewall::iptables::Matcher;
-use portcullis_gate::{Backend, Look, Rules};
+use portcullis_firewall::iptables::AddressStore;
+use portcullis_gate::{Gate, Look, Rules};
 use portcullis_linux::netlink::route::Route;
 
 use super::live::{count, of_daemon, time_of_option, warn_of_deaf_doors};
 use super::state_dir::StateDir;
 use crate::apply::{self, Configured, Loaded};
 use crate::config;
-use crate::daemon::hosts::look_up;
 use crate::daemon::keeper;
+use crate::daemon::resolver::look_up;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::look;
 use crate::out::say;
@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> Outcome {
     let mut configured = Configured::new(loaded)?;
     if let Rules::Table(ruleset) = &mut configured.rules {
         let found = look_up_all(&configured.policy);
-        let mut gate = Backend::looking(Look::Never)?;
+        let mut gate = Gate::looking(Look::Never)?;
         let hosts = gate.table().known_hosts(&configured.policy, found)?;
         tell_of_names(&configured.policy, &hosts);
         admit(ruleset, &hosts);
@@ -92,10 +92,10 @@ pub(super) fn active(doors: &str, loaded: &Loaded) -> String {
             };
             format!("{}{kept}", count(loaded.rules, "rule"))
         }
-        Loaded::Chains(loaded, matcher) => {
-            let sets = match matcher {
-                Matcher::Recent => "`recent` lists".to_owned(),
-                Matcher::Ipset => count(loaded.sets, "set"),
+        Loaded::Chains(loaded, store) => {
+            let sets = match store {
+                AddressStore::Recent => "`recent` lists".to_owned(),
+                AddressStore::Ipset => count(loaded.sets, "set"),
             };
             format!("{} of iptables and ip6tables, {sets}", count(loaded.rules, "rule"))
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use portcullis_core::limits;
 use portcullis_core::policy::Network;
-use portcullis_gate::Backend;
+use portcullis_gate::Gate;
 use portcullis_gate::cut::cut_all;
 use portcullis_gate::nftables::{Banning, MOST_AT_ONCE, bans_of};
 use portcullis_linux::netlink::route::Route;
@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Outcome {
     }
     let own = own_addresses()?;
     spare_this_host(asked, &own)?;
-    let mut gate = Backend::open()?;
+    let mut gate = Gate::open()?;
     let view = gate.view()?.unwrap_or_default();
     let banning = gate.ban(network, asked, length)?;
     let Banning::Done { time, bans, renewed, allowed } = banning else {

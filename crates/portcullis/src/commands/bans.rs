@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use portcullis_gate::nftables::{self, Banned};
-use portcullis_gate::{Backend, Error};
+use portcullis_gate::{Error, Gate};
 use serde_json::{Value, json};
 
 use super::live::{millis, shown, table};
@@ -20,7 +20,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let mut gate = Backend::open()?;
+    let mut gate = Gate::open()?;
     let known = match gate.must_know_bans() {
         Ok(()) => true,
         Err(

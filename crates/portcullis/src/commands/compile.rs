@@ -7,7 +7,7 @@ use portcullis_core::policy::Policy;
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::iptables::compile::{Generation, compile as compile_iptables};
 use portcullis_firewall::iptables::text::sets;
-use portcullis_firewall::iptables::{Family, Matcher};
+use portcullis_firewall::iptables::{AddressStore, Family};
 use portcullis_firewall::ruleset::Ruleset;
 
 use crate::config;
@@ -54,18 +54,18 @@ fn text(args: &Args) -> Result<String, Failure> {
         })?,
     };
     let policy = &loaded.policy;
-    let Some(matcher) = config::matcher(loaded.backend) else {
+    let Some(store) = config::store(loaded.backend) else {
         return Ok(ruleset(policy)?.to_string());
     };
     let filter = |family| {
-        compile_iptables(policy, matcher, family, Generation::default()).map_err(|_| {
+        compile_iptables(policy, store, family, Generation::default()).map_err(|_| {
             Failure::could_not("the doors of this configuration contradict each other")
         })
     };
     match args.target {
         Some(Target::Iptables) => Ok(filter(Family::V4)?.to_string()),
         Some(Target::Ip6tables) => Ok(filter(Family::V6)?.to_string()),
-        Some(Target::Ipset) if matcher == Matcher::Ipset => Ok(Family::BOTH
+        Some(Target::Ipset) if store == AddressStore::Ipset => Ok(Family::BOTH
             .into_iter()
             .map(|family| Ok(sets(family, filter(family)?.sets.iter())))
             .collect::<Result<String, Failure>>()?),
@@ -76,9 +76,9 @@ fn text(args: &Args) -> Result<String, Failure> {
                 "back end `{}` has one file for IPv4 and one for IPv6",
                 loaded.backend.word()
             );
-            let targets = match matcher {
-                Matcher::Recent => "`--target iptables` and `--target ip6tables`",
-                Matcher::Ipset => {
+            let targets = match store {
+                AddressStore::Recent => "`--target iptables` and `--target ip6tables`",
+                AddressStore::Ipset => {
                     "`--target ipset`, then `--target iptables` and `--target ip6tables`"
                 }
             };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use portcullis_config::duration;
 use portcullis_core::policy::{Door, Port};
 use portcullis_core::strength::Strength;
-use portcullis_gate::Backend;
+use portcullis_gate::Gate;
 use portcullis_gate::nftables::View;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
     let policy = config::load_for(args.file.as_deref())?.policy;
-    let view = Backend::open()?.view()?;
+    let view = Gate::open()?.view()?;
     let grants = view.as_ref().map(View::grants_by_door).unwrap_or_default();
     let doors: Vec<_> = with_strength(&policy)
         .into_iter()

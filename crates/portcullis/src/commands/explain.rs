@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use portcullis_config::DEFAULT_PATH;
-use portcullis_insight::explain::{self, Item, Sender, Story, text};
+use portcullis_insight::explain::{self, Explanation, Item, Sender, text};
 use portcullis_insight::picture::layout::Picture;
 use portcullis_insight::picture::{self, svg};
 
@@ -77,15 +77,15 @@ pub fn run(args: &Args) -> Outcome {
         established: args.established,
         rules: args.rules,
     };
-    let matcher = config::matcher(backend);
-    let events = explain::tell(&sender, &items, &policy, matcher)
+    let store = config::store(backend);
+    let events = explain::tell(&sender, &items, &policy, store)
         .map_err(|_| Failure::could_not("the doors of this configuration contradict each other"))?;
-    let story = Story { name, from: args.from.to_string(), events };
+    let explanation = Explanation { name, from: args.from.to_string(), events };
     match args.svg {
-        true => draw(args, &picture::story(&story)),
+        true => draw(args, &picture::explanation(&explanation)),
         false => {
-            let columns = if matcher.is_some() { 20 } else { 14 };
-            print(&text::write(&story, columns)).map(|()| Exit::Done)
+            let columns = if store.is_some() { 20 } else { 14 };
+            print(&text::write(&explanation, columns)).map(|()| Exit::Done)
         }
     }
 }

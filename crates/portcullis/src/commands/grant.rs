@@ -8,7 +8,7 @@ use portcullis_config::DEFAULT_PATH;
 use portcullis_core::limits;
 use portcullis_core::text::plain;
 use portcullis_core::wire::is_of_one_link;
-use portcullis_gate::{Backend, Granted};
+use portcullis_gate::{Gate, Granted};
 use serde_json::json;
 
 use super::live::{address, millis, shown, tell, time};
@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Outcome {
     }
     let asked = args.length.as_deref();
     let asked = asked.map(|text| time("--for", text, LENGTHS)).transpose()?;
-    let mut gate = Backend::open()?;
+    let mut gate = Gate::open()?;
     // Before the configuration: what is not loaded cannot be opened, whatever that says.
     let usual = gate.open_for(&args.door)?;
     let length = match asked.or(usual) {

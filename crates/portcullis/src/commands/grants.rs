@@ -1,7 +1,7 @@
 //! `portcullis grants`: who may pass, and for how long still. The names of the doors are in the
 //! kernel too, so no configuration is needed.
 
-use portcullis_gate::Backend;
+use portcullis_gate::Gate;
 use portcullis_gate::nftables::{Grant, View};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome {
-    let found = Backend::open()?.view()?;
+    let found = Gate::open()?.view()?;
     if found.is_none() {
         say("the gate is not loaded; guarded ports are open without a grant");
     }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use portcullis_client::{Answer, Family, Hit, KnockError, Options, Target, knock_telling};
+use portcullis_client::{Answer, Family, KnockError, Options, SentKnock, Target, knock_telling};
 use portcullis_core::policy::Port;
 
 use super::live::time_of_option;
@@ -40,9 +40,9 @@ pub fn run(args: &Args) -> Outcome {
         _ => Family::Any,
     };
     let options = Options { delay: args.delay, family };
-    let tell = |address, hit: Hit| {
+    let tell = |address, knock: SentKnock| {
         if args.verbose {
-            say(&format!("{address}: {}: {}", hit.port, words(hit.answer)));
+            say(&format!("{address}: {}: {}", knock.port, words(knock.answer)));
         }
     };
     match knock_telling(&Target::new(&*args.host), &args.ports, &options, tell) {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use portcullis_core::text::plain;
 use portcullis_gate::cut::{Cut, cut};
 use portcullis_gate::nftables::View;
-use portcullis_gate::{Backend, Error};
+use portcullis_gate::{Error, Gate};
 use serde_json::{Value, json};
 
 use super::grants::object;
@@ -37,7 +37,7 @@ pub struct Args {
 /// Runs the command. Where nothing was open, and nothing to cut, the answer is no.
 pub fn run(args: &Args) -> Outcome {
     let address = args.address.as_deref().map(address).transpose()?;
-    let ended = Backend::open()?.revoke(args.door.as_deref(), address)?;
+    let ended = Gate::open()?.revoke(args.door.as_deref(), address)?;
     let cut = match (args.cut, &args.door, address) {
         (true, Some(door), Some(address)) => {
             Some(cut(address, &ended.door(door).map_err(Error::from)?.guards)?)

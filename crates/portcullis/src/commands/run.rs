@@ -9,7 +9,7 @@ use portcullis_watcher::watch;
 
 use crate::apply;
 use crate::daemon::parts::watcher_failed;
-use crate::daemon::{hosts, keeper, runner};
+use crate::daemon::{keeper, resolver, runner};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files;
 use crate::out::say;
@@ -79,6 +79,6 @@ pub fn process(args: &ProcessArgs) -> Outcome {
     match args.role {
         Role::Watcher => watch::run::<Native>().map(|()| Exit::Done).map_err(watcher_failed),
         Role::Runner => runner::run(&args.state_dir),
-        Role::Resolver => hosts::run(),
+        Role::Resolver => resolver::run(),
     }
 }

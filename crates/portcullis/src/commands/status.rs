@@ -10,7 +10,7 @@ use portcullis_config::{DEFAULT_PATH, Diagnostic, conntrack};
 use portcullis_core::policy::{Policy, Recogniser};
 use portcullis_core::text::plain;
 use portcullis_gate::nftables::View;
-use portcullis_gate::{Backend, Kind};
+use portcullis_gate::{Backend, Gate};
 use portcullis_linux::netlink::route::Route;
 use serde_json::{Value, json};
 
@@ -47,8 +47,8 @@ pub fn run(args: &Args) -> Outcome {
             (None, Some(Failure::no()))
         }
     };
-    let mut gate = Backend::open()?;
-    let loaded = gate.kind()?;
+    let mut gate = Gate::open()?;
+    let loaded = gate.backend()?;
     let knocking = gate.knocking()?;
     let interfaces = Route::open().and_then(|mut route| look::interfaces(&mut route));
     let interfaces = interfaces
@@ -87,7 +87,7 @@ struct Status {
     /// `None` if it is of no use.
     policy: Option<Policy>,
     /// Which back end is loaded.
-    loaded: Option<Kind>,
+    loaded: Option<Backend>,
     /// `None` if nothing is loaded.
     view: Option<View>,
     /// In what is loaded is not what the configuration means.
@@ -171,7 +171,7 @@ impl Status {
             "file": self.file,
             "in_force": self.in_force(),
             "loaded": self.view.is_some(),
-            "backend": self.loaded.map(Kind::word),
+            "backend": self.loaded.map(Backend::word),
             "difference": self.difference,
             "findings": findings,
             "daemon": self.daemon,

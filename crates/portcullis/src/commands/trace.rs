@@ -18,7 +18,7 @@ use portcullis_core::text::plain;
 use portcullis_core::time::Instant;
 use portcullis_insight::trace::findings::{Finding, findings};
 use portcullis_insight::trace::words::{sentence, word};
-use portcullis_insight::trace::{Hit, Tracer, Watched};
+use portcullis_insight::trace::{Arrival, Tracer, Watched};
 use portcullis_linux::capture::{Change, Interfaces, Unwatchable};
 use portcullis_linux::clock;
 use portcullis_watcher::follow::{self, Error, Local};
@@ -126,7 +126,7 @@ struct Watch<'p> {
     /// Somebody has ended it.
     ended: bool,
     /// Of the packets that are being taken.
-    hits: Vec<Hit>,
+    hits: Vec<Arrival>,
     pace: Pace,
     lost: u64,
 }
@@ -263,10 +263,10 @@ impl Watch<'_> {
         }
     }
 
-    fn tell(&self, hit: &Hit) -> Result<(), Failure> {
+    fn tell(&self, hit: &Arrival) -> Result<(), Failure> {
         let text = sentence(self.policy, hit);
         let after = hit.at.since(self.start);
-        let Hit { source, port, meaning, .. } = hit;
+        let Arrival { source, port, meaning, .. } = hit;
         if self.json {
             let (meaning, door) = word(meaning);
             return line(&json!({

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use portcullis_gate::Backend;
+use portcullis_gate::Gate;
 use serde_json::{Value, json};
 
 use super::bans::object;
@@ -29,7 +29,7 @@ pub struct Args {
 /// Runs the command. Where no active bans, the answer is no.
 pub fn run(args: &Args) -> Outcome {
     let network = args.source.as_deref().map(sources).transpose()?.map(within);
-    let ended = Backend::open()?.unban(network)?;
+    let ended = Gate::open()?.unban(network)?;
     if args.json {
         let now = SystemTime::now();
         let bans: Vec<Value> = ended.bans.iter().map(|ban| object(ban, now)).collect();

@@ -3,22 +3,22 @@
 use portcullis_config::settle::Places;
 use portcullis_config::{Backend, Diagnostic};
 use portcullis_core::policy::Policy;
-use portcullis_firewall::iptables::Matcher;
+use portcullis_firewall::iptables::AddressStore;
 use portcullis_firewall::iptables::check::{Site, check};
 
 /// Who remembers addresses; `None` for nftables.
-pub const fn matcher(backend: Backend) -> Option<Matcher> {
+pub const fn store(backend: Backend) -> Option<AddressStore> {
     match backend {
         Backend::Nftables => None,
-        Backend::Iptables => Some(Matcher::Recent),
-        Backend::Ipset => Some(Matcher::Ipset),
+        Backend::Iptables => Some(AddressStore::Recent),
+        Backend::Ipset => Some(AddressStore::Ipset),
     }
 }
 
 /// What the back end cannot do.
 pub(super) fn limits(policy: &Policy, backend: Backend, places: Places<'_>) -> Vec<Diagnostic> {
-    let Some(matcher) = matcher(backend) else { return Vec::new() };
-    let findings = check(policy, matcher).into_iter().map(|finding| {
+    let Some(store) = store(backend) else { return Vec::new() };
+    let findings = check(policy, store).into_iter().map(|finding| {
         let span = match finding.site {
             Site::Backend => places.backend(),
             Site::Allow => places.allow(),

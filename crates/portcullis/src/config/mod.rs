@@ -21,7 +21,7 @@ use portcullis_config::{Backend, Context, DEFAULT_PATH, Host, Loaded, Report, kn
 
 use crate::exit::Failure;
 use backend::limits;
-pub use backend::matcher;
+pub use backend::store;
 pub use read::{LoadError, others_can_change};
 
 /// Reads a configuration that is in memory already. `path` is what messages call it.

@@ -7,14 +7,15 @@ use std::time::Duration;
 use portcullis_core::policy::{DoorName, Policy};
 use portcullis_firewall::compile::{Hosts, admit, compile};
 use portcullis_gate::nftables::{self, Numbers};
-use portcullis_gate::{Backend, Loaded, Look, Rules};
+use portcullis_gate::{Gate, Loaded, Look, Rules};
 
 use crate::exit::Failure;
 
-/// The gate of this network namespace. `run` is for nftables alone, so no program is ever run for it.
+/// The gate of this network namespace, as the keeper uses it. `run` is for nftables alone, so no program is
+/// ever run for it.
 #[derive(Debug)]
-pub struct Gate {
-    backend: Backend,
+pub struct KeeperGate {
+    gate: Gate,
     numbers: Numbers,
 }
 
@@ -45,14 +46,14 @@ impl fmt::Display for Established {
     }
 }
 
-impl Gate {
+impl KeeperGate {
     /// Opens a way to the kernel's firewall.
     ///
     /// # Errors
     ///
     /// No permission, or no nf_tables.
     pub fn open() -> Result<Self, Failure> {
-        Ok(Self { backend: Backend::looking(Look::Never)?, numbers: Numbers::default() })
+        Ok(Self { gate: Gate::looking(Look::Never)?, numbers: Numbers::default() })
     }
 
     /// Makes the kernel hold this policy. Where it does, nothing is touched, so that a restart
@@ -67,13 +68,13 @@ impl Gate {
         let mut ruleset = compile(policy).map_err(|_| {
             Failure::could_not("the doors of this configuration contradict each other")
         })?;
-        if self.backend.difference(policy, &Rules::Table(ruleset.clone()))?.is_none() {
+        if self.gate.difference(policy, &Rules::Table(ruleset.clone()))?.is_none() {
             self.allow(policy, found)?;
-            let view = self.backend.view()?.unwrap_or_default();
+            let view = self.gate.view()?.unwrap_or_default();
             return Ok(Established::Kept { grants: view.grants.len() });
         }
-        admit(&mut ruleset, &self.backend.table().known_hosts(policy, found)?);
-        match self.backend.load(policy, &Rules::Table(ruleset))? {
+        admit(&mut ruleset, &self.gate.table().known_hosts(policy, found)?);
+        match self.gate.load(policy, &Rules::Table(ruleset))? {
             (Loaded::Table(loaded), _) => Ok(Established::Loaded(loaded)),
             (Loaded::Chains(..), _) => Err(Failure::could_not(
                 "the iptables chains of Portcullis were loaded, not its nftables table",
@@ -91,11 +92,11 @@ impl Gate {
         if policy.allowed_hosts().is_empty() {
             return Ok(());
         }
-        let known = self.backend.table().known_hosts(policy, found)?;
+        let known = self.gate.table().known_hosts(policy, found)?;
         let ruleset = compile(policy).map_err(|_| {
             Failure::could_not("the doors of this configuration contradict each other")
         })?;
-        Ok(self.backend.table().replace_hosts(&ruleset, &known)?)
+        Ok(self.gate.table().replace_hosts(&ruleset, &known)?)
     }
 
     /// Lets an address start connections to the ports of the door of this name in the table that is
@@ -110,7 +111,7 @@ impl Gate {
         address: IpAddr,
         open_for: Duration,
     ) -> Result<(), Failure> {
-        let table = self.backend.table();
+        let table = self.gate.table();
         Ok(table.grant_by_name(&mut self.numbers, door.as_str(), address, open_for)?)
     }
 }

@@ -8,9 +8,9 @@
 
 mod configuration;
 mod hearsay;
-mod hosts;
 mod interfaces;
-mod runner;
+mod resolver_link;
+mod runner_link;
 mod start;
 
 use std::net::IpAddr;
@@ -34,8 +34,9 @@ use portcullis_watcher::pace::Pace;
 
 use self::hearsay::Hearsay;
 use self::interfaces::Interfaces;
-use self::runner::{Begun, Runner};
-use super::gate::Gate;
+use self::resolver_link::ResolverLink;
+use self::runner_link::{Begun, RunnerLink};
+use super::gate::KeeperGate;
 use super::notify;
 use super::outbox::Outbox;
 use super::parts::{self, system};
@@ -76,9 +77,9 @@ pub fn run(settings: Settings) -> Outcome {
     start::need_privileges()?;
     let lock = start::lock()?;
     let signals = parts::signals()?;
-    let needed = runner::is_needed(configuration.policy.has_hooks(), &settings.state_dir);
+    let needed = runner_link::is_needed(configuration.policy.has_hooks(), &settings.state_dir);
     let runner = if needed {
-        match Runner::start(&settings.state_dir, &signals)? {
+        match RunnerLink::start(&settings.state_dir, &signals)? {
             Begun::Ready(runner) => Some(runner),
             Begun::Signalled(runner, signal) => {
                 notify::stopping();
@@ -90,11 +91,11 @@ pub fn run(settings: Settings) -> Outcome {
         None
     };
     let (watcher, socket) = parts::watcher(&["run-process", "watcher"], false)?;
-    let resolver = hosts::Resolver::start(&configuration.policy)?;
+    let resolver = ResolverLink::start(&configuration.policy)?;
     give_up_all_but_the_firewall()?;
 
     let mut keeper = Keeper {
-        gate: Gate::open()?,
+        gate: KeeperGate::open()?,
         settings,
         signals,
         watcher,
@@ -123,16 +124,16 @@ pub fn run(settings: Settings) -> Outcome {
 
 struct Keeper {
     settings: Settings,
-    gate: Gate,
+    gate: KeeperGate,
     signals: SignalFd,
     watcher: Child,
     socket: OwnedFd,
     /// What of an order the watcher has had no room for yet: one order at most.
     unsent: Outbox,
     /// Nothing when no door runs anything.
-    runner: Option<Runner>,
+    runner: Option<RunnerLink>,
     /// Who looks names up, if there was a name at the start.
-    resolver: Option<hosts::Resolver>,
+    resolver: Option<ResolverLink>,
     interfaces: Interfaces,
     /// What is in force.
     current: Option<(Epoch, Configuration)>,
@@ -374,7 +375,7 @@ impl Keeper {
         else {
             return Ok(());
         };
-        let found = self.resolver.as_ref().map(hosts::Resolver::found).unwrap_or_default();
+        let found = self.resolver.as_ref().map(ResolverLink::found).unwrap_or_default();
         match self.gate.establish(&configuration.policy, found) {
             Ok(established) => say(format_args!("{established}")),
             Err(failure) => {
@@ -425,7 +426,7 @@ impl Keeper {
     /// Reads the configuration again. A bad one changes nothing.
     fn reload(&mut self) -> Result<(), Failure> {
         // One order at a time, so that what is to be sent has a bound.
-        if self.pending.is_some() || self.runner.as_ref().is_some_and(Runner::is_behind) {
+        if self.pending.is_some() || self.runner.as_ref().is_some_and(RunnerLink::is_behind) {
             self.reload_again = true;
             return Ok(());
         }

@@ -19,7 +19,7 @@
 //! |---|---|
 //! | [`keeper`] | the process that changes the firewall, and never reads a packet |
 //! | [`gate`] | the keeper's view of the firewall: one table, and grants in it |
-//! | [`hosts`] | the process that looks up names in the allow-list, if there are any, and can do nothing else |
+//! | [`resolver`] | the process that looks up names in the allow-list, if there are any, and can do nothing else |
 //! | [`runner`](mod@runner) | the process that runs what doors run |
 //! | [`notify`] | what systemd is told |
 //! | [`outbox`] | what a keeper still has to say, so that it never waits for a reader |
@@ -30,9 +30,9 @@
 //! ends each grant by itself.
 
 pub mod gate;
-pub mod hosts;
 pub mod keeper;
 pub mod notify;
 pub mod outbox;
 pub mod parts;
+pub mod resolver;
 pub mod runner;

@@ -4,7 +4,7 @@
 //! and looks up by itself what its configuration has for them: whoever takes the watcher over can have
 //! commands run that are in the configuration, for addresses, and nothing else.
 //!
-//! What is to be closed is on disk before anything is opened ([`crate::runner`]). When the keeper ends,
+//! What is to be closed is on disk before anything is opened ([`crate::door_commands`]). When the keeper ends,
 //! in whichever way, everything is closed at once; when this process ends with it, by the next start.
 
 use std::net::IpAddr;
@@ -19,15 +19,15 @@ use portcullis_core::limits::LINES_PER_SECOND;
 use portcullis_core::policy::{Door, DoorId, Policy, Recogniser, may_have_grants};
 use portcullis_core::text::plain;
 use portcullis_linux::clock;
-use portcullis_linux::sys::{process, shell};
+use portcullis_linux::sys::{process, spawn};
 use portcullis_watcher::message::{Epoch, Message, Order, Told};
 use portcullis_watcher::pace::Pace;
 
 use super::parts::{self, system};
 use crate::config;
+use crate::door_commands::{AtExit, Command, Commands, Job, Line, Opening, Options, Which};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out::{line as say, warn};
-use crate::runner::{AtExit, Command, Commands, Job, Line, Opening, Options, Which};
 
 /// Messages that are heard before everything else is looked at again.
 const AT_ONCE: usize = 256;
@@ -46,7 +46,7 @@ const SHOWN: usize = 300;
 pub fn run(state_dir: &Path) -> Outcome {
     let cannot =
         |error| Failure::could_not(format!("the process that runs commands cannot start: {error}"));
-    shell::inherit_nothing().map_err(cannot)?;
+    spawn::inherit_nothing().map_err(cannot)?;
     // The keeper ends this process, by ending itself: there is something to be done then.
     process::ignore_signals().map_err(cannot)?;
     let keeper = parts::keeper()?;

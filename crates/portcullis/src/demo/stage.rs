@@ -45,7 +45,7 @@ pub struct Stage {
     /// Who opens the door.
     pub recogniser: Recogniser,
     /// The firewall of the host.
-    pub gate: nftables::Gate,
+    pub gate: nftables::Table,
     /// The daemon of the host, while it lives.
     pub daemon: Option<Program>,
     _services: [Echo; 2],
@@ -75,7 +75,7 @@ impl Stage {
             config: text,
             policy: loaded.policy,
             recogniser,
-            gate: nftables::Gate::open()?,
+            gate: nftables::Table::open()?,
             daemon: None,
             _services: services,
         })

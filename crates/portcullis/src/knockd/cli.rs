@@ -6,16 +6,16 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use portcullis_config::knockd::DEFAULT_PATH;
-use portcullis_linux::sys::shell;
+use portcullis_linux::sys::spawn;
 use portcullis_watcher::knockd::Knockd;
 use portcullis_watcher::watch;
 
 use super::keeper;
 use super::{DEFAULT_PID_FILE, DEFAULT_STATE_DIR, WATCHER};
 use crate::daemon::parts::watcher_failed;
+use crate::door_commands::{AtExit, close_all};
 use crate::exit::Failure;
 use crate::out;
-use crate::runner::{AtExit, close_all};
 
 /// The definition of the command line, for the manual.
 pub fn command() -> clap::Command {
@@ -95,7 +95,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return misunderstood(&error),
     };
-    if let Err(error) = shell::inherit_nothing() {
+    if let Err(error) = spawn::inherit_nothing() {
         return ended(Err(Failure::could_not(format!(
             "cannot close inherited descriptors: {error}"
         ))));

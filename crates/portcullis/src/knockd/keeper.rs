@@ -32,8 +32,8 @@ use super::doors::{Doors, Use};
 use super::reporter::Reporter;
 use crate::daemon::notify;
 use crate::daemon::parts::{self, system};
+use crate::door_commands::{Commands, Job, Opening};
 use crate::exit::Failure;
-use crate::runner::{Commands, Job, Opening};
 pub use begin::run;
 pub use settings::Settings;
 

@@ -3,10 +3,10 @@
 //! ```text
 //!   knockd.conf, one-time files, signals
 //!                  │
-//!   ┌──────────────▼──────────────┐   doors, as the matcher wants them   ┌─────────────────────┐
+//!   ┌──────────────▼──────────────┐   doors, as the engine wants them    ┌─────────────────────┐
 //!   │ keeper: root                ├─────────────────────────────────────►│ watcher             │
 //!   │ log, commands, pending stops│                                      │ nobody, CAP_NET_RAW │
-//!   │ reads no packet             │◄─────────────────────────────────────┤ capture → matcher   │
+//!   │ reads no packet             │◄─────────────────────────────────────┤ capture → engine    │
 //!   └──────────────┬──────────────┘    stage, opened, timed out          └──────────▲──────────┘
 //!            /bin/sh -c …                                                        packets
 //! ```

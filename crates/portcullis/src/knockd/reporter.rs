@@ -15,8 +15,8 @@ use portcullis_watcher::pace::Pace;
 use super::journal::{Entry, Journal, Line};
 use super::log::Log;
 use super::lookup::{Answer, Lookup};
+use crate::door_commands::{Command, Line as OfCommands};
 use crate::out;
-use crate::runner::{Command, Line as OfCommands};
 
 /// Lines about openings and commands: so many at once, and in the long run so many in a second. Only
 /// a door of one knock, at which anyone can knock in anyone's name, can make more.

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::program::Program;
 use portcullis_lab::service::Echo;
 use portcullis_lab::{Lab, Peer};
@@ -320,7 +320,7 @@ fn topology(change: &Change) {
     for command in if waits { &["apply"][..] } else { &["apply", "run"] } {
         let said = house.say(command, names);
         assert!(said.code == 1 && said.err.contains(change.code), "{command}: {}", said.err);
-        assert_eq!(Gate::open().unwrap().table().unwrap(), None, "{command} left a table");
+        assert_eq!(Table::open().unwrap().state().unwrap(), None, "{command} left a table");
     }
     // What was advised.
     let said = house.say("apply", change.names);

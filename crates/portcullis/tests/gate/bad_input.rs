@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::{Family, Lab, world};
 use tempfile::TempDir;
 use world::{By, World, have, portcullis, program, write_config};
@@ -75,7 +75,7 @@ fn commands_of_others() {
 fn a_bad_file_changes_nothing() {
     let world = World::new(By::Kernel, GOOD);
     let loaded =
-        || (Gate::open().unwrap().door_names().unwrap(), Gate::open().unwrap().grants().unwrap());
+        || (Table::open().unwrap().door_names().unwrap(), Table::open().unwrap().grants().unwrap());
     let before = loaded();
     for (text, said) in [
         ("[door.ssh]\nguards = [\"tcp/22\"\n", &["portcullis.toml:2:"][..]),
@@ -110,7 +110,7 @@ fn no_such_interface() {
     let path = path.to_str().unwrap();
     for command in ["apply", "run"] {
         refused(&portcullis(&[command, path]), 3, &["eth7"]);
-        assert!(Gate::open().unwrap().table().unwrap().is_none(), "{command} left a table");
+        assert!(Table::open().unwrap().state().unwrap().is_none(), "{command} left a table");
     }
 }
 
@@ -220,7 +220,7 @@ fn without_permission() {
         ]);
         let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
         refused(&output, 3, &["root"]);
-        assert!(Gate::open().unwrap().table().unwrap().is_none());
+        assert!(Table::open().unwrap().state().unwrap().is_none());
     }
 }
 
@@ -260,7 +260,7 @@ fn apply_remove_and_again() {
     assert!(world.run(&["apply", &path]).status.success());
     assert!(world.open_for(source).contains("ssh"));
     assert!(world.run(&["remove"]).status.success());
-    assert!(world.gate.table().unwrap().is_none());
+    assert!(world.gate.state().unwrap().is_none());
     // There is nothing wrong with removing what is not there.
     assert!(world.run(&["remove"]).status.success());
     assert!(world.run(&["apply", &path]).status.success());

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use portcullis_firewall::iptables::Matcher;
+use portcullis_firewall::iptables::AddressStore;
 use portcullis_lab::answer::Meaning;
 use portcullis_lab::packet::Packet;
 use portcullis_lab::service::{Echo, talk};
@@ -20,7 +20,7 @@ use portcullis_lab::wire::Wire;
 use portcullis_lab::{Family, Lab, Peer, set_sysctl, wait_until, world};
 use world::{FAMILIES, PATIENCE, have, knock_packet, program, write_config};
 
-use world::iptables::{MATCHERS, Tools, VARIANTS, Variant, word};
+use world::iptables::{STORES, Tools, VARIANTS, Variant, word};
 
 /// Long enough for an answer that is not going to come.
 const SILENCE: Duration = Duration::from_millis(150);
@@ -80,14 +80,14 @@ enum Way {
     /// With nftables, in this stance.
     Nftables(&'static str),
     /// With the programs of this variant.
-    Iptables(Variant, Matcher),
+    Iptables(Variant, AddressStore),
 }
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nftables(stance) => write!(f, "nftables_{stance}"),
-            Self::Iptables(variant, matcher) => write!(f, "{variant}_{}", word(*matcher)),
+            Self::Iptables(variant, store) => write!(f, "{variant}_{}", word(*store)),
         }
     }
 }
@@ -111,7 +111,7 @@ pub fn trials() -> Vec<Trial> {
         };
         let mut ways = vec![Way::Nftables("guard"), Way::Nftables("closed")];
         for &variant in variants {
-            ways.extend(MATCHERS.map(|matcher| Way::Iptables(variant, matcher)));
+            ways.extend(STORES.map(|store| Way::Iptables(variant, store)));
         }
         let variants: Vec<Variant> = variants.to_vec();
         for way in ways {
@@ -236,7 +236,7 @@ impl Place {
     fn config(&self, knock: &[&str], more: &str) -> String {
         let gate = match self.way {
             Way::Nftables(stance) => format!("stance = \"{stance}\""),
-            Way::Iptables(_, matcher) => format!("backend = \"{}\"", word(matcher)),
+            Way::Iptables(_, store) => format!("backend = \"{}\"", word(store)),
         };
         let [public, guarded] = REFUSED;
         let [one, two, three] = knock else { panic!() };

@@ -17,7 +17,7 @@ use portcullis_core::policy::{
     Policy, Port, Protocol, Recogniser, Refuse, Severity, Stance, check,
 };
 use portcullis_firewall::compile::{class_of, compile};
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::answer::{Meaning, Seen};
 use portcullis_lab::packet::{Packet, TCP, UDP};
 use portcullis_lab::wire::Wire;
@@ -162,7 +162,7 @@ struct Stand {
     lab: Lab,
     client: Peer,
     wire: Wire,
-    gate: Gate,
+    gate: Table,
     /// They need not accept: the kernel answers a SYN, and the client's kernel resets it.
     listeners: Vec<TcpListener>,
     sockets: Vec<UdpSocket>,
@@ -194,7 +194,7 @@ impl Stand {
                 sockets.push(socket);
             }
         }
-        let gate = Gate::open().unwrap();
+        let gate = Table::open().unwrap();
         Self { lab, client, wire, gate, listeners, sockets, source_port: 10_000, unlimited }
     }
 

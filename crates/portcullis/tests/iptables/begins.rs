@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use portcullis_firewall::iptables::{Family, Matcher};
+use portcullis_firewall::iptables::{AddressStore, Family};
 use portcullis_lab::answer::{Meaning, Seen};
 use portcullis_lab::packet::{ACK, Packet, Payload, RST, SYN};
 use portcullis_lab::service::Echo;
@@ -16,13 +16,13 @@ use crate::world::{FAMILIES, PATIENCE, made_up};
 
 const STANCES: [&str; 2] = ["guard", "closed"];
 
-fn config(stance: &str, matcher: Matcher) -> String {
+fn config(stance: &str, store: AddressStore) -> String {
     let public = if stance == "closed" { "public = [\"tcp/21\"]\n" } else { "" };
     format!(
         "[gate]\nbackend = \"{}\"\nstance = \"{stance}\"\nrefuse = \"like-closed\"\n{public}\
          [door.ssh]\nguards = [\"tcp/22\"]\n\
          sequence = [\"tcp/1009\", \"udp/4001\", \"tcp/2003\"]\n",
-        word(matcher)
+        word(store)
     )
 }
 
@@ -41,7 +41,7 @@ fn number(seen: &Seen) -> u32 {
 
 /// The network stack ends a connection at a segment with SYN and RST, of which connection tracking takes
 /// no notice: to it a SYN from that port is then part of the old connection.
-pub fn old_port(variant: Variant, matcher: Matcher) {
+pub fn old_port(variant: Variant, store: AddressStore) {
     for stance in STANCES {
         let place = Place::new(variant);
         let ends = FAMILIES.map(|side| (made_up(side, 1), place.client.host(side)));
@@ -58,12 +58,12 @@ pub fn old_port(variant: Variant, matcher: Matcher) {
             place.wire.send(&segment(from, to, ACK, (1_000, theirs))).unwrap();
             place.wire.send(&segment(from, to, SYN | RST, (1_000, theirs))).unwrap();
         }
-        place.apply(&config(stance, matcher));
+        place.apply(&config(stance, store));
         for (from, to) in ends {
             let probe = segment(from, to, SYN, (100_000, 0));
             let answer = place.wire.probe(&probe, PATIENCE).unwrap();
             let meaning = answer.map(|answer| answer.meaning());
-            assert_eq!(meaning, Some(Meaning::Reset), "{stance} {variant} {matcher:?} from {from}");
+            assert_eq!(meaning, Some(Meaning::Reset), "{stance} {variant} {store:?} from {from}");
         }
     }
 }
@@ -85,14 +85,14 @@ fn passive(listener: &TcpListener, port: u16) -> thread::JoinHandle<()> {
 }
 
 /// What another connection has announced begins with a grant, too.
-pub fn related(variant: Variant, matcher: Matcher) {
+pub fn related(variant: Variant, store: AddressStore) {
     for stance in STANCES {
         let place = Place::new(variant);
         let (from, to) = (place.addresses(0)[0], place.client.host(FAMILIES[0]));
         let _echo = Echo::start(SocketAddr::new(to, 8080)).unwrap();
         let helper = "*raw\n-A PREROUTING -p tcp --dport 21 -j CT --helper ftp\nCOMMIT\n";
         place.tools.restore(Family::V4, helper);
-        place.apply(&config(stance, matcher));
+        place.apply(&config(stance, store));
         // One for both: a child that another trial has just forked holds a closed listener until its exec.
         let ftp = TcpListener::bind(SocketAddr::new(to, 21)).unwrap();
         for (port, expected) in [(22, Meaning::Reset), (8080, Meaning::SynAck)] {
@@ -106,7 +106,7 @@ pub fn related(variant: Variant, matcher: Matcher) {
             let syn = Packet::syn(SocketAddr::new(from, 42_000), SocketAddr::new(to, port));
             let answer = place.wire.probe(&syn, Duration::from_secs(5)).unwrap();
             let meaning = answer.map(|answer| answer.meaning());
-            assert_eq!(meaning, Some(expected), "{stance} {variant} {matcher:?} port {port}");
+            assert_eq!(meaning, Some(expected), "{stance} {variant} {store:?} port {port}");
             drop(control);
             service.join().unwrap();
         }

@@ -9,7 +9,7 @@ use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::compile as compile_nftables;
 use portcullis_firewall::iptables::compile::{Generation, compile};
 use portcullis_firewall::iptables::simulator::Simulator;
-use portcullis_firewall::iptables::{Family, Matcher};
+use portcullis_firewall::iptables::{AddressStore, Family};
 use portcullis_firewall::ruleset::Tracking;
 use portcullis_firewall::simulator::{
     Fate, Packet as Seen, Payload, Simulator as Nftables, Socket,
@@ -38,25 +38,25 @@ sequence = ["tcp/1009", "tcp/4001", "udp/2003"]
 open_for = "300s"
 "#;
 
-fn config_of(matcher: Matcher, refuse: &str, allowed: &[IpAddr]) -> String {
+fn config_of(store: AddressStore, refuse: &str, allowed: &[IpAddr]) -> String {
     let allowed: Vec<_> = allowed.iter().map(|address| format!("\"{address}\"")).collect();
     CONFIG
-        .replace("BACKEND", word(matcher))
+        .replace("BACKEND", word(store))
         .replace("REFUSE", refuse)
         .replace("ALLOWED", &allowed.join(", "))
 }
 
 /// Packets of every kind that the rules tell apart, each from a source of its own: whoever stands behind
 /// ours sees exactly what both simulators let pass.
-pub fn kinds(variant: Variant, matcher: Matcher) {
+pub fn kinds(variant: Variant, store: AddressStore) {
     for refuse in ["drop", "reject", "like-closed"] {
         let place = Place::new(variant);
-        let text = config_of(matcher, refuse, &[]);
+        let text = config_of(store, refuse, &[]);
         place.apply(&text);
         let witness = Witness::new(&place.tools);
         let policy = config::parse_str("a.toml", &text).unwrap().policy;
         let filters =
-            Family::BOTH.map(|f| compile(&policy, matcher, f, Generation::default()).unwrap());
+            Family::BOTH.map(|f| compile(&policy, store, f, Generation::default()).unwrap());
         let ruleset = compile_nftables(&policy).unwrap();
         let (mut iptables, mut nftables) = (Simulator::new(&filters), Nftables::new(&ruleset));
         let (mut expected, mut names) = (BTreeSet::new(), Vec::new());
@@ -98,14 +98,14 @@ pub fn kinds(variant: Variant, matcher: Matcher) {
             .iter()
             .filter(|(source, _)| seen.contains(source) != expected.contains(source))
             .collect();
-        assert!(wrong.is_empty(), "{variant} {matcher:?} {refuse}: {wrong:?}");
+        assert!(wrong.is_empty(), "{variant} {store:?} {refuse}: {wrong:?}");
         assert!(expected.len() > 40 && expected.len() < names.len());
     }
 }
 
 /// Whatever `INPUT` itself accepts, nobody is cut off, nothing of others is changed, and when the
 /// allow-list changes so does who is allowed.
-pub fn base(variant: Variant, matcher: Matcher) {
+pub fn base(variant: Variant, store: AddressStore) {
     let place = Place::new(variant);
     let tools = &place.tools;
     let theirs = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n-A INPUT -i lo -j ACCEPT\n\
@@ -136,7 +136,7 @@ pub fn base(variant: Variant, matcher: Matcher) {
     let (first, second) = (place.addresses(2), place.addresses(3));
     let mut made: Vec<_> =
         strange.map(|from| connect(from, 8080, PATIENCE).unwrap()).into_iter().collect();
-    place.apply(&config_of(matcher, "drop", &first));
+    place.apply(&config_of(store, "drop", &first));
     assert_eq!(strangers(), before);
     for stream in &mut made {
         assert!(talk(stream, b"still here", PATIENCE).unwrap());
@@ -165,13 +165,13 @@ pub fn base(variant: Variant, matcher: Matcher) {
         assert!(reaches(from, 22) && silent(from, 8080), "{from}");
     }
     for (allowed, other) in [(first, second), (second, first)] {
-        place.apply(&config_of(matcher, "drop", &allowed));
+        place.apply(&config_of(store, "drop", &allowed));
         for (allowed, other) in allowed.into_iter().zip(other) {
             assert!(reaches(allowed, 22) && reaches(allowed, 8080), "{allowed} is allowed");
             assert!(silent(other, 22) && silent(other, 8080), "{other} is not");
         }
         let sets = tools.must("ipset", &["list", "-name"], "");
-        let expected = if matcher == Matcher::Ipset { 2 } else { 0 };
+        let expected = if store == AddressStore::Ipset { 2 } else { 0 };
         assert_eq!(sets.matches("_allow\n").count(), expected, "{sets}");
     }
     // This host's own business is not disturbed.
@@ -199,13 +199,13 @@ pub fn lockout(variant: Variant) {
             let arguments = [session.as_str(), program(), "apply", "--state-dir", state, file];
             tools.run("/usr/bin/env", &arguments, "")
         };
-        let refused = apply(&config_of(Matcher::Recent, "drop", &[]));
+        let refused = apply(&config_of(AddressStore::Recent, "drop", &[]));
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(!refused.status.success() && said.contains("lock you out"), "{said}");
         assert!(!tools.saved(Family::V4).contains("portcullis"));
         // Who has a grant may come again, whichever back end keeps it.
-        for matcher in crate::world::iptables::MATCHERS {
-            let text = config_of(matcher, "drop", &[]).replace("tcp/22", "tcp/8022");
+        for store in crate::world::iptables::STORES {
+            let text = config_of(store, "drop", &[]).replace("tcp/22", "tcp/8022");
             write_config(&file, &text);
             assert!(tools.portcullis_with(&["apply"], Some(&text)).status.success());
             let refused = apply(&text);
@@ -213,7 +213,7 @@ pub fn lockout(variant: Variant) {
             assert_eq!(refused.status.code(), Some(1), "{said}");
             assert!(said.contains(&format!("has no grant for {from}")), "{said}");
             assert!(said.contains("knock from that address"), "{said}");
-            if matcher == Matcher::Recent && !crate::live::may_write_lists() {
+            if store == AddressStore::Recent && !crate::live::may_write_lists() {
                 continue;
             }
             let from = from.to_string();
@@ -222,7 +222,7 @@ pub fn lockout(variant: Variant) {
             let again = apply(&text);
             assert!(again.status.success(), "{again:?}");
         }
-        let loaded = apply(&config_of(Matcher::Recent, "drop", &[from]));
+        let loaded = apply(&config_of(AddressStore::Recent, "drop", &[from]));
         assert!(loaded.status.success(), "{loaded:?}");
         assert!(tools.portcullis("remove", None).status.success());
     }

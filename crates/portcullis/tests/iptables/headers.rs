@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
-use portcullis_firewall::iptables::{Family, Matcher};
+use portcullis_firewall::iptables::{AddressStore, Family};
 use portcullis_lab::answer::Meaning;
 use portcullis_lab::packet::{Packet, SYN};
 use proptest::collection::vec;
@@ -180,7 +180,7 @@ fn reached(place: &Place, udp: &UdpSocket, from: IpAddr) -> BTreeSet<String> {
 }
 
 /// None of them opens a way to a guarded port, which many of them do without a gate.
-pub fn none_leads_past_the_gate(variant: Variant, matcher: Matcher) {
+pub fn none_leads_past_the_gate(variant: Variant, store: AddressStore) {
     for (stance, public) in [("guard", ""), ("closed", "public = [\"tcp/80\", \"udp/53\"]\n")] {
         let place = Place::new(variant);
         let side = FAMILIES[1];
@@ -195,10 +195,10 @@ pub fn none_leads_past_the_gate(variant: Variant, matcher: Matcher) {
             "[gate]\nbackend = \"{}\"\nstance = \"{stance}\"\n{public}\
              [door.ssh]\nguards = [\"tcp/22\", \"udp/2222\"]\n\
              sequence = [\"tcp/1009\", \"udp/4001\", \"tcp/2003\"]\nopen_for = \"300s\"\n",
-            word(matcher)
+            word(store)
         ));
         let with = reached(&place, &udp, made_up(side, 2));
-        assert_eq!(with, BTreeSet::new(), "{stance} {variant} {matcher:?}");
+        assert_eq!(with, BTreeSet::new(), "{stance} {variant} {store:?}");
         // Plain packets are let in where they are granted, and a hop-by-hop header is plain.
         let from = made_up(side, 3);
         place.knock(from, &["tcp/1009", "udp/4001", "tcp/2003"]);

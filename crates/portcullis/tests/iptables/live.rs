@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use portcullis_firewall::iptables::Matcher;
+use portcullis_firewall::iptables::AddressStore;
 use portcullis_lab::service::talk;
 use portcullis_lab::wait_until;
 use serde_json::{Value, json};
@@ -15,24 +15,24 @@ use crate::world::{PATIENCE, program, write_config};
 
 const RIGHT: [&str; 3] = ["tcp/1009", "udp/4001", "tcp/2003"];
 
-/// Which back end is tested; no matcher is nftables.
+/// Which back end is tested: nftables, if there is no address store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct By {
     pub variant: Variant,
-    pub matcher: Option<Matcher>,
+    pub store: Option<AddressStore>,
 }
 
 impl By {
     fn word(self) -> &'static str {
-        self.matcher.map_or("nftables", word)
+        self.store.map_or("nftables", word)
     }
 }
 
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.matcher {
+        match self.store {
             None => f.write_str("nftables"),
-            Some(matcher) => write!(f, "{}_{matcher:?}", self.variant),
+            Some(store) => write!(f, "{}_{store:?}", self.variant),
         }
     }
 }
@@ -127,7 +127,7 @@ impl Host {
 
     /// Whether grants by hand can be tested.
     fn may_grant(&self, by: By) -> bool {
-        by.matcher != Some(Matcher::Recent) || may_write_lists()
+        by.store != Some(AddressStore::Recent) || may_write_lists()
     }
 
     fn remove(&self) -> Said {
@@ -191,7 +191,8 @@ fn commands(by: By) {
         let left = grant["remaining_ms"].as_u64().unwrap();
         assert!((200_000..=300_000).contains(&left), "{grant}");
         // ipset does not keep it.
-        let length = if by.matcher == Some(Matcher::Ipset) { Value::Null } else { json!(300_000) };
+        let length =
+            if by.store == Some(AddressStore::Ipset) { Value::Null } else { json!(300_000) };
         assert_eq!(grant["length_ms"], length);
     }
 
@@ -263,7 +264,7 @@ fn grant(by: By) {
     // A time of its own.
     for from in host.place.addresses(2) {
         let said = host.run(&format!("grant ssh {from} --for 1m"));
-        if by.matcher == Some(Matcher::Recent) {
+        if by.store == Some(AddressStore::Recent) {
             assert_eq!(said.code, 3, "{said:?}");
             assert!(said.err.contains("every grant of door ssh lasts 4 seconds"), "{said:?}");
             assert!(said.err.contains("leave out `--for`"), "{said:?}");
@@ -331,7 +332,7 @@ fn changed(by: By) {
         host.apply();
     }
     // So has the kernel.
-    let program = match by.matcher {
+    let program = match by.store {
         None => {
             tools.must(
                 crate::world::iptables::NFT,
@@ -408,7 +409,7 @@ fn kinds(by: By) {
         let said = host.done(&format!("revoke --all {long} --json")).json();
         assert_eq!(said["revoked"].as_array().unwrap().len(), 2, "{said}");
     }
-    if by.matcher == Some(Matcher::Ipset) {
+    if by.store == Some(AddressStore::Ipset) {
         let tools = &host.place.tools;
         let list = tools.must("ipset", &["list", "-name"], "");
         let allow =
@@ -456,7 +457,7 @@ fn nothing(by: By) {
 
 /// One grant more than a list holds would end the oldest without a word.
 pub fn full_list() {
-    let host = Host::new(By { variant: Variant::Nft, matcher: Some(Matcher::Recent) }, "300s");
+    let host = Host::new(By { variant: Variant::Nft, store: Some(AddressStore::Recent) }, "300s");
     host.apply();
     if !may_write_lists() {
         return;
@@ -485,7 +486,7 @@ pub fn full_list() {
 /// is said in one sentence.
 pub fn read_only() {
     use std::os::unix::fs::PermissionsExt;
-    let host = Host::new(By { variant: Variant::Nft, matcher: Some(Matcher::Recent) }, "300s");
+    let host = Host::new(By { variant: Variant::Nft, store: Some(AddressStore::Recent) }, "300s");
     host.apply();
     let from = host.place.addresses(0)[0];
     host.place.knock(from, &RIGHT);

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis_firewall::iptables::{Family, Matcher};
-use portcullis_gate::nftables::Gate;
+use portcullis_firewall::iptables::{AddressStore, Family};
+use portcullis_gate::nftables::Table;
 use portcullis_lab::answer::Meaning;
 use portcullis_lab::packet::Packet;
 use portcullis_lab::service::Echo;
@@ -89,9 +89,9 @@ impl Place {
 }
 
 /// With real connections, and the times that the kernel keeps.
-pub fn door(variant: Variant, matcher: Matcher) {
+pub fn door(variant: Variant, store: AddressStore) {
     let place = Place::new(variant);
-    place.apply(&config(word(matcher), "2s", ""));
+    place.apply(&config(word(store), "2s", ""));
     let connect =
         |from: IpAddr| place.client.connect(from, SocketAddr::new(place.host(from), 22), PATIENCE);
     // A step that comes too late: it waits while the rest happens.
@@ -127,7 +127,7 @@ pub fn door(variant: Variant, matcher: Matcher) {
         ("drop", None, None),
         ("reject", Some(Meaning::Unreachable(3, 13)), Some(Meaning::Unreachable(1, 1))),
     ] {
-        let text = config(word(matcher), "2s", "");
+        let text = config(word(store), "2s", "");
         place.apply(&text.replace("[gate]", &format!("[gate]\nrefuse = \"{refuse}\"")));
         let [four, six] = place.addresses(3);
         assert_eq!((place.answer(four), place.answer(six)), (meaning4, meaning6), "{refuse}");
@@ -140,7 +140,7 @@ pub fn door(variant: Variant, matcher: Matcher) {
 }
 
 /// The rules of others stay as they are, in their order, and the jump comes first, once.
-pub fn neighbours(variant: Variant, matcher: Matcher) {
+pub fn neighbours(variant: Variant, store: AddressStore) {
     let place = Place::new(variant);
     let tools = &place.tools;
     let theirs = "*filter\n:INPUT DROP [0:0]\n:portculli - [0:0]\n:theirs - [0:0]\n\
@@ -157,7 +157,7 @@ pub fn neighbours(variant: Variant, matcher: Matcher) {
         let lines = saved.lines().filter(|line| !line.contains("portcullis"));
         lines.map(|line| format!("{line}\n")).collect()
     };
-    let text = config(word(matcher), "30s", "");
+    let text = config(word(store), "30s", "");
     let jumps = |family| {
         let saved = tools.saved(family);
         let input: Vec<_> = saved.lines().filter(|line| line.starts_with("-A INPUT")).collect();
@@ -185,7 +185,7 @@ pub fn neighbours(variant: Variant, matcher: Matcher) {
         }
     }
     // What is saved and restored by others is the same gate: still for each address by itself.
-    if matcher == Matcher::Recent {
+    if store == AddressStore::Recent {
         for family in Family::BOTH {
             let saved = tools.must(SAVE[usize::from(family == Family::V6)], &[], "");
             tools.must(RESTORE[usize::from(family == Family::V6)], &[], &saved);
@@ -196,7 +196,7 @@ pub fn neighbours(variant: Variant, matcher: Matcher) {
         assert!(place.is_open(knocker));
         assert_eq!(place.answer(other), Some(Meaning::Reset));
     }
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     for from in place.addresses(0) {
         assert_eq!(place.answer(from), Some(Meaning::Reset));
     }
@@ -209,9 +209,9 @@ pub fn neighbours(variant: Variant, matcher: Matcher) {
 }
 
 /// Who is in stays in; who has knocked halfway at the old doors has not knocked at the new ones.
-pub fn again(variant: Variant, matcher: Matcher) {
+pub fn again(variant: Variant, store: AddressStore) {
     let place = Place::new(variant);
-    let text = config(word(matcher), "300s", "").replace("\"2s\"", "\"60s\"");
+    let text = config(word(store), "300s", "").replace("\"2s\"", "\"60s\"");
     place.apply(&text);
     for from in place.addresses(0) {
         place.knock(from, &RIGHT);
@@ -243,8 +243,8 @@ pub fn again(variant: Variant, matcher: Matcher) {
 pub fn other_commands(variant: Variant) {
     let place = Place::new(variant);
     let tools = &place.tools;
-    for matcher in crate::world::iptables::MATCHERS {
-        let text = config(word(matcher), "30s", "");
+    for store in crate::world::iptables::STORES {
+        let text = config(word(store), "30s", "");
         let file = tools.path().join("portcullis.toml");
         crate::world::write_config(&file, &text);
         let file = file.to_str().unwrap();
@@ -295,10 +295,10 @@ pub fn other_commands(variant: Variant) {
         let expected = [expected[0], dropped, lost, dropped, on, dropped, on];
         assert_eq!(closed(&packets, "203.0.113.7"), expected);
         assert_eq!(closed(&packets, "198.51.100.7"), [on; 5]);
-        let nftables = text.replace(word(matcher), "nftables");
+        let nftables = text.replace(word(store), "nftables");
         place.apply(&nftables);
         place.apply(&text);
-        assert!(!Gate::open().unwrap().remove().unwrap(), "two gates");
+        assert!(!Table::open().unwrap().remove().unwrap(), "two gates");
         for from in place.addresses(0) {
             assert_eq!(place.answer(from), Some(Meaning::Reset));
         }
@@ -311,12 +311,12 @@ const RESTORE: [&str; 2] = ["iptables-restore", "ip6tables-restore"];
 
 /// When one family cannot be loaded, the other is as it was.
 pub fn both_or_none(variant: Variant) {
-    for matcher in crate::world::iptables::MATCHERS {
+    for store in crate::world::iptables::STORES {
         let place = Place::new(variant);
         let tools = &place.tools;
         let closed =
             "[gate]\nstance = \"closed\"\nlog_refused = true\nallow = [\"203.0.113.0/24\"]";
-        let text = config(word(matcher), "30s", "").replace("[gate]", closed);
+        let text = config(word(store), "30s", "").replace("[gate]", closed);
         let sets = || tools.must("ipset", &["list", "-name"], "");
         let saved = || (Family::BOTH.map(|family| tools.saved(family)), sets());
         for loaded_before in [false, true] {
@@ -339,7 +339,7 @@ pub fn both_or_none(variant: Variant) {
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(said.contains("iptables-restore failed"), "{said}");
             assert!(said.contains("line 3 failed"), "{said}");
-            assert_eq!(saved(), before, "{matcher:?}, loaded before: {loaded_before}");
+            assert_eq!(saved(), before, "{store:?}, loaded before: {loaded_before}");
             std::fs::remove_file(tools.path().join("iptables-restore")).unwrap();
             std::os::unix::fs::symlink(multi, tools.path().join("iptables-restore")).unwrap();
         }

@@ -28,48 +28,48 @@ fn main() -> ExitCode {
             return Vec::new();
         }
         let mut all = Vec::new();
-        for (variant, matcher) in ways() {
-            let name = |what: &str| format!("{what}_{variant}_{matcher:?}");
+        for (variant, store) in ways() {
+            let name = |what: &str| format!("{what}_{variant}_{store:?}");
             all.push(world::trial(name("the_kernel_means_what_the_simulator_means"), move || {
-                random::run(Way::Iptables(variant, matcher));
+                random::run(Way::Iptables(variant, store));
             }));
             all.push(world::trial(name("old_port_of_ended_connection_begins_none"), move || {
-                begins::old_port(variant, matcher);
+                begins::old_port(variant, store);
             }));
             all.push(world::trial(name("related_connection_needs_a_grant"), move || {
-                begins::related(variant, matcher);
+                begins::related(variant, store);
             }));
             all.push(world::trial(name("extension_headers_lead_past_no_door"), move || {
-                headers::none_leads_past_the_gate(variant, matcher);
+                headers::none_leads_past_the_gate(variant, store);
             }));
             all.push(world::trial(name("closed_lets_in_what_is_said"), move || {
-                closed::kinds(variant, matcher);
+                closed::kinds(variant, store);
             }));
             all.push(world::trial(name("closed_is_a_base_firewall"), move || {
-                closed::base(variant, matcher);
+                closed::base(variant, store);
             }));
             all.push(world::trial(name("a_door_opens_and_closes"), move || {
-                loading::door(variant, matcher);
+                loading::door(variant, store);
             }));
             all.push(world::trial(name("apply_changes_what_is_ours_alone"), move || {
-                loading::neighbours(variant, matcher);
+                loading::neighbours(variant, store);
             }));
             all.push(world::trial(name("a_trial_that_nobody_confirms"), move || {
-                trials::nobody_confirms(variant, matcher);
+                trials::nobody_confirms(variant, store);
             }));
             all.push(world::trial(name("a_trial_that_is_confirmed"), move || {
-                trials::confirmed(variant, matcher);
+                trials::confirmed(variant, store);
             }));
             all.push(world::trial(name("a_trial_of_the_other_back_end"), move || {
-                trials::other_back_end(variant, matcher);
+                trials::other_back_end(variant, store);
             }));
             all.push(world::trial(name("a_new_configuration_keeps_grants_alone"), move || {
-                loading::again(variant, matcher);
+                loading::again(variant, store);
             }));
         }
-        let iptables = ways().into_iter().map(|(variant, matcher)| (variant, Some(matcher)));
-        for (variant, matcher) in iptables.chain([(Variant::Nft, None)]) {
-            let by = live::By { variant, matcher };
+        let iptables = ways().into_iter().map(|(variant, store)| (variant, Some(store)));
+        for (variant, store) in iptables.chain([(Variant::Nft, None)]) {
+            let by = live::By { variant, store };
             for (what, test) in live::TESTS {
                 all.push(world::trial(format!("{what}_{by}"), move || test(by)));
             }

@@ -13,14 +13,14 @@ use portcullis_firewall::compile::compile as compile_nftables;
 use portcullis_firewall::iptables::compile::{Generation, compile};
 use portcullis_firewall::iptables::simulator::Simulator;
 use portcullis_firewall::iptables::text::{removal, sets};
-use portcullis_firewall::iptables::{Family, Filter, Matcher};
+use portcullis_firewall::iptables::{AddressStore, Family, Filter};
 use portcullis_firewall::ruleset::{Reject, Tracking};
 use portcullis_firewall::simulator::{
     Fate, Packet as Seen, Payload, Simulator as Nftables, Socket,
 };
 use portcullis_gate::iptables::chains::Chains;
 use portcullis_gate::iptables::state::State;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::answer::Meaning;
 use portcullis_lab::packet::{ACK, FIN, Packet, RST, SYN};
 use portcullis_lab::wire::Wire;
@@ -36,16 +36,16 @@ use crate::world::PATIENCE;
 use crate::world::iptables::{Tools, Variant, Witness};
 
 /// What the programs print of loaded rules is known as what their policy means, and as no other's.
-fn is_known(tools: &Tools, policy: &Policy, matcher: Matcher) {
+fn is_known(tools: &Tools, policy: &Policy, store: AddressStore) {
     let state =
         |family, program: &str| State::parse(family, &tools.must(program, &["-t", "filter"], ""));
     let states = vec![state(Family::V4, "iptables-save"), state(Family::V6, "ip6tables-save")];
     let chains = Chains::of(states);
-    assert_eq!(chains.difference(policy, matcher), Ok(None), "{policy:?}");
+    assert_eq!(chains.difference(policy, store), Ok(None), "{policy:?}");
     let mut other = policy.clone();
     if let Some(door) = other.doors.iter_mut().find(|door| !door.guards.is_empty()) {
         door.guards.pop();
-        assert_ne!(chains.difference(&other, matcher), Ok(None), "{policy:?}");
+        assert_ne!(chains.difference(&other, store), Ok(None), "{policy:?}");
     }
     let doors = chains.view().unwrap().doors;
     let expected: Vec<_> = policy.doors.iter().map(|door| door.name.as_str().to_owned()).collect();
@@ -72,7 +72,7 @@ const FIRST_PORT: u16 = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     Nftables,
-    Iptables(Variant, Matcher),
+    Iptables(Variant, AddressStore),
 }
 
 /// What the kernel did with a packet, as far as others can tell.
@@ -97,7 +97,7 @@ pub fn run(way: Way) {
     }
     let client = lab.peer(policies::INTERFACE, 1).unwrap();
     let wire = client.wire().unwrap();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let witness = Witness::new(&tools);
     let mut runner = TestRunner::deterministic();
     let cases = policies::policy().prop_flat_map(policies::dressed).prop_flat_map(|policy| {
@@ -113,9 +113,9 @@ pub fn run(way: Way) {
         tried += 1;
         let ruleset = compile_nftables(&policy).unwrap();
         let mut nftables = Nftables::new(&ruleset);
-        let matcher = if let Way::Iptables(_, matcher) = way { matcher } else { Matcher::Ipset };
+        let store = if let Way::Iptables(_, store) = way { store } else { AddressStore::Ipset };
         let filters = Family::BOTH
-            .map(|family| compile(&policy, matcher, family, Generation::default()).unwrap());
+            .map(|family| compile(&policy, store, family, Generation::default()).unwrap());
         let mut iptables = Simulator::new(&filters);
         match way {
             Way::Nftables => {
@@ -123,7 +123,7 @@ pub fn run(way: Way) {
             }
             Way::Iptables(..) => {
                 load(&tools, &filters);
-                is_known(&tools, &policy, matcher);
+                is_known(&tools, &policy, store);
             }
         }
         // What is sent to everyone is no wrong port in the middle of a knock.

@@ -6,8 +6,8 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portcullis::apply::state::{State, peek};
-use portcullis_firewall::iptables::{Family, Matcher};
-use portcullis_gate::nftables::Gate;
+use portcullis_firewall::iptables::{AddressStore, Family};
+use portcullis_gate::nftables::Table;
 use portcullis_lab::{Lab, wait_until};
 
 use crate::loading::config;
@@ -84,33 +84,33 @@ impl Drop for House {
 }
 
 /// With all that the programs print again when they are asked.
-fn old(matcher: Matcher) -> String {
+fn old(store: AddressStore) -> String {
     let closed = "[gate]\nstance = \"closed\"\nlog_refused = true\n\
                   allow = [\"203.0.113.0/24\", \"2001:db8::/32\"]";
-    config(word(matcher), "30s", "").replace("[gate]", closed)
+    config(word(store), "30s", "").replace("[gate]", closed)
 }
 
-fn new(matcher: Matcher) -> String {
-    old(matcher).replace("tcp/22", "tcp/2222").replace("tcp/1009", "tcp/1010")
+fn new(store: AddressStore) -> String {
+    old(store).replace("tcp/22", "tcp/2222").replace("tcp/1009", "tcp/1010")
 }
 
 /// From no gate, and from another one; also when the timer is killed, and somebody looks later.
-pub fn nobody_confirms(variant: Variant, matcher: Matcher) {
+pub fn nobody_confirms(variant: Variant, store: AddressStore) {
     let house = House::new(variant);
-    for confirmed in [None, Some(old(matcher))] {
+    for confirmed in [None, Some(old(store))] {
         if let Some(text) = &confirmed {
             house.done(&["apply"], Some(text));
         }
         let before = house.saved();
         assert_eq!(before.contains("--dport 22 "), confirmed.is_some(), "{before}");
-        house.done(&["apply", "--confirm-within", "1s"], Some(&new(matcher)));
+        house.done(&["apply", "--confirm-within", "1s"], Some(&new(store)));
         assert!(house.saved().contains("--dport 2222 "));
         house.wait_for(&before);
         // Twice in a row: what came back is known again.
-        house.done(&["apply", "--confirm-within", "60s"], Some(&new(matcher)));
+        house.done(&["apply", "--confirm-within", "60s"], Some(&new(store)));
         house.done(&["rollback"], None);
         house.wait_for(&before);
-        house.done(&["apply", "--confirm-within", "1s"], Some(&new(matcher)));
+        house.done(&["apply", "--confirm-within", "1s"], Some(&new(store)));
         house.kill_timers();
         let deadline = house.state().pending.unwrap().deadline;
         let over = || portcullis_linux::clock().as_nanos() > deadline;
@@ -128,14 +128,14 @@ pub fn nobody_confirms(variant: Variant, matcher: Matcher) {
 }
 
 /// It stays, and comes back after a reboot; what was on trial then does not.
-pub fn confirmed(variant: Variant, matcher: Matcher) {
+pub fn confirmed(variant: Variant, store: AddressStore) {
     let house = House::new(variant);
     let nothing = house.saved();
-    house.done(&["apply", "--confirm-within", "60s"], Some(&old(matcher)));
+    house.done(&["apply", "--confirm-within", "60s"], Some(&old(store)));
     house.done(&["confirm", "--yes"], None);
     let confirmed = house.saved();
     assert!(confirmed.contains("--dport 22 "));
-    house.done(&["apply", "--confirm-within", "60s"], Some(&new(matcher)));
+    house.done(&["apply", "--confirm-within", "60s"], Some(&new(store)));
     house.kill_timers();
     // The kernel forgets, and the unit runs.
     let flush = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n";
@@ -157,26 +157,26 @@ pub fn confirmed(variant: Variant, matcher: Matcher) {
 }
 
 /// From chains to a table and back, and the other way.
-pub fn other_back_end(variant: Variant, matcher: Matcher) {
+pub fn other_back_end(variant: Variant, store: AddressStore) {
     let house = House::new(variant);
     let nothing = house.saved();
-    let mut gate = Gate::open().unwrap();
-    let chains = old(matcher);
-    let table = new(matcher).replace(&format!("\"{}\"", word(matcher)), "\"nftables\"");
+    let mut gate = Table::open().unwrap();
+    let chains = old(store);
+    let table = new(store).replace(&format!("\"{}\"", word(store)), "\"nftables\"");
     house.done(&["apply"], Some(&chains));
     let loaded = house.saved();
     house.done(&["apply", "--confirm-within", "1s"], Some(&table));
     house.wait_for(&loaded);
-    assert!(gate.table().unwrap().is_none());
+    assert!(gate.state().unwrap().is_none());
     // For good: one gate, not two.
     house.done(&["apply"], Some(&table));
     assert_eq!(house.saved(), nothing);
     assert_eq!(gate.door_names().unwrap().len(), 1);
     house.done(&["apply", "--confirm-within", "1s"], Some(&chains));
-    assert!(gate.table().unwrap().is_none());
+    assert!(gate.state().unwrap().is_none());
     house.wait_for(&nothing);
     assert_eq!(gate.door_names().unwrap().len(), 1);
     house.done(&["apply"], Some(&chains));
-    assert!(gate.table().unwrap().is_none());
+    assert!(gate.state().unwrap().is_none());
     house.wait_for(&loaded);
 }

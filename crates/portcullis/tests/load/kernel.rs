@@ -11,7 +11,7 @@ use portcullis_core::policy::{Port, Recogniser};
 use portcullis_core::time::Instant as Moment;
 use portcullis_firewall::compile::{class_of, compile};
 use portcullis_firewall::ruleset::Ruleset;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::packet::Packet;
 use portcullis_lab::{Family, Lab, Peer, wait_until, world};
 use portcullis_testkit::reference::{Meaning, Reference};
@@ -42,7 +42,7 @@ fn reference() {
     let mut lab = Lab::new().unwrap();
     let client = lab.peer(policies::INTERFACE, 1).unwrap();
     let wire = client.wire().unwrap();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let mut runner = TestRunner::deterministic();
     let cases = policies::policy().prop_flat_map(|policy| {
         let script = script::script(&policy);
@@ -122,7 +122,7 @@ fn settle(client: &Peer, wire: &portcullis_lab::wire::Wire) {
 
 fn same_rules() {
     let _lab = Lab::new().unwrap();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let (one, all) =
         (compile(&policies::many(1)).unwrap(), compile(&policies::many(10_000)).unwrap());
     assert_eq!(one.rule_count(), all.rule_count());

@@ -10,7 +10,7 @@ use portcullis::config::parse_str;
 use portcullis_core::policy::DoorId;
 use portcullis_firewall::compile::{class_of, compile};
 use portcullis_firewall::ruleset::Ruleset;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::packet::Packet;
 use portcullis_lab::wire::Wire;
 use portcullis_lab::{Family, Lab, Peer, wait_until, world};
@@ -51,7 +51,7 @@ fn nothing_passes(family: Family) {
     let host = client.host(family);
     let service = UdpSocket::bind(SocketAddr::new(host, VPN)).unwrap();
     service.set_nonblocking(true).unwrap();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     gate.load(&rules(7000)).unwrap();
 
     let datagram =

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis_core::policy::{Door, DoorName, Gate, Policy, Port, Protocol, Recogniser, check};
+use portcullis_core::policy::{
+    Door, DoorName, GatePolicy, Policy, Port, Protocol, Recogniser, check,
+};
 use portcullis_lab::wire::{knocks, shuffled};
 use portcullis_lab::{Family, world};
 use world::{By, FAMILIES, RECOGNISERS, World, knock_packet, made_up};
@@ -125,7 +127,7 @@ fn doors(seed: u64) -> Vec<Vec<Port>> {
         // Those are guarded, or knocks of the sentinel.
         !(60_001..=60_200).contains(port) && !(64_000..=64_999).contains(port)
     });
-    let mut policy = Policy { gate: Gate::default(), doors: Vec::new() };
+    let mut policy = Policy { gate: GatePolicy::default(), doors: Vec::new() };
     while policy.doors.len() < DOORS {
         let length = 3 + policy.doors.len() % 3;
         let sequence = (&mut ports).take(length).map(|port| {

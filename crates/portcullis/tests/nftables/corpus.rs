@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use portcullis_core::policy::{
-    Ban, Door, DoorName, Gate, HostName, InterfaceName, Network, Policy, Port, Protocol,
+    Ban, Door, DoorName, GatePolicy, HostName, InterfaceName, Network, Policy, Port, Protocol,
     Recogniser, Refuse, Stance,
 };
 use portcullis_firewall::compile::{admit, compile};
@@ -532,5 +532,5 @@ pub fn doors(count: u32, recogniser: Recogniser) -> Policy {
             hooks: None,
         }
     });
-    Policy { gate: Gate::default(), doors: doors.collect() }
+    Policy { gate: GatePolicy::default(), doors: doors.collect() }
 }

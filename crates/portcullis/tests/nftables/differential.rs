@@ -1,7 +1,7 @@
 //! The same ruleset by `nft` and by us: nobody can tell which it was.
 
 use portcullis_firewall::ruleset::Ruleset;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
 use crate::{Test, corpus, nft, random};
@@ -13,7 +13,7 @@ pub const TESTS: [Test; 3] = [
 ];
 
 /// What nft lists after it has loaded our text, and after we have loaded the ruleset.
-fn both(gate: &mut Gate, ruleset: &Ruleset) -> (String, String) {
+fn both(gate: &mut Table, ruleset: &Ruleset) -> (String, String) {
     nft::load(&ruleset.to_string());
     // First, since it waits until the kernel has given the sets their final size.
     gate.verify(ruleset).expect("what nft loaded is what we would load");
@@ -25,7 +25,7 @@ fn both(gate: &mut Gate, ruleset: &Ruleset) -> (String, String) {
 }
 
 fn the_corpus_is_the_same() {
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     for (name, ruleset) in corpus::all() {
         let (by_nft, by_us) = both(&mut gate, &ruleset);
         assert_eq!(by_nft, by_us, "{name}");
@@ -33,7 +33,7 @@ fn the_corpus_is_the_same() {
 }
 
 fn nft_reads_its_own_listing_of_ours() {
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     for (name, ruleset) in corpus::all() {
         gate.load(&ruleset).unwrap();
         let listed = nft::list();
@@ -49,7 +49,7 @@ fn random_rulesets_are_the_same() {
     let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, random);
     let outcome = runner.run(&random::any_ruleset(), |ruleset| {
-        let mut gate = Gate::open().unwrap();
+        let mut gate = Table::open().unwrap();
         let (by_nft, by_us) = both(&mut gate, &ruleset);
         proptest::prop_assert_eq!(by_nft, by_us);
         Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use portcullis_core::policy::{Policy, Recogniser};
 use portcullis_firewall::compile::compile;
-use portcullis_gate::nftables::{Error, Gate};
+use portcullis_gate::nftables::{Error, Table};
 use portcullis_lab::wait_until;
 
 use crate::Test;
@@ -35,8 +35,8 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn gate(doors: u32) -> Gate {
-    let mut gate = Gate::open().unwrap();
+fn gate(doors: u32) -> Table {
+    let mut gate = Table::open().unwrap();
     gate.load(&compile(&corpus::doors(doors, Recogniser::Both)).unwrap()).unwrap();
     gate
 }
@@ -104,13 +104,13 @@ fn revoking_closes() {
 }
 
 fn without_a_table_nothing_is_granted() {
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let error = gate.grant(2, address("192.0.2.7"), MINUTE).unwrap_err();
     assert!(matches!(error, Error::Refused { errno: Errno::ENOENT, .. }), "{error}");
 }
 
 fn a_full_set_says_so() {
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let mut ruleset = compile(&corpus::doors(3, Recogniser::Both)).unwrap();
     ruleset.sets.iter_mut().find(|set| set.name == "grant4").unwrap().size = Some(4);
     gate.load(&ruleset).unwrap();
@@ -150,7 +150,7 @@ fn a_reload_carries_attempts_over() {
             change(&mut policy);
             compile(&policy).unwrap()
         };
-        let mut gate = Gate::open().unwrap();
+        let mut gate = Table::open().unwrap();
         gate.load(&policy(|_| {})).unwrap();
         nft::load("add element inet portcullis attempt4 { 192.0.2.1 timeout 1m : 0:1 }");
         nft::load("add element inet portcullis attempt6 { 2001:db8::2 timeout 10m : 0:2 }");
@@ -177,7 +177,7 @@ fn a_reload_carries_attempts_over() {
 /// More than are carried: those stay that have come farther than a forged first knock.
 fn a_reload_in_a_flood_carries_the_farthest_attempts() {
     let ruleset = compile(&corpus::doors(3, Recogniser::Both)).unwrap();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     gate.load(&ruleset).unwrap();
     let state = |source: Ipv4Addr| if source.to_bits() % 1000 == 999 { 2 } else { 1 };
     let elements: Vec<_> = (0..80_000u32)

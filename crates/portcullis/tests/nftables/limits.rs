@@ -2,7 +2,7 @@
 
 use portcullis_core::policy::Recogniser;
 use portcullis_firewall::compile::compile;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_linux::netlink::socket::{Error, Family, Socket};
 
 use crate::{Test, corpus};
@@ -28,5 +28,5 @@ fn what_is_too_much_to_send_is_said() {
 /// With the usual 208 KiB of buffer: it grows to twice of what net.core.wmem_max says.
 fn a_transaction_may_be_longer_than_a_send_buffer() {
     let ruleset = compile(&corpus::doors(500, Recogniser::Both)).unwrap();
-    Gate::open().unwrap().load(&ruleset).unwrap();
+    Table::open().unwrap().load(&ruleset).unwrap();
 }

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use portcullis_core::policy::Recogniser;
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::ruleset::{Statement, Type, Value, Verdict};
-use portcullis_gate::nftables::{Error, Gate};
+use portcullis_gate::nftables::{Error, Table};
 use portcullis_linux::netlink::socket::{self, Family, Socket};
 
 use crate::Test;
@@ -27,14 +27,14 @@ const NEWTABLE: u16 = 0x0a00;
 const GETGEN: u16 = 0x0a10;
 
 fn what_is_loaded_is_there() {
-    let mut gate = Gate::open().unwrap();
-    assert_eq!(gate.table().unwrap(), None);
+    let mut gate = Table::open().unwrap();
+    assert_eq!(gate.state().unwrap(), None);
     for (name, ruleset) in corpus::all() {
         let loaded = gate.load(&ruleset).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(loaded.rules, ruleset.rule_count());
         gate.verify(&ruleset).unwrap();
     }
-    assert!(gate.table().unwrap().is_some());
+    assert!(gate.state().unwrap().is_some());
 }
 
 /// The number of transactions that this namespace has seen.
@@ -45,7 +45,7 @@ fn generation() -> u32 {
 }
 
 fn a_reload_is_one_transaction() {
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let policy = corpus::doors(100, Recogniser::Both);
     let ruleset = compile(&policy).unwrap();
     gate.load(&ruleset).unwrap();
@@ -59,7 +59,7 @@ fn a_reload_is_one_transaction() {
 
 fn ten_thousand_doors_load_in_seconds() {
     let ruleset = compile(&corpus::doors(10_000, Recogniser::Both)).unwrap();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let start = Instant::now();
     let loaded = match gate.load(&ruleset) {
         // Only root of the machine may send more than net.core.wmem_max allows.
@@ -88,13 +88,13 @@ fn a_refused_rule_is_named() {
     let nowhere = Statement::Verdict(Verdict::Goto("nowhere".to_owned()));
     let rules = vec![vec![accept.clone()], vec![nowhere], vec![accept]];
     let broken = ruleset(vec![], vec![chain("first", vec![]), chain("door", rules)]);
-    let error = Gate::open().unwrap().load(&broken).unwrap_err();
+    let error = Table::open().unwrap().load(&broken).unwrap_err();
     assert!(error.to_string().contains("rule 2 of chain door"), "{error}");
     assert_eq!(refusal(error), ("rule 2 of chain door".to_owned(), Errno::ENOENT));
 }
 
 fn a_refused_set_is_named() {
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     // A key of more than 64 bytes.
     let broken = ruleset(vec![fixed("wide", &[Type::Ipv6Addr; 5], None, vec![])], vec![]);
     assert_eq!(refusal(gate.load(&broken).unwrap_err()).0, "set wide");
@@ -107,7 +107,7 @@ fn a_refused_set_is_named() {
 }
 
 fn a_refused_load_changes_nothing() {
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let good = compile(&corpus::doors(3, Recogniser::Both)).unwrap();
     gate.load(&good).unwrap();
     let mut broken = good.clone();
@@ -118,12 +118,12 @@ fn a_refused_load_changes_nothing() {
 }
 
 fn what_is_removed_is_gone() {
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     assert!(!gate.remove().unwrap());
     let ruleset = compile(&corpus::doors(3, Recogniser::Both)).unwrap();
     gate.load(&ruleset).unwrap();
     assert!(gate.remove().unwrap());
-    assert_eq!(gate.table().unwrap(), None);
+    assert_eq!(gate.state().unwrap(), None);
     assert!(!gate.remove().unwrap());
     assert!(matches!(gate.verify(&ruleset), Err(Error::Mismatch(_))));
     assert_eq!(gate.grants().unwrap(), []);
@@ -146,7 +146,7 @@ fn a_table_of_another_process_is_left_alone() {
     };
     other.send(&bytes).unwrap();
     other.answers(1, 2).unwrap();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let ruleset = compile(&corpus::doors(3, Recogniser::Both)).unwrap();
     assert!(matches!(gate.load(&ruleset), Err(Error::Held(_))));
     let error = gate.remove().unwrap_err();

@@ -3,7 +3,7 @@
 use portcullis_core::policy::{InterfaceName, Recogniser};
 use portcullis_firewall::compile::compile;
 use portcullis_firewall::ruleset::{Ruleset, Statement, Tracking};
-use portcullis_gate::nftables::{Error, Gate};
+use portcullis_gate::nftables::{Error, Table};
 
 use crate::{Test, corpus, nft};
 
@@ -46,7 +46,7 @@ fn every_change_is_seen() {
         ("delete table inet portcullis", "table inet portcullis: is missing"),
     ];
     let ruleset = example();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     for (change, seen) in changes {
         gate.load(&ruleset).unwrap();
         nft::load(change);
@@ -61,7 +61,7 @@ fn every_change_is_seen() {
 
 fn living_elements_are_no_change() {
     let ruleset = example();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     gate.load(&ruleset).unwrap();
     nft::load("add element inet portcullis grant4 { 192.0.2.1 . 0:1 timeout 5s }");
     nft::load("add element inet portcullis attempt4 { 192.0.2.1 timeout 5s : 0:1 }");
@@ -76,7 +76,7 @@ fn living_elements_are_no_change() {
 /// Each rule of the ruleset with everything in it, changed in one thing, is told from the original.
 fn every_other_rule_is_seen() {
     let (_, original) = corpus::all().into_iter().find(|(name, _)| name == "statements").unwrap();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let mut seen = 0;
     for (index, rule) in original.chains[0].rules.iter().enumerate() {
         let Some(other) = rule.statements.first().and_then(altered) else { continue };
@@ -97,7 +97,7 @@ fn every_other_rule_is_seen() {
 
 fn every_other_timeout_is_seen() {
     let original = corpus::timeouts();
-    let mut gate = Gate::open().unwrap();
+    let mut gate = Table::open().unwrap();
     let changes: [fn(&mut Ruleset); 3] = [
         |it| it.timeouts[0].seconds = 2,
         |it| it.timeouts[2].name = "other",

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use portcullis::config;
 use portcullis_config::import::{Imported, Kind, NoteKind, import_files};
-use portcullis_core::policy::{Gate, Port, Refuse, Stance};
+use portcullis_core::policy::{GatePolicy, Port, Refuse, Stance};
 use proptest::prelude::*;
 
 use crate::snapshot::difference;
@@ -133,12 +133,12 @@ fn a_base_firewall_becomes_the_stance_closed() {
     let imported = import(Kind::Iptables, &["recipes/base.rules"]);
     let gate = config::parse_str("x", &imported.toml).unwrap().policy.gate;
     let port = |number| Port::tcp(number).unwrap();
-    let expected = Gate {
+    let expected = GatePolicy {
         stance: Stance::Closed,
         refuse: Refuse::Drop,
         public: vec![port(80), port(443)],
         allow: vec!["203.0.113.7".parse().unwrap(), "iface:wg0".parse().unwrap()],
-        ..Gate::default()
+        ..GatePolicy::default()
     };
     assert_eq!(gate, expected);
     // Nothing is left out in silence: of every rule something is said, or it is what the gate does anyway.

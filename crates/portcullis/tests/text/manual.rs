@@ -11,7 +11,7 @@ use portcullis::manual::entries::entries;
 use portcullis::manual::{Page, pages};
 use portcullis_config::keys;
 
-use portcullis_lab::world::shell::completions;
+use portcullis_lab::world::completions::completions;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

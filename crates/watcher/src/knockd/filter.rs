@@ -51,7 +51,7 @@ pub struct Scope {
 /// The filter for these doors.
 pub fn program(doors: &[Door], scope: Scope) -> Vec<Instruction> {
     assemble(&write(doors, scope))
-        // Cannot happen: see the test with the most ports. The matcher would filter alone.
+        // Cannot happen: see the test with the most ports. The engine would filter alone.
         .unwrap_or_else(|| vec![Instruction { code: RETURN, yes: 0, no: 0, operand: PASS }])
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use portcullis_core::engine::{Direction, Frame};
-use portcullis_core::knockd::{Event, Matcher, Options, Seen};
+use portcullis_core::knockd::{Event, KnockdEngine, Options, Seen};
 use portcullis_core::limits::STAGE_LINES;
 use portcullis_core::policy::DoorId;
 use portcullis_core::time::Instant;
@@ -20,18 +20,18 @@ use self::filter::Scope;
 use self::wanted::Wanted;
 use crate::message::{Epoch, Message, Order};
 use crate::reader::Sources;
-use crate::watch::{Recogniser, Teller};
+use crate::watch::{Teller, WatcherTask};
 
-/// The matcher, and how much of what it does is printed.
+/// The engine, and how much of what it does is printed.
 pub struct Knockd {
     epoch: Epoch,
     scope: Scope,
     /// `-D`.
     debug: bool,
-    matcher: Matcher,
+    engine: KnockdEngine,
 }
 
-impl Recogniser for Knockd {
+impl WatcherTask for Knockd {
     const PACE: (u32, u32) = STAGE_LINES;
 
     fn obey(
@@ -53,7 +53,7 @@ impl Recogniser for Knockd {
     }
 
     fn set_local_addresses(&mut self, addresses: &[IpAddr]) {
-        self.matcher.set_local_addresses(addresses);
+        self.engine.set_local_addresses(addresses);
     }
 
     fn take(&mut self, frame: Frame<'_>, now: Instant, teller: &mut Teller<'_>) {
@@ -64,7 +64,7 @@ impl Recogniser for Knockd {
         let captured = Captured { checksum: Checksum::Trust, ..frame.captured };
         let Ok(packet) = captured.parse_through_extensions() else { return };
         self.handle_timeout(now, teller);
-        let seen = self.matcher.handle_packet(&packet, now);
+        let seen = self.engine.handle_packet(&packet, now);
         if self.debug {
             show(&packet, captured.bytes.len(), seen);
         }
@@ -72,11 +72,11 @@ impl Recogniser for Knockd {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.matcher.poll_timeout()
+        self.engine.poll_timeout()
     }
 
     fn handle_timeout(&mut self, now: Instant, teller: &mut Teller<'_>) {
-        self.matcher.handle_timeout(now);
+        self.engine.handle_timeout(now);
         self.tell(now, teller);
     }
 }
@@ -94,10 +94,10 @@ fn begin(order: &Order, wanted: Wanted, sources: &mut Sources) -> Result<Knockd,
     let open = if wanted.may_come_later { Capture::open_what_is_there } else { Capture::open };
     let filter = filter::program(&wanted.doors, scope);
     sources.capture = Some(open(wanted.interfaces, filter, &mut sources.route)?);
-    let mut matcher = Matcher::new(wanted.doors, options);
-    matcher.set_local_addresses(&addresses);
+    let mut engine = KnockdEngine::new(wanted.doors, options);
+    engine.set_local_addresses(&addresses);
     let Order { epoch, verbose: debug, .. } = *order;
-    Ok(Knockd { epoch, scope, debug, matcher })
+    Ok(Knockd { epoch, scope, debug, engine })
 }
 
 /// Whether the host's own packets to itself are knocks: where somebody asks to listen there.
@@ -119,14 +119,14 @@ impl Knockd {
         capture: &mut Capture,
     ) -> Result<(), Errno> {
         capture.set_filter(filter::program(&wanted.doors, self.scope))?;
-        self.matcher.replace_doors(wanted.doors);
+        self.engine.replace_doors(wanted.doors);
         self.epoch = order.epoch;
         Ok(())
     }
 
     fn tell(&mut self, now: Instant, teller: &mut Teller<'_>) {
         let epoch = self.epoch;
-        while let Some(event) = self.matcher.next_event() {
+        while let Some(event) = self.engine.next_event() {
             // Doors are bounded by the size of their file.
             let door = DoorId(u32::try_from(event.door()).unwrap_or(u32::MAX));
             match event {

@@ -5,11 +5,11 @@
 //! |---|---|
 //! | `flatten` | the chains that a packet for this host goes through, as one list |
 //! | `knocks` | doors that are made of lists of addresses, and their holes |
-//! | `host` | everything else: what is open, for whom, and what is closed |
+//! | `beside_doors` | everything else: what is open, for whom, and what is closed |
 //! | `strengthen` | doors whose sequences the check takes |
 
+pub mod beside_doors;
 pub mod flatten;
-pub mod host;
 pub mod knocks;
 pub mod strengthen;
 
@@ -146,7 +146,7 @@ pub fn input(
 ) -> Vec<Entry<Port>> {
     let rules = flatten::flatten(chains, start, draft);
     let of_door = knocks::find(&rules, families, draft);
-    host::read(&rules, &of_door, closed, draft);
+    beside_doors::read(&rules, &of_door, closed, draft);
     std::mem::take(&mut draft.public)
 }
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::policy::Severity;
-use crate::policy::{Ban, Gate, Hook, Hooks, InterfaceName};
+use crate::policy::{Ban, GatePolicy, Hook, Hooks, InterfaceName};
 
 /// `name: guards = sequence` of ports, each separated by a space.
 fn door(text: &str) -> Door {
@@ -29,7 +29,7 @@ fn ports(text: &str) -> Vec<Port> {
 }
 
 fn policy(doors: &[&str]) -> Policy {
-    Policy { gate: Gate::default(), doors: doors.iter().map(|text| door(text)).collect() }
+    Policy { gate: GatePolicy::default(), doors: doors.iter().map(|text| door(text)).collect() }
 }
 
 /// The codes and places of all findings.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use portcullis_core::policy::{Policy, Port};
-use portcullis_insight::replay::host::Source;
+use portcullis_insight::replay::own_addresses::Origin;
 use portcullis_insight::replay::report::{Report, Why};
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ pub fn object(policy: &Policy, report: &Report, notes: &[String]) -> Value {
         "complete": report.damage.is_none(),
         "damage": report.damage.as_ref().map(ToString::to_string),
         "host": report.host.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
-        "host_found": report.host_source == Some(Source::Found),
+        "host_found": report.host_source == Some(Origin::Found),
         "opened": report.opened,
         "openings": openings.collect::<Vec<_>>(),
         "sources": sources.collect::<Vec<_>>(),

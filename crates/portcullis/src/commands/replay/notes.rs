@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_config::duration;
 use portcullis_core::policy::Policy;
 use portcullis_insight::replay::file::link::Named;
-use portcullis_insight::replay::host::Source;
+use portcullis_insight::replay::own_addresses::Origin;
 use portcullis_insight::replay::report::{MAX_OPENINGS, MAX_STRIKES, Report};
 
 use crate::progress::thousands;
@@ -84,7 +84,7 @@ fn times(report: &Report, notes: &mut Vec<String>) {
 }
 
 fn judging(policy: &Policy, report: &Report, notes: &mut Vec<String>) {
-    let found = report.host_source == Some(Source::Found);
+    let found = report.host_source == Some(Origin::Found);
     if found && !report.host.is_empty() {
         notes.push(
             "the addresses of the host were detected from the capture; use --host if they are wrong"

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use portcullis_config::duration;
 use portcullis_core::policy::{DoorId, Policy};
-use portcullis_insight::replay::host::Source;
+use portcullis_insight::replay::own_addresses::Origin;
 use portcullis_insight::replay::report::{Report, Strike, Why};
 use portcullis_insight::replay::sources::Deeds;
 
@@ -31,7 +31,7 @@ fn head(out: &mut String, report: &Report) {
         let _ = write!(out, ", from {} to {}", moment(first), moment(last));
     }
     let how = match report.host_source {
-        Some(Source::Told) => "",
+        Some(Origin::Told) => "",
         _ if report.host.is_empty() => "(direction of each packet from the capture)",
         _ => " (detected)",
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use portcullis_config::topology::{Blind, Interface, Topology, Why};
-use portcullis_core::policy::Gate;
+use portcullis_core::policy::GatePolicy;
 use portcullis_linux::clock;
 use portcullis_linux::netlink::route::{AddressMonitor, Route};
 use portcullis_watcher::pace::Pace;
@@ -60,7 +60,7 @@ impl Interfaces {
     }
 
     /// Another configuration is in force. What is odd about it was shown when it was read.
-    pub fn begin(&mut self, gate: &Gate) {
+    pub fn begin(&mut self, gate: &GatePolicy) {
         self.known.clear();
         self.said.clear();
         let Some(now) = self.now() else {
@@ -74,7 +74,7 @@ impl Interfaces {
     }
 
     /// Takes the changes, and says what they mean to this gate.
-    pub fn follow(&mut self, gate: Option<&Gate>) {
+    pub fn follow(&mut self, gate: Option<&GatePolicy>) {
         let changed = self.monitor.drain();
         if !changed && !self.behind {
             return;
@@ -113,7 +113,7 @@ impl Interfaces {
     }
 
     /// Keeps the numbers of those that are there; and of those that have another name now.
-    fn remember(&mut self, gate: &Gate, now: &[Interface]) {
+    fn remember(&mut self, gate: &GatePolicy, now: &[Interface]) {
         for interface in now {
             if gate.interfaces.iter().any(|name| name.as_str() == interface.name) {
                 self.known.retain(|_, name| *name != interface.name);
@@ -154,7 +154,7 @@ impl AsFd for Interfaces {
 }
 
 /// What is worth a line in the log: an address may well come a moment later than its interface.
-fn troubles(gate: &Gate, now: &[Interface]) -> Vec<Blind> {
+fn troubles(gate: &GatePolicy, now: &[Interface]) -> Vec<Blind> {
     let mut blind = Topology::new(gate, now).blind();
     blind.retain(|blind| !matches!(blind.why, Why::NoAddress { .. }));
     blind

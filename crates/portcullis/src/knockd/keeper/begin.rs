@@ -22,13 +22,13 @@ use super::{Keeper, order};
 use crate::config::{self, LoadError};
 use crate::daemon::notify;
 use crate::daemon::parts::{self, system};
+use crate::door_commands::{self, Commands};
 use crate::exit::Failure;
 use crate::files;
 use crate::knockd::doors::Doors;
 use crate::knockd::log::Log;
 use crate::knockd::reporter::Reporter;
 use crate::out;
-use crate::runner::{self, Commands};
 
 /// The first order.
 const FIRST: Epoch = 1;
@@ -77,8 +77,10 @@ pub fn run(settings: Settings) -> Result<u8, Failure> {
     let Begun::Listening(link) = first else {
         return Ok(first.exit_code());
     };
-    let mut commands =
-        Commands::new(runner::Options { strict: settings.strict, ..runner::Options::default() })?;
+    let mut commands = Commands::new(door_commands::Options {
+        strict: settings.strict,
+        ..door_commands::Options::default()
+    })?;
     keep_records(&mut commands, &settings, &doors)?;
     if settings.lookup
         && let Err(error) = reporter.look_names_up()

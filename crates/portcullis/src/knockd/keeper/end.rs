@@ -5,8 +5,8 @@ use portcullis_linux::clock;
 
 use super::Keeper;
 use crate::daemon::parts;
+use crate::door_commands::AtExit;
 use crate::exit::Failure;
-use crate::runner::AtExit;
 
 impl Keeper {
     /// Ends the daemon, as `signal` has asked for; another signal then ends it at once. The exit code.

@@ -7,10 +7,10 @@ use portcullis_core::policy::InterfaceName;
 use portcullis_linux::capture::Interfaces;
 
 use crate::config::{self, LoadError};
+use crate::door_commands::AtExit;
 use crate::exit::Failure;
 use crate::knockd::DEFAULT_INTERFACE;
 use crate::knockd::doors::Doors;
-use crate::runner::AtExit;
 
 /// What the command line says. Paths are absolute.
 #[derive(Debug, Clone)]

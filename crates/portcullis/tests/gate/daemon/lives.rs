@@ -11,7 +11,7 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::program::Program;
 use portcullis_lab::{Family, Lab, Peer};
 use tempfile::TempDir;
@@ -192,7 +192,7 @@ fn a_reload_in_the_middle_of_a_knock() {
     let house = House::new_with(&format!("{door}step_timeout = \"1m\"\n"), begin);
     let [first, second, third] = SEQUENCE;
     house.send(&house.knock(Family::V6, 1, &[first, second]));
-    let reached = || Gate::open().unwrap().attempts().unwrap().iter().any(|one| one.state == 2);
+    let reached = || Table::open().unwrap().attempts().unwrap().iter().any(|one| one.state == 2);
     assert!(portcullis_lab::wait_until(Instant::now() + WAIT, reached));
 
     let text = format!("gate.public = [\"tcp/80\"]\n{door}step_timeout = \"1m\"\n");
@@ -275,7 +275,7 @@ fn a_missing_interface_is_an_error() {
     let _lab = Lab::new().unwrap();
     let named = format!("gate.interfaces = [\"lo\", \"nowhere\"]\n{DOOR}");
     assert_refused(&run(&named, None), "this host has no interface `nowhere`");
-    assert_eq!(Gate::open().unwrap().table().unwrap(), None, "half started");
+    assert_eq!(Table::open().unwrap().state().unwrap(), None, "half started");
 }
 
 fn without_permission_nothing_begins() {

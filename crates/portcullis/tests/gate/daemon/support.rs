@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use portcullis_gate::nftables::{Gate, Grant};
+use portcullis_gate::nftables::{Grant, Table};
 use portcullis_lab::packet::Packet;
 use portcullis_lab::program::Program;
 use portcullis_lab::service::{Echo, talk};
@@ -147,7 +147,7 @@ pub fn knock(from: IpAddr, to: IpAddr, ports: &[(&str, u16)]) -> Vec<Packet> {
 
 /// The living grants of this host.
 pub fn grants() -> Vec<Grant> {
-    Gate::open().unwrap().grants().unwrap()
+    Table::open().unwrap().grants().unwrap()
 }
 
 /// The one child of a process.

@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use portcullis::config;
 use portcullis_core::policy::HostName;
 use portcullis_firewall::compile::{Hosts, admit, compile};
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::answer::Meaning;
 use portcullis_lab::packet::Packet;
 use portcullis_lab::service::{Echo, talk};
@@ -288,7 +288,7 @@ fn the_allowed() {
     let name = HostName::new("admin.invalid").unwrap();
     let addresses = ["198.51.100.77", "2001:db8:5::5"].map(|text| text.parse().unwrap());
     admit(&mut ruleset, &Hosts::from([(name, addresses.into())]));
-    Gate::open().unwrap().load(&ruleset).unwrap();
+    Table::open().unwrap().load(&ruleset).unwrap();
     for allowed in [
         "100.64.99.0",
         "100.64.99.255",

@@ -8,7 +8,7 @@ use portcullis_lab::{Family, wait_until};
 use serde_json::{Value, json};
 
 use crate::live::{CONFIG, done, run};
-use crate::world::shell::completions;
+use crate::world::completions::completions;
 use crate::world::{self, By, PATIENCE, World, write_config};
 
 pub fn trials() -> Vec<Trial> {

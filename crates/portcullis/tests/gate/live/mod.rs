@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Output};
 
 use portcullis_firewall::compile::compile;
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::service::Echo;
 use portcullis_lab::world;
 use serde_json::Value;
@@ -54,7 +54,7 @@ fn make_small(world: &World, set: &str) {
     let policy = portcullis::config::load(&world.config).unwrap().policy;
     let mut ruleset = compile(&policy).unwrap();
     ruleset.sets.iter_mut().find(|it| it.name == set).unwrap().size = Some(4);
-    Gate::open().unwrap().load(&ruleset).unwrap();
+    Table::open().unwrap().load(&ruleset).unwrap();
 }
 
 /// What a command said, and how it ended.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portcullis::apply::state::{State, peek};
-use portcullis_gate::nftables::Gate;
+use portcullis_gate::nftables::Table;
 use portcullis_lab::wire::Wire;
 use portcullis_lab::{Lab, Peer, wait_until};
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ pub struct House {
     _lab: Lab,
     pub client: Peer,
     pub wire: Wire,
-    pub gate: Gate,
+    pub gate: Table,
     pub folder: TempDir,
 }
 
@@ -35,7 +35,7 @@ impl House {
             _lab: lab,
             client,
             wire,
-            gate: Gate::open().unwrap(),
+            gate: Table::open().unwrap(),
             folder: TempDir::new().unwrap(),
         }
     }
@@ -95,7 +95,7 @@ impl House {
     pub fn wait_for(&mut self, doors: &[String]) {
         let there = wait_until(Instant::now() + PATIENCE, || self.doors() == doors);
         assert!(there, "{:?} and not {doors:?}; {:?}", self.doors(), self.state());
-        assert_eq!(self.gate.table().unwrap().is_some(), !doors.is_empty());
+        assert_eq!(self.gate.state().unwrap().is_some(), !doors.is_empty());
     }
 
     /// Waits until no rules are on trial any more.

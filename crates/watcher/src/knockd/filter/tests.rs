@@ -1,9 +1,9 @@
-//! The filter against the matcher's own reading of packets.
+//! The filter against the engine's own reading of packets.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use portcullis_core::knockd::{FlagFilter, Matcher, Options, Seen};
+use portcullis_core::knockd::{FlagFilter, KnockdEngine, Options, Seen};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{self, Link};
 use portcullis_lab::packet::Packet;
@@ -165,14 +165,14 @@ proptest! {
         packets in prop::collection::vec(any_packet(), 1..12),
         random in any::<u32>(),
     ) {
-        let mut matcher = Matcher::new(doors.clone(), Options { max_knockers: 16, ..Options::default() });
+        let mut engine = KnockdEngine::new(doors.clone(), Options { max_knockers: 16, ..Options::default() });
         let knocks = || doors.iter().flat_map(|door| &door.sequence);
         let tcp_knocks = knocks().any(|port| port.protocol == Protocol::Tcp);
-        matcher.set_local_addresses(&[socket(false, true, 1).ip(), socket(true, true, 1).ip()]);
+        engine.set_local_addresses(&[socket(false, true, 1).ip(), socket(true, true, 1).ip()]);
         for bytes in &packets {
             let packet = wire::parse(Link::Raw, bytes).unwrap();
-            let seen = matcher.handle_packet(&packet, Instant::ORIGIN);
-            while matcher.next_event().is_some() {}
+            let seen = engine.handle_packet(&packet, Instant::ORIGIN);
+            while engine.next_event().is_some() {}
             let kind = if packet.destination == "203.0.113.77".parse::<IpAddr>().unwrap() { OTHER } else { HOST };
             let begins = tcp_knocks && matches!(packet.segment, wire::Segment::Tcp { flags, .. } if !flags.contains(TcpFlags::ACK));
             let matters = match seen {

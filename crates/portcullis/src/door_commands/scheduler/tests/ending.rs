@@ -2,8 +2,8 @@
 
 use super::*;
 
-pub(super) fn record(id: u64, last: u8, began: Began) -> Record {
-    Record {
+pub(super) fn record(id: u64, last: u8, began: Began) -> PendingStop {
+    PendingStop {
         id: JobId(id),
         door: "SSH".into(),
         address: [203, 0, 113, last].into(),

@@ -1,4 +1,4 @@
-//! The keeper's side of looking names up.
+//! The keeper's link to the resolver.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,8 +11,8 @@ use portcullis_linux::clock;
 use portcullis_watcher::message::Epoch;
 
 use super::{AT_ONCE, Configuration, Keeper, say, warn};
-use crate::daemon::hosts::{Answer, Question};
 use crate::daemon::parts::{self, system};
+use crate::daemon::resolver::{Answer, Question};
 use crate::exit::Failure;
 
 /// A name server that is silent delays the names that wait behind it by some seconds, not by minutes
@@ -21,7 +21,7 @@ const PATIENCE: [(&str, &str); 1] = [("RES_OPTIONS", "timeout:2 attempts:2")];
 
 /// The process that looks names up, and what it has found.
 #[derive(Debug)]
-pub struct Resolver {
+pub struct ResolverLink {
     child: Child,
     socket: OwnedFd,
     question: Question,
@@ -30,13 +30,13 @@ pub struct Resolver {
     found: Hosts,
 }
 
-impl AsFd for Resolver {
+impl AsFd for ResolverLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-impl Resolver {
+impl ResolverLink {
     /// Starts it if the policy has a name in its allow-list.
     ///
     /// # Errors

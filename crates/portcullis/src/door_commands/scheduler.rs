@@ -27,7 +27,7 @@ use portcullis_core::time::Instant;
 use self::entry::{Entry, Phase};
 use super::job::{
     Action, AtExit, Began, Command, Ended, Job, JobId, LONGEST_COMMAND, Line, Opening, Options,
-    Record, Refusal, Which,
+    PendingStop, Refusal, Which,
 };
 
 mod entry;
@@ -105,7 +105,7 @@ impl Scheduler {
     /// A stop that an earlier daemon left behind runs at `due`; when it is `held`, because a command
     /// of that daemon still runs, not before `release`. Its id must be [`next_id`](Self::next_id) or
     /// above.
-    pub fn adopt(&mut self, record: Record, due: Instant, held: bool) {
+    pub fn adopt(&mut self, record: PendingStop, due: Instant, held: bool) {
         let id = record.id;
         self.next = self.next.max(id.0.saturating_add(1));
         let entry = Entry {

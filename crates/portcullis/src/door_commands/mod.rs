@@ -5,7 +5,7 @@
 //! | [`job`] | what the scheduler is told, and what it says |
 //! | [`scheduler`] | which command runs when, without clock, files or processes |
 //! | [`records`] | the pending stops on disk |
-//! | [`shell`] | the commands that are running |
+//! | [`running`] | the commands that are running |
 //! | [`orphan`] | commands of a daemon that is no more |
 //! | [`mod@close_all`] | `--close-all`: closes what dead daemons have left open |
 
@@ -13,8 +13,8 @@ pub mod close_all;
 pub mod job;
 pub mod orphan;
 pub mod records;
+pub mod running;
 pub mod scheduler;
-pub mod shell;
 
 use std::fs::File;
 use std::io;
@@ -24,8 +24,8 @@ use std::path::Path;
 use portcullis_core::time::Instant;
 
 use self::records::{Found, Store};
+use self::running::Running;
 use self::scheduler::Scheduler;
-use self::shell::Running;
 use crate::exit::Failure;
 
 pub use self::close_all::close_all;
@@ -192,7 +192,7 @@ impl Commands {
         }
     }
 
-    fn write(&mut self, record: &job::Record) -> io::Result<()> {
+    fn write(&mut self, record: &job::PendingStop) -> io::Result<()> {
         let store = self.store.as_mut();
         store.ok_or_else(|| io::Error::other("there is no state directory"))?.write(record)
     }

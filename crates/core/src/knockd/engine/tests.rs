@@ -1,4 +1,4 @@
-//! The matcher by example.
+//! The engine by example.
 
 use alloc::format;
 use alloc::string::String;
@@ -53,7 +53,7 @@ fn source(number: u8) -> IpAddr {
 
 /// Somebody who sends packets, and what time it is for him.
 struct Script {
-    matcher: Matcher,
+    engine: KnockdEngine,
     now: Instant,
     source: IpAddr,
     destination: IpAddr,
@@ -65,10 +65,10 @@ struct Script {
 impl Script {
     fn new(doors: Vec<Door>) -> Self {
         let options = Options { max_knockers: 64, ..Options::default() };
-        let mut matcher = Matcher::new(doors, options);
-        matcher.set_local_addresses(&[OTHER.into(), HOST.into(), Ipv6Addr::LOCALHOST.into()]);
+        let mut engine = KnockdEngine::new(doors, options);
+        engine.set_local_addresses(&[OTHER.into(), HOST.into(), Ipv6Addr::LOCALHOST.into()]);
         Self {
-            matcher,
+            engine,
             now: Instant::from_millis(500),
             source: source(1),
             destination: HOST.into(),
@@ -91,7 +91,7 @@ impl Script {
                     self.destination = Ipv4Addr::new(198, 51, 100, number(1) as u8).into();
                 }
                 "." => {
-                    self.matcher.handle_timeout(self.now);
+                    self.engine.handle_timeout(self.now);
                     self.fetch();
                 }
                 _ => self.send(word),
@@ -120,13 +120,13 @@ impl Script {
             }
         };
         let packet = Packet { source: self.source, destination: self.destination, segment };
-        let seen = self.matcher.handle_packet(&packet, self.now);
+        let seen = self.engine.handle_packet(&packet, self.now);
         self.seen.push(seen);
         self.fetch();
     }
 
     fn fetch(&mut self) {
-        while let Some(event) = self.matcher.next_event() {
+        while let Some(event) = self.engine.next_event() {
             self.log.push(line(event));
         }
     }
@@ -173,8 +173,8 @@ fn the_last_knock_is_a_stage_too() {
     script.run("7000 8000 9000");
     assert_eq!(script.log(), "0 @1 stage 1; 0 @1 stage 2; 0 @1 stage 3; 0 @1 opened");
     assert_eq!(script.seen(), [Seen::Knock; 3]);
-    assert_eq!(script.matcher.knockers(), 0);
-    assert_eq!(script.matcher.poll_timeout(), None);
+    assert_eq!(script.engine.knockers(), 0);
+    assert_eq!(script.engine.poll_timeout(), None);
 }
 
 /// The table of what knockd does, with our differences: see `docs/knockd-compatibility.md`.
@@ -288,7 +288,7 @@ fn a_door_of_one_knock_opens_at_once() {
     // The other door's attempt is in progress: nothing new until it is over.
     assert_eq!(script.run("7").log(), "");
     assert_eq!(script.run("7").log(), "0 @1 stage 1; 0 @1 opened; 1 @1 stage 1");
-    assert_eq!(script.matcher.knockers(), 1);
+    assert_eq!(script.engine.knockers(), 1);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn packets_are_for_whom_they_are_for() {
     let mut script = Script::new(both());
     script.run(">2 1");
     assert_eq!(script.log(), "0 @1 stage 1; 1 @1 stage 1; 2 @1 stage 1");
-    assert_eq!(script.matcher.knockers(), 2);
+    assert_eq!(script.engine.knockers(), 2);
     assert_eq!(script.run(">1 3").log(), "1 @1 stage 2; 1 @1 opened");
     assert_eq!(script.run(">2 4").log(), "2 @1 stage 2; 2 @1 opened");
     // They are late together, in file order.
@@ -322,7 +322,7 @@ fn packets_are_for_whom_they_are_for() {
 
     // Without a word about the host's addresses, every address is one.
     let mut script = Script::new(doors(&["1"]));
-    script.matcher.local = None;
+    script.engine.local = None;
     assert_eq!(script.run(">77 1").opened(), [0]);
 }
 
@@ -343,7 +343,7 @@ fn a_few_strays_are_borne_and_one_more_is_not() {
     let stray = [Seen::Stray; 5];
     let all = [&[Seen::Ignored, Seen::Knock][..], &stray, &[Seen::Ignored, Seen::Wrong]].concat();
     assert_eq!(script.seen(), [&all[..], &[Seen::Ignored]].concat());
-    assert_eq!((script.matcher.knockers(), script.matcher.poll_timeout()), (0, None));
+    assert_eq!((script.engine.knockers(), script.engine.poll_timeout()), (0, None));
 }
 
 #[test]
@@ -386,20 +386,20 @@ fn the_time_is_up_at_the_deadline_and_not_before() {
     let start = script.now;
     script.run("1").log();
     let first = start.after(Duration::from_millis(1_000));
-    assert_eq!(script.matcher.poll_timeout(), Some(first));
+    assert_eq!(script.engine.poll_timeout(), Some(first));
     script.now = Instant::from_nanos(first.as_nanos() - 1);
     assert_eq!(script.run(".").log(), "");
     script.now = first;
     assert_eq!(script.run(".").log(), "1 @1 late at 1");
     assert_eq!(script.run("2").log(), "0 @1 stage 2; 3 @1 stage 2");
     let second = start.after(Duration::from_millis(2_000));
-    assert_eq!(script.matcher.poll_timeout(), Some(second));
+    assert_eq!(script.engine.poll_timeout(), Some(second));
     script.now = Instant::from_nanos(second.as_nanos() - 1);
     assert_eq!(script.run(".").log(), "");
     script.now = second;
     // The knock comes too late, and begins nothing.
     assert_eq!(script.run("3").log(), "0 @1 late at 2; 3 @1 late at 2");
-    assert_eq!((script.matcher.knockers(), script.matcher.poll_timeout()), (0, None));
+    assert_eq!((script.engine.knockers(), script.engine.poll_timeout()), (0, None));
 
     // A long time without a look: still in the order in which they were late.
     script.run("@1 1 +500 @2 1 +100000").log();
@@ -416,7 +416,7 @@ fn no_time_at_all_is_late_at_the_next_look() {
     let mut script = Script::new(zero());
     script.run("1");
     assert_eq!(script.log(), "0 @1 stage 1; 1 @1 stage 1; 1 @1 opened");
-    assert_eq!(script.matcher.poll_timeout(), Some(script.now));
+    assert_eq!(script.engine.poll_timeout(), Some(script.now));
     assert_eq!(script.run("2").log(), "0 @1 late at 1");
     script.run("1").log();
     assert_eq!(script.run(".").log(), "0 @1 late at 1");
@@ -453,7 +453,7 @@ fn nobody_can_knock() {
     {
         for allow_loopback in [false, true] {
             let mut script = Script::new(doors(&["1"]));
-            script.matcher.options.allow_loopback = allow_loopback;
+            script.engine.options.allow_loopback = allow_loopback;
             script.source = text.parse().unwrap();
             let opens = allowed && allow_loopback;
             assert_eq!(script.run("1").opened().len(), usize::from(opens), "{text}");
@@ -467,7 +467,7 @@ fn fragments_and_other_protocols_are_nothing() {
     script.run("1");
     for segment in [Segment::Fragment, Segment::Other(1), Segment::Other(6)] {
         let packet = Packet { source: script.source, destination: script.destination, segment };
-        assert_eq!(script.matcher.handle_packet(&packet, script.now), Seen::Ignored);
+        assert_eq!(script.engine.handle_packet(&packet, script.now), Seen::Ignored);
     }
     assert_eq!(script.run("2").opened(), [0]);
 }
@@ -478,7 +478,7 @@ fn a_sequence_opens_once_where_it_should() {
     let mut script = Script::new(all());
     // The second source is on its way to the same door, and to another one.
     script.run("@1 1 2 @2 1 2 @1 3").log();
-    assert_eq!(script.matcher.knockers(), 1);
+    assert_eq!(script.engine.knockers(), 1);
     assert_eq!(script.run("@2 3").log(), "", "the door is shut, and the other was lost");
     assert_eq!(script.run("1 2 4").opened(), [1]);
     assert_eq!(script.run("1 2 3").opened(), [] as [usize; 0], "no replay");
@@ -498,7 +498,7 @@ fn a_used_sequence_stays_used() {
     let used = || once(door("1,2", SYN));
     let mut script = Script::new(vec![used(), door("8,9", SYN)]);
     let mut replace = |doors: Vec<Door>, words: &str| {
-        script.matcher.replace_doors(doors);
+        script.engine.replace_doors(doors);
         script.run(words).opened()
     };
     assert_eq!(replace(vec![used(), door("8,9", SYN)], "1 2"), [0], "nothing has changed");
@@ -531,8 +531,8 @@ fn attempts_go_on_when_the_doors_change() {
     let mut script = start();
     let [first, second, third] = old().try_into().unwrap();
     let new = vec![third, door("1,2,3,4", SYN), second, first];
-    script.matcher.replace_doors(new);
-    assert_eq!(script.matcher.knockers(), 3);
+    script.engine.replace_doors(new);
+    assert_eq!(script.engine.knockers(), 3);
     assert_eq!(script.run("@1 3").log(), "3 @1 stage 3; 3 @1 opened");
     assert_eq!(script.run("@2 2 >9 6 7").opened(), [0]);
     assert_eq!(script.run("+24999 .").log(), "");
@@ -542,8 +542,8 @@ fn attempts_go_on_when_the_doors_change() {
     // Their time goes on, their strays and their fingerprints stay.
     let mut script = start();
     script.run("@1 >1 91 92 93 94").seen();
-    script.matcher.replace_doors(vec![door("1,2,4", SYN), door("3", SYN)]);
-    assert_eq!(script.matcher.knockers(), 2);
+    script.engine.replace_doors(vec![door("1,2,4", SYN), door("3", SYN)]);
+    assert_eq!(script.engine.knockers(), 2);
     script.sequence = 1;
     assert_eq!(script.run("=1 91").seen(), [Seen::Repeated, Seen::Stray]);
     assert_eq!(script.run("95").seen(), [Seen::Wrong]);
@@ -551,24 +551,24 @@ fn attempts_go_on_when_the_doors_change() {
 
     // A door that changed has lost its attempts, and so has one that went.
     let mut script = start();
-    script.matcher.replace_doors(vec![within(9_000, door("1,2,3", SYN)), door("1,2,4,5", SYN)]);
-    assert_eq!((script.matcher.knockers(), script.matcher.poll_timeout()), (0, None));
+    script.engine.replace_doors(vec![within(9_000, door("1,2,3", SYN)), door("1,2,4,5", SYN)]);
+    assert_eq!((script.engine.knockers(), script.engine.poll_timeout()), (0, None));
     assert_eq!(script.run("@1 >1 1 2 3").opened(), [0]);
 
     // Of two equal doors that were on their way, one goes.
     let mut script = Script::new(doors(&["1,2", "1,2"]));
     script.run("1").log();
-    script.matcher.replace_doors(doors(&["7", "1,2"]));
+    script.engine.replace_doors(doors(&["7", "1,2"]));
     assert_eq!(script.run("2").opened(), [1]);
 }
 
 #[test]
 fn whoever_knocked_last_is_evicted_last() {
     let mut script = Script::new(doors(&["1,2,3"]));
-    script.matcher =
-        Matcher::new(doors(&["1,2,3"]), Options { max_knockers: 3, ..Options::default() });
+    script.engine =
+        KnockdEngine::new(doors(&["1,2,3"]), Options { max_knockers: 3, ..Options::default() });
     script.run("@1 1 @2 1 @3 1 @1 2 @4 1");
-    assert_eq!(script.matcher.knockers(), 3);
+    assert_eq!(script.engine.knockers(), 3);
     assert_eq!(script.run("@1 3 @2 2 3 @3 2 3 @4 2 3").opened().len(), 3);
     // The one that went is the one that had waited longest; nobody is told.
     script.run("@1 1 @2 1 @3 1 @1 2 @4 1").log();
@@ -583,14 +583,14 @@ fn attempts_go_on_when_the_room_changes() {
     };
     let mut script = Script::new(many(1));
     let options = Options::default();
-    script.matcher = Matcher::new(many(1), options);
+    script.engine = KnockdEngine::new(many(1), options);
     script.run("@1 7 @2 7").log();
     // So many doors leave room for fewer knockers; then there is room again.
     for count in [300, 2] {
-        script.matcher.replace_doors(many(count));
-        assert_eq!(script.matcher.knockers(), 2);
+        script.engine.replace_doors(many(count));
+        assert_eq!(script.engine.knockers(), 2);
         script.run("+1 @3 7");
-        assert_eq!(script.matcher.knockers(), 3);
+        assert_eq!(script.engine.knockers(), 3);
         assert_eq!(script.log.len(), count.into());
         script.run("8 9 10").log();
     }

@@ -23,26 +23,26 @@ pub const MAX_ADDRESSES: usize = 64;
 
 /// The host's addresses, and how they are known.
 #[derive(Debug, Clone)]
-pub struct Host {
+pub struct OwnAddresses {
     /// The more certain first.
     addresses: Vec<IpAddr>,
-    source: Source,
+    source: Origin,
     ports: BTreeSet<Port>,
 }
 
 /// How the host's addresses are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum Origin {
     /// A person has said.
     Told,
     /// They were found in the capture.
     Found,
 }
 
-impl Host {
+impl OwnAddresses {
     /// The host as a person has named it.
     pub fn told(addresses: Vec<IpAddr>) -> Self {
-        Self { addresses, source: Source::Told, ports: BTreeSet::new() }
+        Self { addresses, source: Origin::Told, ports: BTreeSet::new() }
     }
 
     /// The host as it is found in the first packets of a capture, to the doors of this policy.
@@ -52,7 +52,7 @@ impl Host {
     ) -> Self {
         let ports = policy.doors.iter().flat_map(|door| door.sequence.iter().chain(&door.guards));
         let ports = ports.copied().collect();
-        let mut host = Self { addresses: Vec::new(), source: Source::Found, ports };
+        let mut host = Self { addresses: Vec::new(), source: Origin::Found, ports };
         // A packet whose way is told needs no guess.
         let ends: Vec<(IpAddr, IpAddr, bool)> = sample
             .filter(|(packet, way)| way.is_none() && is_conversation(packet))
@@ -68,7 +68,7 @@ impl Host {
     }
 
     /// How they are known.
-    pub const fn source(&self) -> Source {
+    pub const fn source(&self) -> Origin {
         self.source
     }
 
@@ -78,8 +78,8 @@ impl Host {
         match (way, self.source) {
             (Some(Way::Past | Way::Loopback), _) => Direction::Elsewhere,
             (Some(Way::Out), _) => Direction::FromHost,
-            (Some(Way::In), Source::Found) => Direction::ToHost,
-            (Some(Way::In), Source::Told) => to.map_or(Direction::Elsewhere, |_| Direction::ToHost),
+            (Some(Way::In), Origin::Found) => Direction::ToHost,
+            (Some(Way::In), Origin::Told) => to.map_or(Direction::Elsewhere, |_| Direction::ToHost),
             (None, _) => match (from, to) {
                 (None, Some(_)) => Direction::ToHost,
                 (Some(_), None) => Direction::FromHost,
@@ -96,7 +96,7 @@ impl Host {
 
     /// A packet that has none of the host's known addresses at its ends.
     fn unknown(&mut self, packet: &Packet) -> Direction {
-        let room = self.source == Source::Found && self.addresses.len() < MAX_ADDRESSES;
+        let room = self.source == Origin::Found && self.addresses.len() < MAX_ADDRESSES;
         if !room || !is_conversation(packet) || !self.is_knocked(packet) {
             return Direction::Elsewhere;
         }
@@ -169,12 +169,12 @@ mod tests {
         Packet { source: from.parse().unwrap(), destination: to.parse().unwrap(), segment }
     }
 
-    fn find(packets: &[Packet]) -> Host {
+    fn find(packets: &[Packet]) -> OwnAddresses {
         let policy = parse_str("test", DOOR).unwrap().policy;
-        Host::find(&policy, packets.iter().map(|packet| (packet, None)))
+        OwnAddresses::find(&policy, packets.iter().map(|packet| (packet, None)))
     }
 
-    fn addresses(host: &Host) -> Vec<String> {
+    fn addresses(host: &OwnAddresses) -> Vec<String> {
         host.addresses().iter().map(ToString::to_string).collect()
     }
 
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn who_is_told_is_not_guessed() {
-        let mut host = Host::told(vec!["198.51.100.1".parse().unwrap()]);
+        let mut host = OwnAddresses::told(vec!["198.51.100.1".parse().unwrap()]);
         let other = packet("192.0.2.7", "198.51.100.2", 7431, SYN);
         for way in [None, Some(Way::In)] {
             assert_eq!(host.direction(&other, way), Direction::Elsewhere);

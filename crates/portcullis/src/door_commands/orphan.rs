@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use portcullis_linux::proc::{began, stat};
-use portcullis_linux::sys::shell;
+use portcullis_linux::sys::spawn;
 
 /// The shell of such a command.
 #[derive(Debug)]
@@ -19,10 +19,10 @@ pub struct Orphan {
 impl Orphan {
     /// Finds the process that has left this sign; nothing when it has ended.
     pub fn find(sign: &[u8]) -> Option<Self> {
-        let (pid, at) = shell::read_sign(sign)?;
+        let (pid, at) = spawn::read_sign(sign)?;
         // First the descriptor, then the look at who it is: the number cannot get to another process
         // without our noticing.
-        let orphan = Self { fd: shell::pidfd(pid).ok()? };
+        let orphan = Self { fd: spawn::pidfd(pid).ok()? };
         let began = began(&stat(pid)?)?;
         // Who has that number now, and had it already when the sign was written, has written it.
         (began <= at && !orphan.has_ended()).then_some(orphan)
@@ -55,7 +55,7 @@ pub(super) mod tests {
 
     impl Sleeper {
         pub(crate) fn new(sign: Option<&File>) -> Self {
-            Self(shell::spawn("exec sleep 600".as_ref(), sign).unwrap())
+            Self(spawn::shell("exec sleep 600".as_ref(), sign).unwrap())
         }
     }
 
@@ -76,7 +76,7 @@ pub(super) mod tests {
         let sleeper = Sleeper::new(Some(&file));
         let mut text = Vec::new();
         file.read_to_end(&mut text).unwrap();
-        assert_eq!(shell::read_sign(&text).map(|(pid, _)| pid), Some(sleeper.0.id()));
+        assert_eq!(spawn::read_sign(&text).map(|(pid, _)| pid), Some(sleeper.0.id()));
         let orphan = Orphan::find(&text).unwrap();
         assert!(!orphan.has_ended());
         drop(sleeper);
@@ -94,7 +94,7 @@ pub(super) mod tests {
         assert!(Orphan::find(&sign(child.id(), began - 1)).is_none());
         child.kill().unwrap();
         // Not waited for yet: it has ended all the same.
-        let orphan = Orphan { fd: shell::pidfd(child.id()).unwrap() };
+        let orphan = Orphan { fd: spawn::pidfd(child.id()).unwrap() };
         poll(&mut [PollFd::new(orphan.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).unwrap();
         assert!(Orphan::find(&sign(child.id(), u64::MAX)).is_none());
     }
@@ -103,10 +103,10 @@ pub(super) mod tests {
     fn a_torn_sign_is_none() {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&[b' '; 32], 0).unwrap();
-        assert_eq!(shell::read_sign(&[b' '; 32]), None);
-        assert_eq!(shell::read_sign(b""), None);
-        assert_eq!(shell::read_sign(&sign(1, 2)[..31]), None);
-        assert_eq!(shell::read_sign(&sign(1, 2)), Some((1, 2)));
+        assert_eq!(spawn::read_sign(&[b' '; 32]), None);
+        assert_eq!(spawn::read_sign(b""), None);
+        assert_eq!(spawn::read_sign(&sign(1, 2)[..31]), None);
+        assert_eq!(spawn::read_sign(&sign(1, 2)), Some((1, 2)));
     }
 
     #[test]

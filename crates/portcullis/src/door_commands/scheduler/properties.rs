@@ -55,7 +55,7 @@ fn options() -> impl Strategy<Value = Options> {
 #[derive(Debug, Default)]
 struct World {
     disk_works: bool,
-    disk: BTreeMap<JobId, Record>,
+    disk: BTreeMap<JobId, PendingStop>,
     recorded: BTreeMap<JobId, u32>,
     forgotten: BTreeMap<JobId, u32>,
     running: Vec<(JobId, Which)>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What becomes of packets of one sender.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Story {
+pub struct Explanation {
     /// What the configuration is called.
     pub name: String,
     /// Who sends them.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_core::time::Instant;
 
-use super::super::job::{Began, Command, Job, JobId, Record};
+use super::super::job::{Began, Command, Job, JobId, PendingStop};
 
 /// One opening.
 #[derive(Debug)]
@@ -72,9 +72,14 @@ impl Entry {
         self.stop == job.stop && (self.start.is_none() || self.start == job.start)
     }
 
-    pub(super) fn record(&self, id: JobId, began: Began, due: Option<Instant>) -> Option<Record> {
+    pub(super) fn record(
+        &self,
+        id: JobId,
+        began: Began,
+        due: Option<Instant>,
+    ) -> Option<PendingStop> {
         let stop = self.stop.clone()?;
-        Some(Record { id, door: self.door.clone(), address: self.address, stop, began, due })
+        Some(PendingStop { id, door: self.door.clone(), address: self.address, stop, began, due })
     }
 
     /// The knock that is waiting.

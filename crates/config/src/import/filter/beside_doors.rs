@@ -32,12 +32,12 @@ pub fn read(rules: &[Rule], of_door: &[bool], closed: Option<At>, draft: &mut Dr
     }
     let guarded: BTreeSet<Port> =
         draft.doors.iter().flat_map(|sketch| sketch.door.guards.iter().copied()).collect();
-    let mut host = Host { draft, guarded, is_closed, refused: BTreeSet::new() };
+    let mut beside = BesideDoors { draft, guarded, is_closed, refused: BTreeSet::new() };
     for (index, rule) in rules.iter().enumerate() {
         if rule.logs && ends != Some(index) {
             let message = "what this rule logs is left out";
             let hint = "`portcullis run` says who comes in, and `log_refused` what is refused";
-            host.draft.say(Said::note(rule.at, message).hint(hint));
+            beside.draft.say(Said::note(rule.at, message).hint(hint));
         }
         if of_door.get(index) == Some(&true) {
             continue;
@@ -45,9 +45,9 @@ pub fn read(rules: &[Rule], of_door: &[bool], closed: Option<At>, draft: &mut Dr
         match ends {
             Some(end) if index == end => {}
             Some(end) if index > end => {
-                host.draft.leave(rule, "no packet comes as far as this", false);
+                beside.draft.leave(rule, "no packet comes as far as this", false);
             }
-            _ => host.rule(rule, ends == index.checked_add(1)),
+            _ => beside.rule(rule, ends == index.checked_add(1)),
         }
     }
 }
@@ -69,7 +69,8 @@ impl Verdict {
     }
 }
 
-struct Host<'a> {
+/// What the rules that belong to no door come to, and what they have said so far.
+struct BesideDoors<'a> {
     draft: &'a mut Draft,
     guarded: BTreeSet<Port>,
     is_closed: bool,
@@ -77,7 +78,7 @@ struct Host<'a> {
     refused: BTreeSet<Port>,
 }
 
-impl Host<'_> {
+impl BesideDoors<'_> {
     /// `then_ends` if the next rule decides about everything.
     fn rule(&mut self, rule: &Rule, then_ends: bool) {
         match &rule.verdict {

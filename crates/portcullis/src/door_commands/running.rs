@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use portcullis_linux::sys::shell;
+use portcullis_linux::sys::spawn;
 
 use super::job::{Command, Ended, JobId};
 use super::orphan::Orphan;
@@ -45,10 +45,10 @@ impl Running {
     /// When it has not begun.
     pub fn start(&mut self, id: JobId, command: &Command, sign: Option<&File>) -> io::Result<()> {
         let child = match command {
-            Command::Shell(line) => shell::spawn(line, sign),
-            Command::Program(arguments) => shell::spawn_program(arguments, sign),
+            Command::Shell(line) => spawn::shell(line, sign),
+            Command::Program(arguments) => spawn::program(arguments, sign),
         }?;
-        let end = shell::pidfd(child.id()).ok();
+        let end = spawn::pidfd(child.id()).ok();
         if let Some(end) = &end {
             self.watch(end.as_fd());
         }

@@ -1,12 +1,12 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
+use crate::door_commands::job::Began;
+use crate::door_commands::orphan::tests::Sleeper;
 use crate::exit::Exit;
-use crate::runner::job::Began;
-use crate::runner::orphan::tests::Sleeper;
 
-fn record(id: u64) -> Record {
-    Record {
+fn record(id: u64) -> PendingStop {
+    PendingStop {
         id: JobId(id),
         door: b"SSH".to_vec(),
         address: [203, 0, 113, u8::try_from(id).unwrap()].into(),
@@ -25,7 +25,7 @@ fn open(dir: &Path) -> (Store, Found) {
 }
 
 /// A store with these records, whose daemon has died without a word.
-fn dead(dir: &Path, records: &[Record]) {
+fn dead(dir: &Path, records: &[PendingStop]) {
     let (mut store, _) = open(dir);
     for record in records {
         store.write(record).unwrap();
@@ -64,7 +64,7 @@ fn what_the_dead_had_pending_is_found_and_forgotten_when_done() {
     let (mut store, found) = Store::open(dir.path(), JobId(100), now()).unwrap();
     assert_eq!(stops(&found), ["close 1", "close 2", "close 30"]);
     for (left, (before, id)) in found.leftovers.iter().zip([(1, 100), (2, 101), (30, 102)]) {
-        assert_eq!(left.record, Record { id: JobId(id), ..record(before) });
+        assert_eq!(left.record, PendingStop { id: JobId(id), ..record(before) });
         assert_eq!(left.due, now());
         assert!(left.orphan.is_none());
     }
@@ -100,7 +100,7 @@ fn daemons_do_not_disturb_each_other() {
     first.write(&record(1)).unwrap();
     let (mut second, found) = open(dir.path());
     assert!(found.leftovers.is_empty());
-    let open_there = vec![Record { id: JobId(0), ..record(1) }];
+    let open_there = vec![PendingStop { id: JobId(0), ..record(1) }];
     assert_eq!(found.alive, [Alive { pid: Some(std::process::id()), open: open_there }]);
     second.write(&record(2)).unwrap();
     let lock = first.own().unwrap().path.join(LOCK);
@@ -134,7 +134,7 @@ fn a_chain_of_crashes_loses_nothing() {
 fn an_orderly_end_hands_over_the_time() {
     let dir = tempfile::tempdir().unwrap();
     let due = Instant::from_millis(900_000);
-    let handed = Record { began: Began::Succeeded, due: Some(due), ..record(1) };
+    let handed = PendingStop { began: Began::Succeeded, due: Some(due), ..record(1) };
     let (mut store, _) = open(dir.path());
     store.write(&record(1)).unwrap();
     store.write(&handed).unwrap();
@@ -149,7 +149,7 @@ fn an_orderly_end_hands_over_the_time() {
     let (_store, found) = open(dir.path());
     let dues: Vec<Instant> = found.leftovers.iter().map(|left| left.due).collect();
     assert_eq!(dues, [due, now()]);
-    assert_eq!(found.leftovers[0].record, Record { id: JobId(0), ..handed });
+    assert_eq!(found.leftovers[0].record, PendingStop { id: JobId(0), ..handed });
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn what_was_taken_over_can_be_handed_over_again() {
     dead(dir.path(), &[record(1)]);
     let (mut store, found) = open(dir.path());
     let due = Some(Instant::from_millis(7000));
-    store.write(&Record { due, ..found.leftovers[0].record.clone() }).unwrap();
+    store.write(&PendingStop { due, ..found.leftovers[0].record.clone() }).unwrap();
     drop(store);
     let (_store, found) = open(dir.path());
     assert_eq!(stops(&found), ["close 1"]);
@@ -272,7 +272,7 @@ fn what_cannot_be_written_leaves_no_record() {
     let dir = tempfile::tempdir().unwrap();
     let (mut store, _) = open(dir.path());
     let own = store.own().unwrap().path.clone();
-    let huge = Record { stop: "x".repeat(format::LONGEST).into(), ..record(1) };
+    let huge = PendingStop { stop: "x".repeat(format::LONGEST).into(), ..record(1) };
     assert!(store.write(&huge).is_err());
     // Something is in the way, so that the last step fails.
     fs::create_dir(own.join("2.record")).unwrap();
@@ -283,7 +283,7 @@ fn what_cannot_be_written_leaves_no_record() {
     // A record that is there stays, when it cannot be replaced.
     store.write(&record(3)).unwrap();
     fs::create_dir(own.join("3.new")).unwrap();
-    assert!(store.write(&Record { due: Some(now()), ..record(3) }).is_err());
+    assert!(store.write(&PendingStop { due: Some(now()), ..record(3) }).is_err());
     drop(store);
     assert_eq!(stops(&open(dir.path()).1), ["close 3"]);
 }

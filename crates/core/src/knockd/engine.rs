@@ -21,7 +21,7 @@ use crate::wire::{Packet, Segment, TcpFlags, can_be_a_source};
 #[cfg(test)]
 mod tests;
 
-/// What may be chosen about a matcher.
+/// What may be chosen about an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Knockers that are remembered, from 1. A source is one knocker for the addresses of this host
@@ -106,7 +106,7 @@ pub enum Seen {
 /// all of it must be fetched after each call. Every input has an answer. All memory is taken at the
 /// start and when the doors change, but for events that have not been fetched.
 #[derive(Debug)]
-pub struct Matcher {
+pub struct KnockdEngine {
     options: Options,
     hasher: SeedableRandomState,
     doors: Vec<Door>,
@@ -121,8 +121,8 @@ pub struct Matcher {
     events: VecDeque<Event>,
 }
 
-impl Matcher {
-    /// A matcher for these doors. A door whose sequence is empty or longer than
+impl KnockdEngine {
+    /// An engine for these doors. A door whose sequence is empty or longer than
     /// [`limits::MAX_KNOCKS`] is as if it were not there.
     pub fn new(doors: Vec<Door>, options: Options) -> Self {
         let shut = alloc::vec![false; doors.len()];

@@ -33,7 +33,7 @@ pub enum Answer {
 }
 
 /// Sends one packet and waits up to `wait` for an answer.
-pub fn hit(host: SocketAddr, port: Port, wait: Duration) -> io::Result<Answer> {
+pub fn knock_once(host: SocketAddr, port: Port, wait: Duration) -> io::Result<Answer> {
     let mut destination = host;
     destination.set_port(port.number.get());
     let result = match port.protocol {
@@ -108,7 +108,7 @@ mod tests {
 
     fn at(destination: SocketAddr, protocol: Protocol) -> Answer {
         let port = Port::new(protocol, destination.port()).unwrap();
-        hit(destination, port, Duration::from_millis(300)).unwrap()
+        knock_once(destination, port, Duration::from_millis(300)).unwrap()
     }
 
     #[test]

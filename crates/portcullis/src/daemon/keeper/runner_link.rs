@@ -1,4 +1,4 @@
-//! The keeper's view of the process that runs what doors run.
+//! The keeper's link to the process that runs what doors run.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -10,19 +10,19 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use portcullis_core::limits::MAX_WAITING_OPENINGS;
-use portcullis_linux::sys::shell;
+use portcullis_linux::sys::spawn;
 use portcullis_watcher::message::{Message, Order};
 
 use crate::daemon::notify;
 use crate::daemon::outbox::Outbox;
 use crate::daemon::parts::LAST_MOMENTS;
 use crate::daemon::parts::{self, system};
+use crate::door_commands::records;
 use crate::exit::Failure;
 use crate::out::warn;
-use crate::runner::records;
 
 /// The process, and the socket to it.
-pub(super) struct Runner {
+pub(super) struct RunnerLink {
     child: Child,
     socket: OwnedFd,
     /// An order that it has had no room for yet, and openings behind it.
@@ -32,12 +32,12 @@ pub(super) struct Runner {
 /// How its start has gone.
 pub(super) enum Begun {
     /// It has taken over what an earlier one has left open.
-    Ready(Runner),
+    Ready(RunnerLink),
     /// A signal has come first that ends the daemon. The runner may be closing already what was left open.
-    Signalled(Runner, Signal),
+    Signalled(RunnerLink, Signal),
 }
 
-impl AsFd for Runner {
+impl AsFd for RunnerLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -51,7 +51,7 @@ pub(super) fn is_needed(has_hooks: bool, state_dir: &Path) -> bool {
     has_hooks || records::has_any(state_dir)
 }
 
-impl Runner {
+impl RunnerLink {
     /// Starts it, and waits until it is ready or a signal ends the daemon.
     pub(super) fn start(state_dir: &Path, signals: &SignalFd) -> Result<Begun, Failure> {
         let (child, socket) = parts::runner(state_dir)?;
@@ -147,7 +147,7 @@ impl Runner {
             return Some(status);
         }
         // The end of the socket comes a moment before that of the process.
-        if let Ok(end) = shell::pidfd(self.child.id()) {
+        if let Ok(end) = spawn::pidfd(self.child.id()) {
             let mut fds = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut fds, PollTimeout::from(LAST_MOMENTS));
         }

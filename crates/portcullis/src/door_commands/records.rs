@@ -31,7 +31,7 @@ use self::folder::{
     FOLDER, Folder, LOCK, NEW, SIGN, check, is_of_a_daemon, lock_all, make, names, ours, sync,
     write_new,
 };
-use super::job::{JobId, Record};
+use super::job::{JobId, PendingStop};
 use super::orphan::Orphan;
 use crate::exit::Failure;
 
@@ -40,7 +40,7 @@ mod format;
 
 const RECORD: &str = "record";
 
-/// Length of a sign, see [`portcullis_linux::sys::shell::spawn`].
+/// Length of a sign, see [`portcullis_linux::sys::spawn::shell`].
 const BLANK: [u8; 32] = [b' '; 32];
 
 /// Which life of which machine this is.
@@ -94,7 +94,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Leftover {
     /// With an id of ours.
-    pub record: Record,
+    pub record: PendingStop,
     /// When to run it: at once, or after an orderly end in this boot when it is due.
     pub due: Instant,
     /// A command of it that still runs, and must be awaited.
@@ -107,7 +107,7 @@ pub struct Alive {
     /// Its process id.
     pub pid: Option<u32>,
     /// Its pending stops.
-    pub open: Vec<Record>,
+    pub open: Vec<PendingStop>,
 }
 
 /// Whether a daemon, dead or alive, has left anything in this folder.
@@ -183,7 +183,7 @@ impl Store {
     /// # Errors
     ///
     /// When it cannot be written; then there is none, or the one before.
-    pub fn write(&mut self, record: &Record) -> io::Result<()> {
+    pub fn write(&mut self, record: &PendingStop) -> io::Result<()> {
         let text = format::write(record, &self.here);
         if text.len() > format::LONGEST {
             return Err(io::Error::other("the command is too long"));
@@ -371,7 +371,7 @@ impl Drop for Store {
 }
 
 /// The record in a file; nothing when it is not a whole one of ours.
-fn read(path: &Path, id: JobId) -> io::Result<Option<(Record, Here)>> {
+fn read(path: &Path, id: JobId) -> io::Result<Option<(PendingStop, Here)>> {
     let file = match ours(OpenOptions::new().read(true)).open(path) {
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(None),
         other => other?,

@@ -38,7 +38,7 @@ fn show(action: Action) -> String {
     match action {
         Action::Record(record) => {
             assert_eq!((record.began, record.due), (Began::Unknown, None));
-            let Record { id, door, address, stop, .. } = record;
+            let PendingStop { id, door, address, stop, .. } = record;
             format!("record {}: {} {address} {}", id.0, bytes(&door), stop.display())
         }
         Action::HandOver(record) => format!(

@@ -21,7 +21,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use portcullis_core::time::Instant;
 
-use super::super::job::{Began, Command, JobId, Record};
+use super::super::job::{Began, Command, JobId, PendingStop};
 use super::Here;
 
 /// Longest record, in bytes: many times what a configuration can hold.
@@ -30,7 +30,7 @@ pub const LONGEST: usize = 1 << 20;
 const FIRST: &str = "portcullis pending stop 1";
 
 /// The record as it is written.
-pub fn write(record: &Record, here: &Here) -> Vec<u8> {
+pub fn write(record: &PendingStop, here: &Here) -> Vec<u8> {
     let mut head = String::new();
     let due = record.due.map_or_else(|| "-".to_owned(), |due| due.as_nanos().to_string());
     let began = word(record.began);
@@ -62,7 +62,7 @@ fn counted(text: &mut Vec<u8>, name: &str, bytes: &[u8]) {
 
 /// What is in such a file, with the life of the machine in which it was written; nothing when it is
 /// not whole.
-pub fn read(text: &[u8], id: JobId) -> Option<(Record, Here)> {
+pub fn read(text: &[u8], id: JobId) -> Option<(PendingStop, Here)> {
     let mut rest = Rest(text);
     let first = rest.line()?;
     if first != FIRST.as_bytes() {
@@ -82,7 +82,7 @@ pub fn read(text: &[u8], id: JobId) -> Option<(Record, Here)> {
     let stop = rest.command()?;
     let summed = text.get(..text.len().checked_sub(rest.0.len())?)?;
     let whole = rest.word("sum")? == format!("{:016x}", sum(summed)) && rest.0.is_empty();
-    whole.then_some((Record { id, door, address, stop, began, due }, here))
+    whole.then_some((PendingStop { id, door, address, stop, began, due }, here))
 }
 
 const fn word(began: Began) -> &'static str {
@@ -143,8 +143,8 @@ impl<'a> Rest<'a> {
 mod tests {
     use super::*;
 
-    fn record() -> Record {
-        Record {
+    fn record() -> PendingStop {
+        PendingStop {
             id: JobId(7),
             door: b"open\xff SSH: 1".to_vec(),
             address: "2001:db8::7".parse().unwrap(),
@@ -165,7 +165,7 @@ mod tests {
             (Began::Succeeded, Some(Instant::from_nanos(u64::MAX))),
             (Began::Failed, Some(Instant::ORIGIN)),
         ] {
-            let record = Record { began, due, ..record() };
+            let record = PendingStop { began, due, ..record() };
             let text = write(&record, &here());
             assert_eq!(read(&text, JobId(7)), Some((record, here())));
         }
@@ -181,7 +181,7 @@ mod tests {
         ];
         for list in lists {
             let stop = Command::Program(list.iter().map(|item| (*item).to_owned()).collect());
-            let record = Record { stop, ..record() };
+            let record = PendingStop { stop, ..record() };
             assert_eq!(read(&write(&record, &here()), JobId(7)), Some((record, here())));
         }
     }
@@ -200,10 +200,10 @@ mod tests {
     fn what_is_torn_or_changed_is_noticed() {
         is_whole_or_nothing(&record());
         let stop = Command::Program(vec!["/bin/close".to_owned(), "203.0.113.7".to_owned()]);
-        is_whole_or_nothing(&Record { stop, ..record() });
+        is_whole_or_nothing(&PendingStop { stop, ..record() });
     }
 
-    fn is_whole_or_nothing(record: &Record) {
+    fn is_whole_or_nothing(record: &PendingStop) {
         let text = write(record, &here());
         for end in 0..text.len() {
             assert_eq!(read(text.get(..end).unwrap(), JobId(7)), None, "the first {end} bytes");

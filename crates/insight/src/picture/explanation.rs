@@ -8,28 +8,28 @@ use super::doors;
 use super::layout::{Area, Look, Picture};
 use super::sheet::{HEADING, MARGIN, PADDING, SMALL, Sheet, USUAL, leading};
 use super::text::{count, plain, room, width, wrap};
-use crate::explain::story::{Attempt, Event, Met, Story, moment};
+use crate::explain::explanation::{Attempt, Event, Explanation, Met, moment};
 
 /// Draws what becomes of packets.
-pub fn story(story: &Story) -> Picture {
+pub fn explanation(explanation: &Explanation) -> Picture {
     let mut sheet = Sheet::new(doors::usual());
     let wide = sheet.width() - 2.0 * MARGIN;
-    let packets = count(story.events.len(), "packet", "packets");
-    let title = format!("{packets} from {}", story.from);
+    let packets = count(explanation.events.len(), "packet", "packets");
+    let title = format!("{packets} from {}", explanation.from);
     let mut y = sheet.wrapped((MARGIN, MARGIN), wide, (20.0, Look::Strong), &title);
-    let summary = format!("how the gate of {} treats them", story.name);
+    let summary = format!("how the gate of {} treats them", explanation.name);
     y = sheet.wrapped((MARGIN, y + 2.0), wide, (USUAL, Look::Quiet), &summary) + 16.0;
-    y = steps(&mut sheet, story, y) + 18.0;
-    y = ways(&mut sheet, story, y) + 12.0;
+    y = steps(&mut sheet, explanation, y) + 18.0;
+    y = ways(&mut sheet, explanation, y) + 12.0;
     let secret = "This picture can show the knocks. Keep it as secret as the configuration.";
     y = sheet.wrapped((MARGIN, y), wide, (SMALL, Look::Quiet), secret);
-    sheet.finish(format!("{title}: {summary}"), describe(story), y + MARGIN / 2.0)
+    sheet.finish(format!("{title}: {summary}"), describe(explanation), y + MARGIN / 2.0)
 }
 
 /// Right of the times.
 const SPINE: f64 = MARGIN + PADDING + 76.0;
 
-fn steps(sheet: &mut Sheet, story: &Story, top: f64) -> f64 {
+fn steps(sheet: &mut Sheet, explanation: &Explanation, top: f64) -> f64 {
     sheet.panel(top, |sheet, top| {
         let x = MARGIN + PADDING;
         let wide = sheet.width() - 2.0 * x;
@@ -37,7 +37,7 @@ fn steps(sheet: &mut Sheet, story: &Story, top: f64) -> f64 {
         let place = sheet.behind();
         let first = y;
         let mut last = y;
-        for event in &story.events {
+        for event in &explanation.events {
             last = y;
             y = step(sheet, event, y) + 16.0;
         }
@@ -140,7 +140,7 @@ fn bar(
     sheet.wrapped((x, top + HEIGHT + 3.0), wide, (SMALL, Look::Quiet), text) + 6.0
 }
 
-fn ways(sheet: &mut Sheet, story: &Story, top: f64) -> f64 {
+fn ways(sheet: &mut Sheet, explanation: &Explanation, top: f64) -> f64 {
     sheet.panel(top, |sheet, top| {
         let x = MARGIN + PADDING;
         let wide = sheet.width() - 2.0 * x;
@@ -148,7 +148,7 @@ fn ways(sheet: &mut Sheet, story: &Story, top: f64) -> f64 {
         let mut y = sheet.wrapped((x, top), wide, (HEADING, Look::Strong), heading);
         let how = "A square is a rule, in order; a full square matches. A box is a chain of rules.";
         y = sheet.wrapped((x, y + 2.0), wide, (USUAL, Look::Quiet), how) + 14.0;
-        for event in &story.events {
+        for event in &explanation.events {
             y = way(sheet, event, y) + 22.0;
         }
         y - 22.0
@@ -217,9 +217,9 @@ fn chain(sheet: &mut Sheet, met: &[Met], at: (f64, f64), wide: f64) -> f64 {
 }
 
 /// The same in words.
-fn describe(story: &Story) -> String {
+fn describe(explanation: &Explanation) -> String {
     let mut sentences = Vec::new();
-    for event in &story.events {
+    for event in &explanation.events {
         let means: Vec<&str> =
             event.means.iter().chain([&event.fate]).map(String::as_str).collect();
         sentences.push(format!("{} {}: {}.", moment(event.time), event.sent, means.join("; ")));

@@ -10,9 +10,9 @@ use portcullis_linux::netlink::message::Writer;
 use super::batch::{Batch, NLM_F_CREATE};
 use super::elements::{address_and_rest, parts, write_list, write_set};
 use super::error::Object;
-use super::{Error, Gate, TABLE, kind};
+use super::{Error, TABLE, Table, kind};
 
-impl Gate {
+impl Table {
     /// The addresses that the loaded table has for names; none if there is no table, or no names in it.
     ///
     /// # Errors

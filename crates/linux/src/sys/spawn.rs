@@ -52,7 +52,7 @@ fn close_on_exec_one_by_one() -> io::Result<()> {
 /// # Errors
 ///
 /// When the line cannot be run: it has not begun then.
-pub fn spawn(line: &OsStr, sign: Option<&File>) -> io::Result<Child> {
+pub fn shell(line: &OsStr, sign: Option<&File>) -> io::Result<Child> {
     let mut command = Command::new("/bin/sh");
     // As system(3) does it, which knockd uses.
     command.arg0("sh").arg("-c").arg("--").arg(line);
@@ -65,7 +65,7 @@ pub fn spawn(line: &OsStr, sign: Option<&File>) -> io::Result<Child> {
 /// # Errors
 ///
 /// When it cannot be run: it has not begun then.
-pub fn spawn_program(arguments: &[String], sign: Option<&File>) -> io::Result<Child> {
+pub fn program(arguments: &[String], sign: Option<&File>) -> io::Result<Child> {
     let program = arguments.split_first().filter(|(program, _)| program.starts_with('/'));
     // Of another one, who knows which file would be found.
     let (program, arguments) = program.ok_or(io::ErrorKind::InvalidInput)?;
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(flags(&leaking), 0, "it would be inherited");
         let line =
             format!("test -e /proc/$$/fd/0 && ! test -e /proc/$$/fd/{}", leaking.as_raw_fd());
-        assert!(spawn(line.as_ref(), None).unwrap().wait().unwrap().success());
+        assert!(shell(line.as_ref(), None).unwrap().wait().unwrap().success());
 
         inherit_nothing().unwrap();
         assert_eq!(flags(&leaking), libc::FD_CLOEXEC);
@@ -208,10 +208,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_run_has_not_begun() {
-        assert!(spawn("a\0b".as_ref(), None).is_err());
+        assert!(shell("a\0b".as_ref(), None).is_err());
         for list in [&[][..], &["true"], &["/bin/sh", "a\0b"], &["/no/such/program"], &["/"]] {
             let list: Vec<_> = list.iter().map(|item| String::from(*item)).collect();
-            assert!(spawn_program(&list, None).is_err(), "{list:?}");
+            assert!(program(&list, None).is_err(), "{list:?}");
         }
         assert!(pidfd(u32::MAX).is_err());
     }

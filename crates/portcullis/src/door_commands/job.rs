@@ -190,7 +190,7 @@ pub enum Began {
 
 /// A pending stop, as it is on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct PendingStop {
     /// The opening that it ends.
     pub id: JobId,
     /// The name of the door.
@@ -209,9 +209,9 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Write this durably, then call `handle_recorded`.
-    Record(Record),
+    Record(PendingStop),
     /// Replace the record of that id: whoever comes next closes this door when it is due.
-    HandOver(Record),
+    HandOver(PendingStop),
     /// Remove the record: nothing is pending any more.
     Forget(JobId),
     /// Run a command; call `handle_exit` when it has ended.
