@@ -1,9 +1,9 @@
 //! The gate in the kernel, by whichever back end it is loaded: one table of nftables, or chains of
-//! iptables with lists of `recent` or with sets of ipset. All that asks or changes the firewall side comes
-//! through [`Backend`], and none of it has to know which of the three it is.
+//! iptables with lists of `recent` or with sets of ipset. Everything that reads or changes the firewall side
+//! uses [`Backend`], and does not have to know which of the three is loaded.
 //!
-//! What a back end cannot do is an [`Error`] with one sentence. It is not to be had: bans, and names in
-//! the allow-list, with iptables and ipset; a time of its own for each grant, with `recent`.
+//! If a back end cannot do something, the result is an [`Error`] with one sentence. iptables and ipset have
+//! no bans and no names in the allow-list. `recent` has no separate time for each grant.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::iptables::chains::Chains;
 use crate::nftables::{self, Banned, Banning, Gate, Grant, Unbanned, View};
 use crate::{Error, Failed, Kind};
 
-/// What a policy means, for one back end.
+/// The rules of a policy, for one back end.
 #[derive(Debug)]
 pub enum Rules {
     /// A table of nftables.
@@ -55,7 +55,7 @@ pub struct Removed {
     pub chains: bool,
 }
 
-/// What became of a grant by hand.
+/// The result of a grant by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Granted {
     /// For how long from now on.
@@ -212,8 +212,8 @@ impl Backend {
         Ok(Granted { length, renewed: before.grants.iter().any(same) })
     }
 
-    /// Ends the grants of the door of this name, or of every door, for an address, or for everyone; the
-    /// grants that ended. Connections that stand are not cut.
+    /// Ends the grants of the door of this name, or of every door, for an address, or for everyone. Returns the
+    /// grants that ended. Established connections stay.
     ///
     /// # Errors
     ///
@@ -237,7 +237,7 @@ impl Backend {
         }
     }
 
-    /// All living bans, in the order of their addresses; none where the rules know none.
+    /// All active bans, in the order of their addresses; none if the rules have no bans.
     ///
     /// # Errors
     ///
@@ -271,7 +271,7 @@ impl Backend {
         Ok(self.table.unban(network)?)
     }
 
-    /// In what the kernel does not hold exactly what a policy means and nothing else of ours, in words.
+    /// The first difference between the rules of a policy and the rules of ours in the kernel, in words.
     ///
     /// # Errors
     ///
@@ -309,8 +309,8 @@ impl Backend {
         }
     }
 
-    /// Loads rules in the place of whatever is there of ours. Living grants stay, where the back end is
-    /// the same. Second is what went wrong with the old rules of the other back end.
+    /// Loads rules, and replaces all rules of ours. Active grants stay if the back end is the same. The second
+    /// value is the error about the old rules of the other back end.
     ///
     /// # Errors
     ///
@@ -331,7 +331,7 @@ impl Backend {
             Rules::Chains(matcher) => {
                 self.look = Look::Always;
                 let loaded = iptables::load(policy, *matcher)?;
-                // Nobody wants a second gate, which would want to be knocked at too.
+                // A second gate would need knocks of its own.
                 let left = self.table.remove().err().map(Error::from);
                 Ok((Loaded::Chains(loaded, *matcher), left))
             }
