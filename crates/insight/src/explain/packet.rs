@@ -75,8 +75,8 @@ impl Item {
 /// Time between packets, unless a `+DURATION` stands between them.
 const GAP: Duration = Duration::from_millis(100);
 
-/// Goes through the story: `packet` says what becomes of one that arrives at this moment. What ran
-/// out before it came is said too.
+/// Goes through the story: `packet` says how the rules treat a packet that arrives at this moment. The story
+/// also names attempts and grants that ended before.
 pub fn tell(items: &[Item], mut packet: impl FnMut(Sent, Instant) -> Event) -> Vec<Event> {
     let start = Instant::from_millis(1_000);
     let (mut now, mut paused) = (start, true);
@@ -113,7 +113,7 @@ pub fn tell(items: &[Item], mut packet: impl FnMut(Sent, Instant) -> Event) -> V
     events
 }
 
-/// What has run out in so much time.
+/// The attempts and grants that ended in this time.
 fn ran_out(attempts: &[Attempt], open: &[Open], since: Duration) -> Vec<String> {
     let mut lines = Vec::new();
     for attempt in attempts.iter().filter(|attempt| attempt.stage < attempt.knocks) {

@@ -1,4 +1,4 @@
-//! Pictures of configurations and of what becomes of packets, as SVG.
+//! Pictures of configurations, and of how the rules treat packets, as SVG.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -8,13 +8,13 @@
 //! | `sheet` | a layout that grows downwards |
 //! | `tree` | the sequences of all doors as one tree, and where on a grid its stages stand |
 //! | `doors` | draws that tree, with a card for each door |
-//! | `gate` | what becomes of every packet, question by question |
+//! | `gate` | how the rules treat every packet, question by question |
 //! | [`mod@overview`] | the picture of a configuration: doors, then gate |
 //! | [`mod@story`] | the picture of packets: the stages they lead to, and their way through the rules |
 //!
 //! All of it is pure: a policy or a story becomes a [`Picture`](layout::Picture), which is data, and that becomes
-//! text. No font is asked for how wide it is; all text is monospaced and measured generously, so nothing overlaps and
-//! nothing is cut wherever it is shown. Tests look for both in the pictures of random policies.
+//! text. The code does not read the widths of fonts. All text is monospaced and measured generously, so nothing overlaps
+//! and nothing is cut on any screen. Tests look for both in the pictures of random policies.
 
 mod doors;
 mod gate;
