@@ -121,7 +121,7 @@ impl Backend {
     pub fn has_table(&mut self) -> Result<bool, Error> {
         match self.table.table() {
             Ok(table) => Ok(table.is_some()),
-            // A host that lives on iptables may have a kernel without nftables.
+            // A host with iptables may have a kernel without nftables.
             Err(nftables::Error::NoNfTables) if self.look != Look::Never => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -348,7 +348,7 @@ impl Backend {
         let table = self.table.remove();
         let chains = if self.look == Look::Never { Ok(false) } else { iptables::remove() };
         let (table, chains) = match (table, chains.map_err(Error::from)) {
-            // A host that lives on iptables may have a kernel without nftables.
+            // A host with iptables may have a kernel without nftables.
             (Err(_), Ok(true)) => (false, true),
             (Ok(true), Err(Error::Failed(Failed { message, hint }))) => {
                 let message = format!("{message} (table inet portcullis is removed)");
