@@ -60,9 +60,10 @@ fn answered_knocks(meaning: &Meaning, listening: &BTreeSet<Port>, found: &mut Ve
         (Stance::Guard, _) => {
             ("answers at the port of knock", "so its clients make this knock too")
         }
-        (Stance::Closed, Refused::LikeClosed) => {
-            ("listens on the port of knock", "so this port refuses in another way than all others")
-        }
+        (Stance::Closed, Refused::LikeClosed) => (
+            "listens on the port of knock",
+            "so this port refuses packets differently from all others",
+        ),
         (Stance::Closed, _) => return,
     };
     for (id, door) in meaning.policy.doors() {

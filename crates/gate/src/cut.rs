@@ -1,15 +1,15 @@
 //! Ends what one source has with some ports of this host, or with all of it.
 //!
-//! To make the firewall forget a connection is not enough. Its next segment would be the first of a
-//! new one to connection tracking, which takes up a connection in the middle, and the gate lets pass
-//! a segment that starts none (docs/threat-model.md); and whatever the host itself still sends makes
-//! the connection known again. So the host's own end of it is ended first: then there is nothing
-//! that could go on, and the other side is told by a reset. What the firewall knows is forgotten
-//! after that, so that the next packet meets the gate as a stranger's.
+//! It is not enough that the firewall forgets a connection. Connection tracking picks up connections in
+//! the middle, so it would take the next segment as the first of a new connection. The gate accepts a
+//! segment that starts no connection (docs/threat-model.md). And every packet that the host still sends makes
+//! the connection known again. So we first close the socket of the host: then nothing can continue, and a
+//! reset informs the other side. After that the firewall forgets the connection, so the next packet comes
+//! from a stranger.
 //!
-//! UDP has no connections that could be ended, but for sockets that chose one far end. There it is
-//! the firewall's forgetting that shuts out what comes in; a service that sends to the source of its
-//! own accord lets it in again, as whoever is spoken to may answer.
+//! UDP has no connections to close, except for sockets that chose one peer. For UDP, the firewall refuses
+//! incoming packets because it has forgotten the flow. A service that sends to the source first lets it in
+//! again, because answers are allowed.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -23,8 +23,8 @@ use portcullis_linux::netlink::sockets::Sockets;
 
 use crate::Failed;
 
-/// A connection may come to be while others are ended, if its first packet had passed the gate just
-/// before that was shut. Each further round finds those.
+/// A connection can start while others are closed, if its first packet passed the gate just before. Each
+/// further round finds these connections.
 const ROUNDS: usize = 10;
 
 /// What has been ended.
@@ -40,7 +40,7 @@ pub struct Cut {
 #[derive(Debug, Clone, Copy)]
 struct Which<'a> {
     source: Network,
-    /// With these ports of the host; `None` for all, whoever spoke first.
+    /// With these ports of the host; `None` for all connections, in both directions.
     ports: Option<&'a [Port]>,
 }
 
@@ -68,7 +68,8 @@ pub fn cut(source: IpAddr, ports: &[Port]) -> Result<Cut, Failed> {
     cut_which(Which { source, ports: Some(ports) }, "the grant is revoked")
 }
 
-/// Ends all that a network has with this host, whoever spoke first. It must be banned already.
+/// Closes all connections between a network and this host, in both directions. The network must be banned
+/// already.
 ///
 /// # Errors
 ///

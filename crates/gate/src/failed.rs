@@ -1,4 +1,4 @@
-//! Why a step failed, as a person is told.
+//! Why a step failed, in words for a person.
 
 use std::fmt;
 

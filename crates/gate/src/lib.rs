@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `gate` | [`Gate`]: the gate, by whichever back end it is loaded; what every command goes through |
 //! | [`nftables`] | the gate's table: loaded, read back, opened for somebody |
-//! | [`iptables`] | the gate on hosts that live on iptables: chains loaded, read back, opened for somebody |
+//! | [`iptables`] | the gate on hosts that use iptables: chains loaded, read back, opened for somebody |
 //! | [`cut`] | ends what one source has with some ports of this host, or with all of it |
 //! | `backend`, `error`, `failed` | the names of the back ends; what can go wrong, as a value and in words alone |
 //!

@@ -4,10 +4,10 @@
 //! |---|---|
 //! | [`replay`](mod@replay) | what the doors would have made of a capture |
 //! | [`trace`](mod@trace) | what packets mean to the doors as they arrive, and why one does not open |
-//! | [`explain`](mod@explain) | what becomes of packets that somebody makes up, rule by rule |
-//! | [`picture`] | configurations, and what becomes of packets, as SVG |
+//! | [`explain`](mod@explain) | how the rules treat invented packets, rule by rule |
+//! | [`picture`] | configurations, and how the rules treat packets, as SVG |
 //!
-//! How the rules treat packets that somebody makes up, as `portcullis explain` says it:
+//! How the rules treat invented packets, as `portcullis explain` says it:
 //!
 //! ```
 //! use portcullis_config::parse_str;

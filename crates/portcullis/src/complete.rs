@@ -1,7 +1,7 @@
-//! What a shell is told while somebody types: commands and options come from the definition of the
+//! Completions for a shell while the user types: commands and options come from the definition of the
 //! command line, the names here from what is configured and loaded.
 //!
-//! The shell runs this program for it. Who may not read the configuration, nor ask the kernel, gets no
+//! The shell runs this program for that. A user who cannot read the configuration or ask the kernel gets no
 //! names.
 
 use std::collections::BTreeSet;

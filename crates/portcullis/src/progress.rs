@@ -1,4 +1,4 @@
-//! How far a replay is, for who waits at a terminal.
+//! The progress of a replay, for a user at a terminal.
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal, Read};

@@ -1,7 +1,7 @@
 //! The system log, which nothing waits for.
 //!
 //! The C library's `syslog` waits while the system log is not being read, and a daemon that waits runs
-//! no command. What cannot be said at once is not said there.
+//! no command. A line that cannot be written at once is not written there.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;

@@ -1,10 +1,10 @@
-//! What the kernel shows to the watcher: a socket filter in classic BPF, made from ports.
+//! The packets that the kernel shows to the watcher: a socket filter in classic BPF, made from ports.
 //!
-//! A strict recogniser needs every packet that starts something, not only those to the doors'
-//! ports, and the host's own datagrams, to know the answers to them. It needs nothing else: no
-//! segment of an established connection costs more than the few instructions here. But for tags,
-//! which are gone when the engine sees a packet, the filter is never stricter than the engine, and
-//! only here to save its time: all decisions are made again there.
+//! A strict recogniser needs every packet that starts something, not only packets to the ports of doors. It
+//! also needs the host's own datagrams, to know the answers to them. It needs nothing else, so a segment of
+//! an established connection costs only the few instructions here. The filter only saves the engine time:
+//! the engine decides again about every packet, and the filter is never stricter. The exception is VLAN
+//! tags, which the engine no longer sees.
 //!
 //! | instructions see | they pass |
 //! |---|---|
@@ -15,7 +15,7 @@
 //! | fragments, and everything else | nothing |
 //! | tagged for another network | nothing: its VLAN interface, if there is one, shows it untagged |
 //!
-//! and of these nothing for the ports that nobody asks about, as long as they are few.
+//! and none of these for the ports that no recogniser needs, if those are few.
 
 use portcullis_core::policy::{Port, Protocol};
 use portcullis_linux::sys::packet::Instruction;

@@ -1,4 +1,4 @@
-//! Packets for somebody who looks on: everything is opened first, and then given up.
+//! Packets for `portcullis trace`: the process opens everything first, and then gives up its privileges.
 
 use std::io;
 use std::net::IpAddr;
@@ -11,14 +11,14 @@ use portcullis_linux::privileges::{self, TRACE};
 use super::filter;
 use super::reader::Reader;
 
-/// Why nobody can look on.
+/// Why the process cannot read packets.
 #[derive(Debug)]
 pub enum Error {
     /// The kernel does not say which addresses this host has, for this reason.
     Addresses(String),
     /// Packets cannot be read.
     Packets(Unwatchable),
-    /// What is not needed any more cannot be given up.
+    /// It cannot give up the privileges that it no longer needs.
     Privileges(io::Error),
 }
 
@@ -26,16 +26,16 @@ pub enum Error {
 /// keeps current.
 pub struct Local(pub Vec<IpAddr>);
 
-/// Opens everything, then gives up what that took. The process can do nothing more then but to read packets.
+/// Opens everything, then gives up the privileges for that. After this, the process can only read packets.
 ///
 /// # Errors
-/// It cannot be opened, or not be given up.
+/// Something cannot be opened, or a privilege cannot be given up.
 pub fn open(interfaces: Interfaces) -> Result<(Reader, Local), Error> {
     let mut reader = Reader::open().map_err(|error| Error::Addresses(error.to_string()))?;
     let route = &mut reader.sources.route;
     let addresses =
         capture::addresses(route).map_err(|errno| Error::Addresses(errno.desc().to_owned()))?;
-    // What comes to guarded and public ports is told too, so nothing is hidden.
+    // Packets to guarded and public ports are reported too, so nothing is hidden.
     let capture = Capture::open(interfaces, filter::program(&[]), route).map_err(Error::Packets)?;
     reader.sources.capture = Some(capture);
     // All sockets are open: from here on nothing more is needed.
@@ -47,7 +47,7 @@ impl Local {
     /// What a frame holds, if that can be read.
     pub fn packet(&self, frame: &Frame<'_>) -> Option<(Packet, Direction)> {
         let packet = frame.captured.parse().ok()?;
-        // What goes through to another host is none of the gate's business.
+        // Packets for another host do not concern the gate.
         let ours = frame.direction != Direction::ToHost || self.0.contains(&packet.destination);
         Some((packet, if ours { frame.direction } else { Direction::Elsewhere }))
     }

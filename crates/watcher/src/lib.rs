@@ -6,7 +6,7 @@
 //! | [`watch`] | the process that runs it for a daemon, which gives up everything first |
 //! | [`native`] | what `portcullis run` does with packets |
 //! | [`knockd`] | what `knockd` does with them |
-//! | [`follow`] | packets for somebody who looks on (`portcullis trace`), without any privilege |
+//! | [`follow`] | packets for `portcullis trace`, without any privilege |
 //! | [`filter`] | which packets the kernel shows at all |
 //! | [`message`] | what a watcher and its keeper say to each other |
 //! | [`pace`] | how many lines an attacker can make us write |
@@ -23,7 +23,7 @@
 //! assert_eq!((0..1_000).filter(|_| pace.admits(second(2))).count(), 10);
 //! ```
 //!
-//! The packets of all interfaces, as `portcullis trace` reads them: who takes them implements
+//! The packets of all interfaces, as `portcullis trace` reads them. The receiver implements
 //! [`Handler`](reader::Handler). This needs `CAP_NET_RAW`, and afterwards the process has no privilege:
 //!
 //! ```no_run

@@ -1,16 +1,16 @@
 //! What the two processes say to each other, over a `SOCK_SEQPACKET` pair.
 //!
-//! The watcher reads what strangers send, so the keeper takes nothing from it but messages of one
-//! size and one spelling: 32 bytes in which everything that a message does not use is zero. What is
-//! otherwise is no message, and ends the watcher.
+//! The watcher reads what strangers send. So the keeper accepts only messages of one size and one spelling
+//! from it: 32 bytes, and all bytes that a message does not use are zero. Anything else is not a message,
+//! and ends the watcher.
 //!
 //! ```text
 //!  0 version   1 kind   2 stage   3 address family (4, 6)   4..8 epoch
 //!  8..12 door  12..16 number      16..32 address, or name of an interface
 //! ```
 //!
-//! In the other direction goes only the text of the configuration, behind a header of the same size.
-//! A runner is told the same text, and after it of openings, in the keeper's own words.
+//! The keeper sends the watcher only the text of the configuration, after a header of the same size. It
+//! sends a runner the same text, and then each opening, in its own words.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::IpAddr;
@@ -42,14 +42,14 @@ pub const MAX_TEXT: usize = 64 << 20;
 /// Bytes of text in one packet: well below the smallest send buffer.
 const CHUNK: usize = 16 << 10;
 
-/// The count of configurations that a watcher has been given. A message tells to which one the
-/// number of its door belongs.
+/// The number of the configuration that a watcher has received. A message names the configuration that its
+/// door number belongs to.
 pub type Epoch = u32;
 
 /// What the watcher says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// Somebody has knocked rightly.
+    /// A source has completed a sequence.
     Open {
         /// Which configuration.
         epoch: Epoch,
@@ -71,13 +71,13 @@ pub enum Message {
         /// How many have been made.
         stage: u8,
     },
-    /// So many stages were not told of.
+    /// This number of stages was not reported.
     Suppressed(u32),
     /// The packets of an interface are being read.
     Watching(InterfaceName),
-    /// They no longer are: the interface is gone.
+    /// They no longer are: the interface has disappeared.
     Unwatched(InterfaceName),
-    /// So many packets came faster than they could be read.
+    /// This number of packets arrived faster than the watcher reads.
     Lost(InterfaceName, u32),
     /// A configuration is in force: all its interfaces are watched.
     Ready(Epoch),
@@ -276,7 +276,7 @@ pub struct Order {
     pub epoch: Epoch,
     /// Whether stages are to be told.
     pub verbose: bool,
-    /// Its text, which the watcher reads anew: what lies at its path may have changed.
+    /// Its text, which the watcher reads again: the file at its path may have changed.
     pub text: String,
 }
 

@@ -7,8 +7,7 @@ use portcullis_core::time::Instant;
 /// What one thing costs, so that fractions of it can come back in nanoseconds.
 const ONE: u64 = 1_000_000_000;
 
-/// Lets a burst of things pass and then so many in each second, and counts the others: a token
-/// bucket.
+/// A token bucket: lets a burst of things pass, then a number in each second, and counts the others.
 #[derive(Debug)]
 pub struct Pace {
     /// What fits into the bucket; a thing takes [`ONE`].
@@ -45,7 +44,7 @@ impl Pace {
         false
     }
 
-    /// Counts so many as held back, which somebody else has held back.
+    /// Counts this number as held back, if another part has held them back.
     pub fn hold(&mut self, count: u32, now: Instant) {
         if self.held == 0 {
             self.since = now;

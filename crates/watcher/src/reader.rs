@@ -1,4 +1,4 @@
-//! The one loop that reads packets. What becomes of them, and what else happens meanwhile, a [`Handler`] says:
+//! The one loop that reads packets. A [`Handler`] decides what to do with packets and other events:
 //! [`watch`](super::watch) for the daemons, [`follow`](super::follow) for `portcullis trace`.
 
 use std::net::IpAddr;
@@ -15,13 +15,13 @@ use portcullis_linux::clock;
 use portcullis_linux::netlink::Error;
 use portcullis_linux::netlink::route::{AddressMonitor, Route};
 
-/// Packets that are taken before everything else is looked at again.
+/// The loop reads this many packets before it looks at other events again.
 const BATCH: usize = 4096;
 
-/// Packets for which one look at the clock is enough.
+/// This many packets get their time from one reading of the clock.
 const SAME_TIME: u32 = 64;
 
-/// How long what can wait is left alone: losses, what was held back, and what could not be read.
+/// How long things wait that are not urgent: losses, suppressed messages, and unreadable packets.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Where packets come from, and what is known of this host.
@@ -38,21 +38,21 @@ impl Sources {
         self.capture.iter().flat_map(Capture::names)
     }
 
-    /// How many packets found no room since this was asked last, where there were any.
+    /// How many packets were lost since the last call, for each interface that lost any.
     pub fn take_lost(&self) -> impl Iterator<Item = (InterfaceName, u32)> {
         self.capture.iter().flat_map(Capture::take_lost)
     }
 }
 
-/// What is done with packets, and with whatever happens beside them. An error ends the loop.
+/// Handles packets and other events. An error ends the loop.
 pub trait Handler {
     /// Why the loop ends.
     type Stop: From<Errno>;
 
-    /// What to wait for beside packets.
+    /// The descriptor to wait for, in addition to packets.
     fn also(&self) -> BorrowedFd<'_>;
 
-    /// That has something to say.
+    /// That descriptor has something to read.
     ///
     /// # Errors
     /// The loop shall end.
@@ -61,7 +61,7 @@ pub trait Handler {
     /// Takes a packet.
     fn take(&mut self, frame: Frame<'_>, now: Instant);
 
-    /// All packets that had come have been taken.
+    /// All packets that have arrived are handled.
     ///
     /// # Errors
     /// The loop shall end.
@@ -79,7 +79,7 @@ pub trait Handler {
     /// The addresses of this host have changed.
     fn set_local_addresses(&mut self, addresses: &[IpAddr]);
 
-    /// An interface has come or gone.
+    /// An interface has appeared or disappeared.
     ///
     /// # Errors
     /// The loop shall end.
@@ -88,13 +88,13 @@ pub trait Handler {
     /// Whether [`settle`](Self::settle) has something to do.
     fn holds(&self) -> bool;
 
-    /// Tells what it holds, a second later or more.
+    /// Reports what it holds, at least a second later.
     ///
     /// # Errors
     /// The loop shall end.
     fn settle(&mut self, now: Instant) -> Result<(), Self::Stop>;
 
-    /// So many packets of an interface found no room.
+    /// This number of packets of an interface was lost.
     ///
     /// # Errors
     /// The loop shall end.

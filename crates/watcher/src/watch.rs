@@ -1,10 +1,10 @@
 //! The process that reads packets. It knows the doors and their sequences, and can ask for grants;
 //! it cannot make any.
 //!
-//! All that a stranger can send arrives here, so this process can do as little as possible: before
-//! it reads anything at all it is nobody, has no capability but that to open packet sockets, starts
-//! no program, opens no file, and dies with its keeper. What it wants it says in messages of one
-//! fixed size ([`message`]).
+//! Everything that a stranger can send arrives here, so this process can do as little as possible. Before
+//! it reads any packet, it becomes the user nobody and gives up all capabilities except the one to open
+//! packet sockets. It starts no program, opens no file, and dies with its keeper. It asks the keeper in
+//! messages of one fixed size ([`message`]).
 //!
 //! What a knock is, a [`WatcherTask`] says: [`native`](super::native) for `portcullis run`, and that of
 //! [`knockd`](super::knockd).
@@ -30,11 +30,11 @@ pub trait WatcherTask: Sized {
     /// How much it may tell that nobody has to hear: so much at once, and so much in each second.
     const PACE: (u32, u32);
 
-    /// Follows an order: puts what it asks for in place of what is in force, or changes that.
+    /// Follows an order: replaces or changes the current recogniser.
     ///
     /// # Errors
     ///
-    /// It cannot be followed. Then what is in force stays so.
+    /// The order cannot be followed. Then the current recogniser stays.
     fn obey(
         order: &Order,
         sources: &mut Sources,
@@ -64,22 +64,21 @@ pub struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    /// Says what must be heard. Waits while the keeper is behind: the ring holds what comes
-    /// meanwhile.
+    /// Sends a message that must arrive. Waits while the keeper is behind; meanwhile the ring holds the
+    /// packets.
     pub fn must(&mut self, message: &Message) {
         self.result = self.result.and_then(|()| message.send(self.keeper, true));
     }
 
-    /// Says what somebody should hear, if not too much has been said already. Waits while the keeper
-    /// is behind, which is not for long.
+    /// Sends a message that should arrive, unless too many were sent already. Waits while the keeper is
+    /// behind, which does not take long.
     pub fn should(&mut self, message: &Message, now: Instant) {
         if self.pace.admits(now) {
             self.must(message);
         }
     }
 
-    /// Says what nobody has to hear, if not too much of it has been said already. It is left out
-    /// while the keeper is behind.
+    /// Sends an optional message, unless too many were sent already. Skips it while the keeper is behind.
     pub fn may(&mut self, message: &Message, now: Instant) {
         if self.pace.admits(now) {
             self.result = self.result.and_then(|()| hint(self.keeper, message));
@@ -106,7 +105,7 @@ pub fn run<R: WatcherTask>() -> Result<(), Error> {
 /// Why a watcher cannot watch.
 #[derive(Debug)]
 pub enum Error {
-    /// It cannot give up what it must not have.
+    /// It cannot give up its privileges.
     Privileges(io::Error),
     /// It was not started by a keeper.
     NoKeeper,
@@ -120,13 +119,13 @@ struct Watcher<R> {
     /// Nothing until the keeper has sent a configuration.
     task: Option<R>,
     pace: Pace,
-    /// What telling of the packets of a batch came to.
+    /// The result of the messages about the packets of a batch.
     told: Result<(), Errno>,
 }
 
 /// Why the process ends.
 enum Stop {
-    /// The keeper is gone.
+    /// The keeper has exited.
     KeeperEnded,
     /// The kernel refuses what cannot be done without.
     System(Errno),
@@ -230,7 +229,7 @@ impl<R: WatcherTask> Handler for Watcher<R> {
     }
 }
 
-/// Says what nobody has to hear: it is left out while the keeper is behind.
+/// Sends an optional message: skips it while the keeper is behind.
 fn hint(keeper: BorrowedFd<'_>, message: &Message) -> Result<(), Errno> {
     match message.send(keeper, false) {
         Err(Errno::EAGAIN) => Ok(()),

@@ -22,7 +22,7 @@ pub fn add(draft: &mut Draft) {
         let Finding { place, problem, .. } = &finding;
         let door = door_of(*place).and_then(|id| Some((id, draft.doors.get_mut(id.index())?)));
         let Some((id, sketch)) = door else {
-            let message = format!("the check will refuse this: {problem}");
+            let message = format!("`portcullis check` will refuse this: {problem}");
             draft.say(Said::hand(At::default(), message).hint(problem.hint()));
             continue;
         };
@@ -30,7 +30,8 @@ pub fn add(draft: &mut Draft) {
         if *problem == Problem::NoGuards {
             continue;
         }
-        let message = format!("the check will refuse door `{}`: {problem}", sketch.door.name);
+        let message =
+            format!("`portcullis check` will refuse door `{}`: {problem}", sketch.door.name);
         let said = Said::hand(place_of(&sketch.places, *place), message);
         if !is_about_sequence(*place) {
             draft.say(said.hint(problem.hint()));
@@ -70,12 +71,12 @@ impl Advice {
     fn text(&self, problem: &Problem) -> String {
         match self {
             Self::Order(knocks) => {
-                format!("another order is enough, such as {}", array(knocks))
+                format!("reorder the knocks, for example: {}", array(knocks))
             }
             Self::Unknown => problem.hint(),
             Self::New => match problem {
                 Problem::TooFewKnocks { .. } => problem.hint(),
-                _ => "no other order helps: choose other ports".into(),
+                _ => "no other order helps; choose other ports".into(),
             },
         }
     }

@@ -171,7 +171,7 @@ impl Draft {
     /// Leaves something out, and says so once.
     pub fn leave_out(&mut self, left: Left, kind: NoteKind, hint: Option<String>) {
         if self.known.insert((left.at, left.why.clone())) {
-            let message = format!("not carried over: {}", left.why);
+            let message = format!("not converted: {}", left.why);
             self.said.push(Said { at: left.at, kind, message, hint });
             self.left.push(left);
         }
@@ -192,7 +192,7 @@ impl Draft {
         };
         if let Some(sketch) = self.doors.iter().find(is_same) {
             let message =
-                format!("this is door `{}` once more, for the other family", sketch.door.name);
+                format!("this is door `{}` again, for the other address family", sketch.door.name);
             self.say(Said::note(wanted.places.door, message));
             return false;
         }
@@ -205,7 +205,7 @@ impl Draft {
         let name = self.name(name.as_deref(), &guards)?;
         if let Some((original, at)) = from.first().filter(|(original, _)| original != name.as_str())
         {
-            self.say(Said::note(*at, format!("door `{original}` is called `{name}` here")));
+            self.say(Said::note(*at, format!("door `{original}` is now called `{name}`")));
         }
         let mut clamp = |key, at, shorter, wanted: Duration, least, most| {
             let kept = wanted.clamp(least, most);

@@ -67,7 +67,7 @@ impl Reading<'_> {
             file: self.file,
             byte: span.as_ref().map_or(0, |span| span.start),
         };
-        let hint = "what `portcullis run` prints is for the service manager to keep";
+        let hint = "the log of `portcullis run` goes to the systemd journal";
         for (is_set, place, name) in [
             (options.use_syslog, &places.use_syslog, "UseSyslog"),
             (options.log_file.is_some(), &places.log_file, "LogFile"),
@@ -78,20 +78,20 @@ impl Reading<'_> {
             }
         }
         if options.pid_file.is_some() {
-            let message = "`PidFile` is left out, as `portcullis run` stays in the foreground";
+            let message = "`PidFile` is left out; `portcullis run` stays in the foreground";
             self.draft.say(Said::note(at(&places.pid_file), message));
         }
         if let Some(name) = &options.interface {
             let at = at(&places.interface);
             match InterfaceName::new(name) {
                 Ok(_) if name == "any" => {
-                    let message = "the gate stands on all interfaces but loopback";
+                    let message = "the gate is active on all interfaces except loopback";
                     self.draft.say(Said::note(at, message));
                 }
                 Ok(name) => self.draft.interfaces.push(name),
                 Err(problem) => {
                     let message = format!("the interface is left out: {problem}");
-                    let hint = "name it in `interfaces` as `ip link` shows it";
+                    let hint = "write the name that `ip link` shows in `interfaces`";
                     self.draft.say(Said::hand(at, message).hint(hint));
                 }
             }
@@ -103,10 +103,10 @@ impl Reading<'_> {
         let (door, places) = (section.door, section.places);
         let Knocks::Sequence(sequence) = &door.knocks else {
             let why = format!(
-                "door `{}` has one-time sequences, which the gate does not know",
+                "door `{}` has one-time sequences, and the gate supports only fixed ones",
                 door.name
             );
-            let hint = "give it a fixed sequence, or let knockd go on with it";
+            let hint = "give the door a fixed sequence, or keep it in knockd";
             let at = self.at(&places.name);
             self.draft.leave_text(at, &format!("[{}]", door.name), &why, hint);
             return;
@@ -117,8 +117,8 @@ impl Reading<'_> {
                 (rule.ports.clone(), None, Some(open_for))
             }
             Purpose::Nothing => {
-                let message = format!("door `{}` runs nothing, and guards nothing", door.name);
-                let hint = "name the ports that it should open in `guards`";
+                let message = format!("door `{}` runs no command and guards no port", door.name);
+                let hint = "write the ports that it should open in `guards`";
                 self.draft.say(Said::hand(self.at(&places.name), message).hint(hint));
                 (Vec::new(), None, None)
             }
@@ -169,15 +169,14 @@ impl Reading<'_> {
         let at = self.at_command(section.places);
         for (what, kept) in [("address", &rule.destination), ("interface", &rule.interface)] {
             if let Some(kept) = kept {
-                let message =
-                    format!("door `{name}` opened its ports at the {what} `{kept}` alone");
-                let hint = format!("here `guards` are ports of every {what} of this host");
+                let message = format!("door `{name}` opened its ports only at the {what} `{kept}`");
+                let hint = format!("here `guards` are ports at every {what} of this host");
                 self.draft.say(Said::hand(at, message).hint(hint));
             }
         }
         for closer in closers {
             let message = format!(
-                "door `{}` is left out: what it closes, `{}`, closes by itself",
+                "door `{}` is left out: it closed door `{}`, which now closes by itself",
                 closer.door.name, here
             );
             self.draft.say(Said::note(self.at(&closer.places.name), message));
@@ -187,13 +186,14 @@ impl Reading<'_> {
         }
         let long = duration::format(UNTIL_CLOSED);
         if closers.is_empty() {
-            let message = format!("nothing ever closed door `{name}`; it is open for {long} now");
-            let hint = "set `open_for`: connections that were made in this time go on after it";
+            let message =
+                format!("nothing closed door `{name}` before; now it closes after {long}");
+            let hint = "set `open_for`; established connections continue after this time";
             self.draft.say(Said::hand(at, message).hint(hint));
         } else {
-            let message = format!("door `{name}` had no limit of time; it is open for {long} now");
-            let hint = "a shorter `open_for` is safer: connections that were made in this time go \
-                        on after it";
+            let message = format!("door `{name}` had no time limit; now it closes after {long}");
+            let hint =
+                "a shorter `open_for` is safer; established connections continue after this time";
             self.draft.say(Said::note(at, message).hint(hint));
         }
     }
@@ -207,7 +207,7 @@ impl Reading<'_> {
             Err(problem) => {
                 let message =
                     format!("the commands of door `{}` are left out: {problem}", door.name);
-                let hint = "put them into a script of their own, and name that in `on_open`";
+                let hint = "put them into a script, and write the path of the script in `on_open`";
                 self.draft.say(Said::hand(at, message).hint(hint));
                 return None;
             }
@@ -222,17 +222,17 @@ impl Reading<'_> {
         let opens = FAMILIES.into_iter().filter_map(|address| door.start_command(address));
         let opens = opens.filter_map(recognise).any(|known| matches!(known, Known::Add(..)));
         let hint = if opens && stops {
-            "the start command is known and the stop command is not its reverse; if it is meant to be, \
-             name the ports in `guards` instead: the kernel closes them by itself"
+            "the start command opens ports, but the stop command does not undo exactly that; if it \
+             should, write the ports in `guards` instead, and the kernel opens and closes them"
         } else {
-            "if all they do is to open ports, name these in `guards` instead: the kernel closes them \
-             by itself"
+            "if the commands only open ports, write these ports in `guards` instead, and the kernel \
+             opens and closes them"
         };
         self.draft.say(Said::note(at, message).hint(hint));
         if !certain {
             let message =
-                format!("the address may be quoted wrongly in what door `{}` runs", door.name);
-            let hint = "read it: `$1` is the address, as an argument of the shell";
+                format!("the commands of door `{}` may quote the address wrongly", door.name);
+            let hint = "check the commands; the shell gets the address as `$1`";
             self.draft.say(Said::hand(at, message).hint(hint));
         }
         hooks
@@ -245,21 +245,21 @@ impl Reading<'_> {
         let others = set.bits() & !TcpFlags::SYN.bits() != 0 || clear.contains(TcpFlags::SYN);
         if others && sequence.iter().any(|port| port.protocol == Protocol::Tcp) {
             let at = self.at_value(places, &places.flags);
-            let message =
-                format!("door `{}` was knocked at with other flags than a SYN", door.name);
-            let hint = "here a knock at a TCP port is always a SYN, as `portcullis knock` sends it";
+            let message = format!("the knocks of door `{}` had other flags than a SYN", door.name);
+            let hint = "here a TCP knock is always a SYN, as `portcullis knock` sends it";
             self.draft.say(Said::hand(at, message).hint(hint));
         }
         if let (Some(target), Some(span)) = (door.target, &places.target) {
-            let message = format!("door `{}` was knocked at the address {target} alone", door.name);
-            let hint = "here knocks are for this host, at any of its addresses: the door opens only if \
-                        that is one of them";
+            let message =
+                format!("door `{}` accepted knocks only at the address {target}", door.name);
+            let hint = "here knocks count at all addresses of this host; the door opens only if this \
+                        address is one of them";
             self.draft.say(Said::hand(self.at(span), message).hint(hint));
         }
         if door.seq_timeout.is_zero() && sequence.len() > 1 {
             let at = self.at_value(places, &places.seq_timeout);
-            let message = format!("door `{}` could not be opened: its timeout was none", door.name);
-            let hint = "set `step_timeout`, and 5s is a good value";
+            let message = format!("door `{}` could never open: its timeout was 0", door.name);
+            let hint = "set `step_timeout`; 5s is a good value";
             self.draft.say(Said::hand(at, message).hint(hint));
         }
     }

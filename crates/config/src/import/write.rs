@@ -11,33 +11,34 @@ use crate::{Report, duration};
 
 /// What is different from knockd, whatever is imported.
 const KNOCKD: &str = "\
-# What is different from knockd:
-# * The ports in `guards` are closed to everyone, over IPv4 and IPv6, until somebody knocks. Where rules
-#   of your own drop packets to them, let these pass: they would stay closed for those who knocked.
-# * `step_timeout` is the time from each knock to the next; `seq_timeout` was that for all of them.
-# * A knock is a SYN or a datagram. A packet to any other port ends the attempt, unless `tolerate` or
-#   `public` say otherwise.
+# Differences from knockd:
+# * The ports in `guards` are closed to everyone, over IPv4 and IPv6, until somebody knocks. If other rules
+#   of this host drop packets to these ports, let the packets pass. Otherwise the ports stay closed after
+#   a knock, too.
+# * `step_timeout` is the time from each knock to the next; `seq_timeout` was the time for all knocks.
+# * A knock is a SYN or a datagram. A packet to any other port ends the attempt, unless `public` holds the
+#   port or `tolerate` forgives it.
 ";
 
 /// What is to be done with rules.
 const RULES: &str = "\
-# The old rules stay in force, and refuse what they refuse: once this is applied, take those away that
-# are carried over.
+# The old rules stay active, and still refuse packets. After you apply this file, remove the old rules
+# that are converted here.
 ";
 
 /// Writes a draft. The files are those that it was made from, for the names of places.
 pub fn write(draft: &Draft, files: &[Report], kind: Kind) -> String {
     let names: Vec<_> = files.iter().map(Report::path).collect();
     let mut out = format!(
-        "# Made from {} ({}) by `portcullis import`.\n\
-         # This file holds the knocks: nobody but root should read it.\n",
+        "# Made from {} ({}) by `portcullis import`.\n# This file holds the knocks. Only root should \
+         be able to read it.\n",
         names.join(", "),
         kind.name()
     );
     out.push_str(if kind == Kind::Knockd { KNOCKD } else { RULES });
     let holes: Vec<_> = draft.said.iter().filter(|said| said.kind == NoteKind::Hole).collect();
     if !holes.is_empty() {
-        out.push_str("#\n# Holes of the original, with what this file does instead:\n");
+        out.push_str("#\n# Holes in the original, and what this file does instead:\n");
     }
     for hole in holes {
         let _ = writeln!(out, "# * {}: {}.", place(files, hole.at), plain(&hole.message));
@@ -47,13 +48,13 @@ pub fn write(draft: &Draft, files: &[Report], kind: Kind) -> String {
     }
     gate(&mut out, draft, files);
     if !draft.left.is_empty() {
-        out.push_str("\n# Not carried over:\n");
+        out.push_str("\n# Not converted:\n");
     }
     for left in &draft.left {
         let place = place(files, left.at);
         let _ = writeln!(out, "# * {place}: {}\n#   {}.", plain(&left.text), plain(&left.why));
         if let Some(command) = &left.command {
-            let _ = writeln!(out, "#   The same beside the gate: {}", plain(command));
+            let _ = writeln!(out, "#   To keep it next to the gate: {}", plain(command));
         }
     }
     for sketch in &draft.doors {

@@ -53,7 +53,7 @@ pub fn add(text: &[u8], filter: &mut FlagFilter) -> Result<(), Vec<Diagnostic>> 
         } else {
             let known = FLAGS.map(|(name, _)| name);
             let hint = suggest::hint(suggest::nearest(name.trim(), &known), &known);
-            found.push(error("unknown-flag", span, "this is no TCP flag").hint(hint));
+            found.push(error("unknown-flag", span, "this is not a TCP flag").hint(hint));
         }
     }
     if found.is_empty() { Ok(()) } else { Err(found) }

@@ -49,7 +49,7 @@ fn knock(field: &[u8], at: usize) -> Result<Port, Diagnostic> {
     }
     if item.contains(&b'#') {
         let hint = "a comment is a line of its own; put it above this one";
-        return Err(error("bad-port", span, "this is no port").hint(hint));
+        return Err(error("bad-port", span, "this is not a port").hint(hint));
     }
     let mut parts = item.split(|byte| *byte == b':');
     let (number, number_span) = trim(parts.next().unwrap_or(item), span.start);

@@ -1,4 +1,4 @@
-//! The allow-list: who needs no knock, and whose packets never count as one.
+//! The allow-list. Its sources need no knock, and their packets never count as knocks.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use crate::ruleset::{Element, Field, Kind, Rule, Ruleset, Set, Statement, Type, 
 /// element is the name that it belongs to.
 pub const HOSTS: [&str; 2] = ["allow_host4", "allow_host6"];
 
-/// The sets of the networks in the allow-list, for IPv4 and IPv6; there only if it has some.
+/// The sets of the networks in the allow-list, for IPv4 and IPv6; they exist only if it has some.
 pub const ALLOWED: [&str; 2] = ["allow4", "allow6"];
 
 const INTERFACES: &str = "allow_if";

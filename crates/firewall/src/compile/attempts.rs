@@ -1,12 +1,12 @@
-//! Where the kernel keeps how far a source has come: in maps from its address.
+//! The maps in which the kernel keeps attempts: from the address of a source to its state.
 //!
-//! The kernel's maps do not evict, so forged sources can fill one. Therefore each has a second one, for
-//! what finds the first one full, from which attempts go so soon that no flood keeps it full: while a
-//! flood lasts, a knock must follow the one before within [`LATE_ATTEMPT`](limits::LATE_ATTEMPT).
-//! `docs/flood.md` has what was measured.
+//! The kernel's maps do not evict, so forged sources can fill one. Therefore each map has a second one,
+//! for attempts that find the first one full. Attempts leave the second map so soon that no flood keeps
+//! it full. While a flood lasts, a knock must follow the one before within
+//! [`LATE_ATTEMPT`](limits::LATE_ATTEMPT). `docs/flood.md` has the measurements.
 //!
-//! Nothing is shared between sources, and no hash of ours is in the way: an attempt belongs to the
-//! address that has made all of its knocks.
+//! Sources share nothing, and the maps are keyed by whole addresses, not by a hash of ours. So an attempt
+//! belongs to the address that has made all of its knocks.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -20,12 +20,12 @@ use super::{ADDRESS, Compiler, SADDR, delete, dynamic, goto, rule, update};
 use crate::ruleset::{Data, Field, Operation, Rule, Set, Statement, Type, Value};
 use crate::simulator::Simulator;
 
-/// The maps from the addresses of IPv4 and IPv6 to how far they have come.
+/// The maps from sources to the states of their attempts, for IPv4 and IPv6.
 pub const ATTEMPTS: [&str; 2] = ["attempt4", "attempt6"];
 /// The same for those that found no room there.
 pub const LATE_ATTEMPTS: [&str; 2] = ["attempt4_late", "attempt6_late"];
-/// The addresses that are in time for their next knock. Only there if some door forgives wrong ports:
-/// forgiving one renews the attempt, so that this set keeps the time.
+/// The addresses that are in time for their next knock. This set exists only if some door forgives wrong
+/// ports: forgiving one renews the attempt, so this set keeps the time.
 pub const IN_TIME: [&str; 2] = ["in_time4", "in_time6"];
 /// The same for those that found no room there.
 pub const LATE_IN_TIME: [&str; 2] = ["in_time4_late", "in_time6_late"];
@@ -81,7 +81,7 @@ impl Compiler<'_> {
             .collect()
     }
 
-    /// Forgets how far the source has come.
+    /// Ends the attempt of the source.
     pub(super) fn forget(&self) -> Vec<Rule> {
         let maps = MAPS.into_iter().flat_map(|(maps, _)| families(maps));
         maps.map(|(source, map)| rule([delete(map, source, Some(Value::Class(0)))])).collect()
@@ -109,7 +109,7 @@ impl Compiler<'_> {
         rules
     }
 
-    /// Remembers that the source is in time for so long.
+    /// Remembers for this time that the source is in time.
     pub(super) fn in_time(&self, timeout: Duration) -> Vec<Rule> {
         let mut rules = Vec::new();
         for ((source, first), second) in families(IN_TIME).zip(LATE_IN_TIME) {
@@ -123,8 +123,8 @@ impl Compiler<'_> {
     }
 }
 
-/// How far a source has come: the number of its state, and the time left for its next knock. `None` if it
-/// is in no attempt.
+/// The attempt of a source: the number of its state, and the time left for its next knock. `None` if it
+/// has no attempt.
 pub fn attempt_of(
     simulator: &Simulator<'_>,
     source: IpAddr,

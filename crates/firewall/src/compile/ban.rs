@@ -1,19 +1,19 @@
 //! Strikes and bans, counted by the packets themselves.
 //!
-//! A *strike* is a bare SYN or a datagram, for this host alone, that is refused: at a guarded port, at a
-//! knock port, at any closed port alike. A ban can be seen by its source, so whether it comes must not
-//! depend on what only the configuration knows: which ports are guarded, which are knocks, and how far
-//! an attempt has come. In the stance `closed` all that is not public is refused. In `guard` a port is
-//! closed where the network stack has no socket for it, which anybody can find out by asking it.
-//! The strike that makes the number full, counted from the first one on for the time `within`, bans its
-//! source: IPv4 by the address, IPv6 by its network of 64 bits.
+//! A *strike* is a refused bare SYN or datagram that is for this host alone. Guarded ports, knock ports and
+//! other closed ports all count the same. A source can see its own ban. So a ban must not depend on what
+//! only the configuration knows: the guarded ports, the knocks, and the stage of an attempt. In the stance
+//! `closed`, every port that is not public is refused. In `guard`, a port is closed if the network stack has
+//! no socket for it, and anybody can find that out with one packet.
+//! Strikes are counted from the first one on, for the time `within`. The strike that reaches the number
+//! bans its source: an IPv4 address, or an IPv6 network of 64 bits.
 //!
-//! A *ban* refuses bare SYNs and datagrams, to public ports too. It does not touch what is established,
-//! who is allowed, and what has no ports; and a right knock passes it, as does a grant: whoever forges
-//! strikes of another can keep him from public ports, but not from his doors.
+//! A *ban* refuses bare SYNs and datagrams, also to public ports. It does not affect established
+//! connections, allowed sources, and packets without ports. A complete sequence and a grant pass a ban. So
+//! an attacker who forges strikes of a source can keep it from public ports, but not from its doors.
 //!
-//! The kernel's sets do not evict. So each has a second one, for what finds the first one full, from
-//! which elements go so soon that only a flood that lasts can keep it full.
+//! The kernel's sets do not evict. So each set has a second one, for sources that find the first one full.
+//! Elements leave the second set so soon that only a lasting flood can keep it full.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -32,16 +32,17 @@ use crate::ruleset::{Chain, Field, Limit, Operation, Rule, Set, Statement, Unit,
 pub const BANS: [&str; 2] = ["ban4", "ban6"];
 /// The same for those that found no room there.
 pub const LATE_BANS: [&str; 2] = ["ban4_late", "ban6_late"];
-/// The sets of those who have strikes.
+/// The sets of sources with strikes.
 pub const STRIKES: [&str; 2] = ["strike4", "strike6"];
 /// The same for those that found no room there.
 pub const LATE_STRIKES: [&str; 2] = ["strike4_late", "strike6_late"];
 
-/// Who is banned: one address, or a network of 64 bits, in which one host can have any.
+/// What a ban covers: one IPv4 address, or an IPv6 network of 64 bits, since one host can use any address
+/// in it.
 const WHO: [Field; 2] = [Field::IpSaddr, Field::Ip6SaddrNetwork];
 
-/// The address that stands for a source in the sets of bans and strikes: itself, or in IPv6 the first
-/// of its network of 64 bits.
+/// The address for a source in the sets of bans and strikes: the source itself, or for IPv6 the first
+/// address of its network of 64 bits.
 pub fn banned_as(source: IpAddr) -> IpAddr {
     match source {
         IpAddr::V4(_) => source,
@@ -49,11 +50,11 @@ pub fn banned_as(source: IpAddr) -> IpAddr {
     }
 }
 
-/// Where one goes whose strikes are full.
+/// The chain for a source that has reached the number of strikes.
 const BAN: &str = "ban";
-/// Where a strike is counted, if the port is closed.
+/// The chain that counts a strike, if the port is closed.
 pub(super) const STRIKE: &str = "strike";
-/// Where what would be accepted goes: it is, unless its source is banned.
+/// The chain for packets that would be accepted: it accepts them unless their source is banned.
 pub(super) const UNLESS_BANNED: &str = "unless_banned";
 
 impl Compiler<'_> {
@@ -79,7 +80,7 @@ impl Compiler<'_> {
         sets
     }
 
-    /// How one who is banned is refused: as all are, or not at all.
+    /// How a banned source is refused: like every source, or without an answer.
     fn refusal(&self) -> Statement {
         match self.policy.gate.stance {
             Stance::Guard => Statement::Verdict(Verdict::Drop),
@@ -87,7 +88,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Refuses what is banned.
+    /// Refuses packets of banned sources.
     fn banned(&self) -> Vec<Rule> {
         let both = [BANS, LATE_BANS].into_iter().flat_map(|sets| WHO.into_iter().zip(sets));
         both.map(|(who, set)| {
@@ -97,7 +98,7 @@ impl Compiler<'_> {
         .collect()
     }
 
-    /// Counts a strike. In the stance `guard` a banned source meets no answer, as at every other port.
+    /// Counts a strike. In the stance `guard` a banned source gets no answer, as at every other port.
     pub(super) fn strike(&self, ban: Ban) -> Vec<Rule> {
         let mut rules = Vec::new();
         if self.policy.gate.stance == Stance::Guard {
@@ -107,7 +108,7 @@ impl Compiler<'_> {
         rules
     }
 
-    /// The chains that there are only with bans.
+    /// The chains that exist only with bans.
     pub(super) fn ban_chains(&self) -> Vec<Chain> {
         let Some(ban) = self.bans() else { return Vec::new() };
         let mut rules = Vec::new();
@@ -142,7 +143,7 @@ impl Compiler<'_> {
         chain(UNLESS_BANNED, rules)
     }
 
-    /// Bans a source. Its time does not begin anew while it lasts.
+    /// Bans a source. The time of a ban does not start again while the ban lasts.
     fn ban(&self, ban: Ban) -> Chain {
         let late = ban.time.min(limits::LATE_BAN);
         let mut rules = vec![rule([Statement::SetPriority(0)])];
@@ -156,9 +157,9 @@ impl Compiler<'_> {
     }
 }
 
-/// Counts a strike of the source, and goes on to ban it if that was one too many.
+/// Counts a strike of the source, and bans the source if this strike reaches the number.
 fn strikes(ban: Ban) -> Vec<Rule> {
-    // A bucket that is not filled again while its element lives, which it does from the first strike on.
+    // This bucket is not filled again while its element exists. The element exists from the first strike on.
     let burst = ban.strikes.saturating_sub(1).max(1);
     let limit = Some(Limit { rate: 1, per: Unit::Day, burst, over: true });
     let late = ban.within.min(limits::LATE_STRIKE);

@@ -1,14 +1,14 @@
-//! The way of a packet that comes in, and in the stance `closed` the base firewall at its end.
+//! The chains that an incoming packet goes through, and in the stance `closed` the base firewall at the end.
 //!
-//! Both stances judge a packet in the same order: part of a connection, of no interest, public,
-//! guarded, a knock. They differ in what becomes of all others, and of knocks when they have been
-//! counted: `guard` leaves them to whatever firewall is there, `closed` sends them to the chain
-//! `rest`, where what a network needs to live is accepted, and from there to `refuse`.
+//! Both stances check a packet in the same order: part of a connection, of no interest, public, guarded, a
+//! knock. They treat all other packets differently, and also knocks after these are counted. `guard` leaves
+//! them to the other rules of the host. `closed` sends them to the chain `rest`, which accepts what every
+//! network needs, and then to `refuse`.
 //!
-//! What is part of a TCP connection is said by the network stack and not by connection tracking, which
-//! can be made to believe in one that the stack has long forgotten: then a SYN would count as
-//! established, without a grant. A SYN is asked for its grant whatever connection tracking says, and so
-//! is an ACK that would complete a handshake.
+//! The network stack decides whether a packet belongs to a TCP connection. Connection tracking does not:
+//! a sender can make it believe in a connection that the stack forgot long ago. Then a SYN would count as
+//! established, without a grant. So a SYN always needs a grant, whatever connection tracking says, and so
+//! does an ACK that would complete a handshake.
 
 use alloc::borrow::ToOwned;
 use alloc::vec;
@@ -28,8 +28,8 @@ use crate::ruleset::{
     Chain, Field, Hook, HookPoint, Limit, Rule, Statement, Tracking, Unit, Verdict,
 };
 
-/// What says that something cannot be reached (RFC 792): destination unreachable, time exceeded,
-/// parameter problem. Without the first, no path MTU is ever found.
+/// Errors of ICMP (RFC 792): destination unreachable, time exceeded, parameter problem. Without the first,
+/// no host finds the path MTU.
 pub(crate) const ICMP_ERRORS: [u8; 3] = [3, 11, 12];
 pub(crate) const ICMP_ECHO_REQUEST: u8 = 8;
 /// The same of ICMPv6 (RFC 4443), with packet too big as an error of its own.
@@ -38,15 +38,15 @@ pub(crate) const ICMPV6_ECHO_REQUEST: u8 = 128;
 /// A better way to a destination (RFC 792).
 const ICMP_REDIRECT: u8 = 5;
 const ICMPV6_TOO_BIG: u8 = 2;
-/// Where packets without ports go.
+/// The chain for packets without ports.
 const WITHOUT_PORTS: &str = "without_ports";
 
-/// Where the protocol of the packet stands that an ICMP error quotes behind its own header of 8 bytes: a chain, and the byte;
-/// of IPv4 and of IPv6.
+/// The protocol of the packet that an ICMP error quotes after its own header of 8 bytes: the chain that reads
+/// it, and the offset of the byte, for IPv4 and IPv6.
 const QUOTED: [(&str, u8); 2] = [("quoted4", 8 + 9), ("quoted6", 8 + 6)];
 
-/// Multicast listener discovery (RFC 2710, RFC 3810): without it switches stop passing on the
-/// multicasts that neighbour discovery is made of.
+/// Multicast listener discovery (RFC 2710, RFC 3810): without it, switches stop forwarding the
+/// multicasts of neighbour discovery.
 pub(crate) const MULTICAST_LISTENERS: [u8; 4] = [130, 131, 132, 143];
 /// Neighbour discovery (RFC 4861), which is only valid with a hop limit of 255.
 pub(crate) const NEIGHBOURS: [u8; 5] = [133, 134, 135, 136, 137];
@@ -60,7 +60,7 @@ pub(crate) const PINGS: Limit = Limit {
 };
 
 impl Compiler<'_> {
-    /// What becomes of a packet that is nobody's business: nothing, or it is refused.
+    /// How the rules treat a packet that concerns no door: they leave it alone, or refuse it.
     pub(super) fn otherwise(&self) -> Statement {
         match self.policy.gate.stance {
             Stance::Guard => self.accept(),
@@ -76,8 +76,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// What becomes of a bare SYN or a datagram to a port that is neither public nor open to its
-    /// source, whether it was a knock or not: with bans a strike, if the port is closed.
+    /// How the rules treat a bare SYN or a datagram to a port that is neither public nor open to its source,
+    /// whether it was a knock or not. With bans it is a strike, if the port is closed.
     pub(super) fn refused_elsewhere(&self) -> Statement {
         match (self.policy.gate.stance, self.bans()) {
             (Stance::Guard, None) => ACCEPT,
@@ -95,7 +95,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// What every chain that the kernel calls begins with: what does not concern the gate goes on.
+    /// The first rules of every chain that the kernel calls: packets that do not concern the gate go on.
     pub(super) fn unconcerned(&self) -> Vec<Rule> {
         let interface = if self.policy.gate.interfaces.is_empty() {
             rule([Statement::Interface("lo".to_owned()), ACCEPT])
@@ -126,13 +126,14 @@ impl Compiler<'_> {
             .because("an answer to a SYN of this host"),
         );
         rules.extend(self.unconcerned());
-        // Whatever it was before, from here on it is ours.
+        // From here on the priority is ours, whatever it was before.
         rules.push(rule([Statement::SetPriority(0)]));
         rules.push(
             rule([Statement::MoreFragments, Statement::Verdict(Verdict::Drop)])
                 .because("a fragment that could not be put together"),
         );
-        // Before public ports are looked for, and guarded ones: it has another port than it asked.
+        // Before the rules look for public and guarded ports: a translated packet no longer has the port that its
+        // sender wrote.
         rules.extend(self.to_translated());
         rules.push(rule([is_in("public"), self.accept()]));
         rules.push(self.guarded("door"));
@@ -146,10 +147,11 @@ impl Compiler<'_> {
         Chain { name: INPUT.to_owned(), hook, rules }
     }
 
-    /// What has no ports. An ICMP error of which connection tracking does not know what it is about, was not caused by this
-    /// host, and only the network stack looks for a socket that it could be about: that of a datagram remembers a smaller path
-    /// MTU or another router, which its sender can see, and which a closed port would not (`__udp4_lib_err` of
-    /// net/ipv4/udp.c). That of a segment must name what a connection has not acknowledged.
+    /// Packets without ports. If connection tracking does not know the packet that an ICMP error quotes, this
+    /// host did not cause the error, and only the network stack looks for a socket that fits. The socket of a
+    /// datagram then remembers a smaller path MTU or another router. The sender can see that, and a closed
+    /// port does not do it (`__udp4_lib_err` of net/ipv4/udp.c). For a segment, the error must name bytes that
+    /// a connection has not acknowledged.
     pub(super) fn without_ports(&self) -> Vec<Chain> {
         let unknown = Statement::Tracked(&[Tracking::Invalid, Tracking::Untracked]);
         let [(quoted4, _), (quoted6, _)] = QUOTED;
@@ -169,8 +171,8 @@ impl Compiler<'_> {
         chains
     }
 
-    /// What becomes of packets that are neither let in nor refused at a door. `first` comes before a knock is
-    /// looked for.
+    /// How the rules treat packets that a door neither lets in nor refuses. `first` comes before the rules look
+    /// for a knock.
     pub(super) fn of_no_interest(&self, first: Vec<Rule>) -> Vec<Rule> {
         let mut rules = Vec::new();
         if self.recognises() || self.refused_elsewhere() != self.otherwise() {
@@ -183,12 +185,12 @@ impl Compiler<'_> {
         rules
     }
 
-    /// Sends what goes to a guarded port to a chain, its door in the priority.
+    /// Sends packets to a guarded port to a chain, with the door in the priority.
     pub(super) fn guarded(&self, to: &str) -> Rule {
         rule([Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: GUARDS }, goto(to)])
     }
 
-    /// In the stance `closed`: what a network needs to live. The rest is refused.
+    /// In the stance `closed`: accepts what every network needs, and refuses the rest.
     pub(super) fn rest(&self) -> Chain {
         let ping = Statement::Limit(PINGS);
         let mut rules = Vec::new();

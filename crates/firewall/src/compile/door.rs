@@ -1,4 +1,4 @@
-//! How a guarded port answers: those with a grant are let in, all others are refused.
+//! How a guarded port answers: it lets in sources with a grant, and refuses all others.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -12,19 +12,19 @@ use super::{ACCEPT, Compiler, GRANTS, REFUSE, SADDR, chain, goto, is, rule};
 use crate::ruleset::{Chain, Field, Rule, Statement};
 
 impl Compiler<'_> {
-    /// To a guarded port, its door in the priority.
+    /// For packets to a guarded port, with the door in the priority.
     pub(super) fn door(&self) -> Vec<Chain> {
         let refused = match self.policy.gate.stance {
             Stance::Guard => goto(TURNED_AWAY),
             Stance::Closed => goto(REFUSE),
         };
         let mut rules = Vec::new();
-        // Not all that looks at a packet finds the same header behind one of these.
+        // Behind one of these headers, not every reader of a packet finds the same transport header.
         rules.push(rule([Statement::FragmentHeader, Statement::SetPriority(0), refused.clone()]));
         rules.extend(self.granted());
         rules.push(rule([Statement::SetPriority(0)]));
         rules.extend(self.half_open());
-        // What answers from a translated port takes longer than other closed ports in any case.
+        // An answer from a translated port takes longer than one of other closed ports anyway.
         let in_vain = rule([is(Protocol::Udp), goto(IN_VAIN)]).because("takes as long as a knock");
         let as_long = self.recognises() && self.policy.gate.refuse != Refuse::Drop;
         let closed = self.policy.gate.stance == Stance::Closed;
@@ -46,7 +46,7 @@ impl Compiler<'_> {
         chains
     }
 
-    /// Accepts what comes from a source with a grant for the door in the priority.
+    /// Accepts packets from a source with a grant for the door in the priority.
     pub(super) fn granted(&self) -> Vec<Rule> {
         let families = SADDR.into_iter().zip(GRANTS);
         families

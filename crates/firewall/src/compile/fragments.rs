@@ -1,11 +1,11 @@
 //! No packet hides its port behind fragment headers.
 //!
-//! Connection tracking puts fragments together before any rule sees them, and takes the fragment header
-//! out. If another extension header comes before that, the network stack then begins to read at the
-//! wrong place: rules and stack see different transport headers, and a SYN to a guarded port looks like
-//! whatever its sender likes (`nf_ct_frag6_reasm` of net/ipv6/netfilter/nf_conntrack_reasm.c leaves the
-//! place where `ip6_protocol_deliver_rcu` of net/ipv6/ip6_input.c goes on). Such packets reach no service
-//! as they were meant, so nobody misses them.
+//! Connection tracking reassembles fragments before any rule sees them, and removes the fragment header. If
+//! another extension header comes before the fragment header, the network stack then starts to read at the
+//! wrong place. The rules and the stack see different transport headers, so a sender can make a SYN to a
+//! guarded port look like any other packet (`nf_ct_frag6_reasm` of net/ipv6/netfilter/nf_conntrack_reasm.c
+//! leaves the place where `ip6_protocol_deliver_rcu` of net/ipv6/ip6_input.c goes on). Such packets never
+//! reach a service intact, so nobody misses them.
 
 use alloc::borrow::ToOwned;
 use alloc::vec;
@@ -26,7 +26,7 @@ const DROP: Statement = Statement::Verdict(Verdict::Drop);
 /// The network stack delivers what goes to groups and to anycast addresses, too.
 const TO_US: Statement = Statement::To { is: false, kind: Destination::Unicast };
 const UNKNOWN: &str = "its port cannot be known";
-/// Where a packet with a fragment header goes.
+/// The chain for packets with a fragment header.
 const FRAGMENTS: &str = "fragments";
 
 impl Compiler<'_> {

@@ -1,4 +1,4 @@
-//! The automaton as rules: what a knock does to the state of its source.
+//! The automaton as rules: how a knock changes the state of its source.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -17,24 +17,24 @@ use super::{
 };
 use crate::ruleset::{Chain, Field, Statement};
 
-/// Where what may be a knock goes: to the state of its source.
+/// The chain for packets that may be knocks: it looks up the state of the source.
 pub(super) const RECALL: &str = "recall";
-/// Where it goes with that.
+/// The next chain, with this state.
 const KNOCK: &str = "knock";
 
-/// Where a wrong port goes that is forgiven.
+/// The chain for a wrong port that is forgiven.
 const FORGIVEN: &str = "forgiven";
 
-/// What is looked up for a knock, to no effect.
+/// A lookup for a knock that has no effect.
 pub(super) const IN_VAIN: &str = "in_vain";
 
-/// The chain behind the one of this name: what is done when the state has been remembered.
+/// The chain that follows the one of this name, after the state is stored.
 fn remembered(name: &str) -> String {
     format!("{name}_then")
 }
 
 impl Compiler<'_> {
-    /// A packet that may be a knock: what state its source is in.
+    /// For a packet that may be a knock: looks up the state of its source.
     pub(super) fn recall(&self) -> Chain {
         let mut rules = Vec::new();
         if self.automaton.forgives() {
@@ -75,7 +75,8 @@ impl Compiler<'_> {
         };
         rules.extend(self.with_attempt(&[]));
         rules.push(rule([Statement::In { key: state_port(), set: "repeat", member: true }]));
-        // In the place of deleting. In the stance `guard` the door and its port have taken as long.
+        // This lookup replaces the deletion. In the stance `guard`, looking up the door and its port takes as
+        // long.
         if self.policy.gate.stance == Stance::Closed {
             rules.extend(self.with_attempt(&[]));
         }
@@ -86,8 +87,8 @@ impl Compiler<'_> {
         chain(IN_VAIN, rules)
     }
 
-    /// What a state does on arrival: one chain for each timeout, and for each pair of timeouts that
-    /// a door opens with.
+    /// The chains that run when a source enters a state: one for each timeout, and one for each pair of
+    /// timeouts of a state that opens a door.
     pub(super) fn stages(&self) -> Vec<Chain> {
         let mut seen = BTreeSet::new();
         let mut chains = Vec::new();

@@ -3,22 +3,22 @@
 //! | module | what it makes |
 //! |---|---|
 //! | `sets` | the sets and maps: the gate's, and the automaton as data |
-//! | `allow` | who needs no knock |
+//! | `allow` | sources that need no knock |
 //! | `ban` | strikes and bans |
-//! | `base` | the way of a packet that comes in; the base firewall of the stance `closed` |
-//! | `attempts` | where the state of a source is kept |
-//! | `fragments` | what hides its port is dropped |
-//! | `door` | who is let in at a guarded port |
-//! | `refuse` | how all others are answered: as by a closed port, if that is wanted |
-//! | `knock` | what a knock does to the state of its source |
+//! | `base` | the chains for incoming packets; the base firewall of the stance `closed` |
+//! | `attempts` | the maps that hold the state of each source |
+//! | `fragments` | drops packets that hide their port |
+//! | `door` | which packets a guarded port accepts |
+//! | `refuse` | how the others are answered: like at a closed port, if configured |
+//! | `knock` | how a knock changes the state of its source |
 //!
 //! The doors' automaton becomes data. A source's state is an element of a map; transitions are the maps `first` and `step`; what a state does is the verdict map `act`.
-//! A packet is looked up a fixed number of times, and the rules are as many for one door as for ten
-//! thousand; only each further pair of durations adds a small chain, since a timeout must be written
-//! in a rule.
+//! The rules look up each packet a fixed number of times. One door needs as many rules as ten thousand
+//! doors. Only each further pair of durations adds a small chain, because a timeout must be written in a
+//! rule.
 //!
-//! While the rules walk, the number at hand (a door, a state) is kept in the packet's priority. It
-//! means nothing to the receiving side of a host, unlike the packet's mark, which is never touched.
+//! The rules keep the current number (a door or a state) in the priority of the packet. The receiving side
+//! of a host does not use the priority. It does use the mark, so the rules never change the mark.
 
 pub(crate) mod allow;
 mod attempts;
@@ -49,7 +49,7 @@ pub const fn class_of(door: DoorId) -> u32 {
     door.0.saturating_add(1)
 }
 
-/// The set of living grants for an address family.
+/// The set of active grants for an address family.
 pub const GRANTS: [&str; 2] = ["grant4", "grant6"];
 
 /// The map of first knocks to states.
@@ -61,11 +61,11 @@ pub const GUARDS: &str = "guards";
 /// The map of the states that open a door.
 pub const OPENS: &str = "opens";
 
-/// The map of what forgiving a wrong port makes of a state. Only there if some door forgives.
+/// The map from a state to the state after a forgiven wrong port. It exists only if some door forgives.
 pub const FORGIVE: &str = "forgive";
 
-/// The sets and maps that say what a state is and what follows it. As long as these are the same, so is
-/// what the numbers in [`ATTEMPTS`] mean.
+/// The sets and maps that define the states and their order. While these stay the same, the numbers in
+/// [`ATTEMPTS`] keep their meaning.
 pub const AUTOMATON: [&str; 6] = [FIRST, "step", "repeat", FORGIVE, OPENS, "act"];
 
 pub use allow::{ALLOWED, HOSTS, Hosts, admit};
@@ -76,12 +76,12 @@ pub use refuse::{CLOSED_OR_NOT, PUT_BACK};
 /// The chain of the input hook.
 pub const INPUT: &str = "input";
 
-/// The priorities at which the chain [`INPUT`] does the same. All are before the `filter` chains of
-/// others (0): what they drop may still be a knock, and what is refused meets the same fate as a packet
-/// to a port with nothing behind it. And all are behind `mangle` (-150).
+/// The priorities at which the chain [`INPUT`] does the same. All are before the `filter` chains of others
+/// (0). So a packet that these chains drop can still be a knock, and they treat a refused packet like a
+/// packet to a closed port. All are after `mangle` (-150).
 pub const INPUT_PRIORITIES: core::ops::RangeInclusive<i32> = INPUT_PRIORITY..=-1;
 
-/// The first of them; whoever replaces a loaded table uses another one.
+/// The first of them. To replace a loaded table, use another one.
 pub const INPUT_PRIORITY: i32 = -99;
 
 const FIN: u8 = 0x01;
@@ -93,12 +93,12 @@ const ACK: u8 = 0x10;
 const SADDR: [Field; 2] = [Field::IpSaddr, Field::Ip6Saddr];
 const ADDRESS: [Type; 2] = [Type::Ipv4Addr, Type::Ipv6Addr];
 
-/// In the stance `closed`: where everything goes that nobody has accepted.
+/// In the stance `closed`: the chain for packets that no rule has accepted.
 const REST: &str = "rest";
-/// In the stance `closed`: where everything is refused.
+/// In the stance `closed`: the chain that refuses everything.
 const REFUSE: &str = "refuse";
 
-/// To an address of this host, and of it alone; and to all others.
+/// To a unicast address of this host; and to all other addresses.
 const TO_LOCAL: Statement = Statement::To { is: true, kind: Destination::Local };
 const NOT_LOCAL: Statement = Statement::To { is: false, kind: Destination::Local };
 
@@ -154,7 +154,7 @@ impl Compiler<'_> {
         self.automaton.states().next().is_some()
     }
 
-    /// Whether what is refused is answered by the network stack, as a closed port would be.
+    /// Whether the network stack answers refused packets, as it does for a closed port.
     fn answers_as_closed(&self) -> bool {
         self.policy.gate.refuse == Refuse::LikeClosed
     }

@@ -1,34 +1,36 @@
-//! How those who may not pass are refused.
+//! How packets without a grant are refused.
 //!
-//! **Like a closed port** is done by the network stack itself: a connection to a guarded port is
-//! translated to a port that nothing listens on, and connection tracking gives its answers the port
-//! back, also in what an ICMP message quotes. It is done before others translate destinations
-//! (`dstnat`, -100). An answer made by the firewall would differ in its type of service, in its flow
-//! label, and for every odd packet that the stack drops and the firewall does not, or the reverse; and
-//! it would be an answer even where the rest of the firewall is silent.
+//! **Like a closed port**: here the network stack itself answers. The rules translate a connection to a
+//! guarded port to a port that nothing listens on. Connection tracking restores the port in the answers,
+//! also in the packet that an ICMP message quotes. The translation comes before other programs translate
+//! destinations (`dstnat`, -100). An answer of the firewall would differ in its type of service and in its
+//! flow label. It would also differ for every odd packet that the stack drops and the firewall does not, or
+//! the reverse. And the firewall would answer even where its other rules are silent.
 //!
-//! Two connections must not become one by that: from one source port to two guarded ports, or to a
-//! guarded port and to the one that it is translated to. Connection tracking would drop the second, and
-//! silence would tell the guarded port. So there are several such ports, and the source port is drawn
-//! anew (chain `apart`): whoever wants to use up all pairs needs more connections than fit.
+//! The translation must not merge two connections: from one source port to two guarded ports, or to a
+//! guarded port and to the port that it is translated to. Connection tracking would drop the second
+//! connection, and the silence would reveal the guarded port. So there are several such ports, and the
+//! chain `apart` draws a new source port. An attacker who wants to use up all pairs needs more connections
+//! than fit.
 //!
-//! Whatever nobody answers would leave its translation behind. That would keep its source port out, grant or
-//! no grant; and a later answer over it that connection tracking calls invalid would show the translated port.
-//! So such segments lose their options, or are dropped before they are confirmed, at closed ports too. Connection tracking
-//! forgets what is left after a second (`ct timeout`).
+//! A packet without an answer would leave its translation in place. Then its source port would stay refused,
+//! with or without a grant. And if connection tracking called a later answer over it invalid, that answer
+//! would show the translated port. So the rules remove the options of such segments, or drop the segments
+//! before they are confirmed, also at closed ports. Connection tracking forgets the others after a second
+//! (`ct timeout`).
 //!
-//! The stack makes the flow label of a reset from the ports, before they are translated back. So
-//! resets of this host have none (chain `labels`), whatever port they come from.
+//! The stack makes the flow label of a reset from the ports, before they are translated back. So resets of
+//! this host have no flow label (chain `labels`), whatever port they come from.
 //!
-//! **What is not translated is refused by the filter behind it**: what connection tracking calls invalid
-//! or was told not to look at, connections that it knows from before, and datagrams: the translation of
-//! a refused one would live on, and a source that then knocks and sends from the same port would still
-//! be refused. TCP segments of that kind which begin no connection at all (no SYN, SYN and FIN, and the
-//! like) a listener would drop in silence and a closed port would answer with a reset. So all of that is
-//! readdressed to port 0 by hand, without its checksum, so that its bytes are the old ones when it gets
-//! its port back. That is in the chain `late`, behind the filters of others, where guarded ports and
-//! ports that have no socket are answered by the same rules: a filter of others that drops what goes to
-//! closed ports drops what goes to guarded ports too.
+//! **The filter after the translation refuses what is not translated**: packets that connection tracking
+//! calls invalid or was told to ignore, connections that it already knows, and datagrams. The translation of
+//! a refused datagram would stay in place: a source that then knocks and sends from the same port would
+//! still be refused. Some of these TCP segments begin no connection at all (no SYN, SYN and FIN, and the
+//! like): a listener would drop them silently, and a closed port would answer with a reset. So the rules
+//! write port 0 into all these packets, and leave the checksum as it is. When the port is written back, the
+//! bytes are the old ones. That happens in the chain `late`, after the filters of other programs. There the
+//! same rules answer for guarded ports and for ports without a socket. So a filter of another program that
+//! drops packets to closed ports drops packets to guarded ports too.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
@@ -48,34 +50,34 @@ use crate::ruleset::{
     Type, Value, Verdict,
 };
 
-/// In the stance `guard`: how a guarded port answers those who have no grant.
+/// In the stance `guard`: how a guarded port answers sources without a grant.
 pub(super) const TURNED_AWAY: &str = "turned_away";
-/// What goes to a guarded port without a grant, in the chains that translate: its door in the priority.
+/// Packets to a guarded port without a grant, in the chains that translate; the door is in the priority.
 const ASKED: &str = "asked";
 /// A TCP segment without a grant that may belong to a handshake.
 const HALF_OPEN: &str = "half_open";
-/// Where a segment that was readdressed gets its port back.
+/// The chain that writes the port of a readdressed segment back.
 pub const PUT_BACK: &str = "put_back";
 /// The connection goes to a port that nothing listens on.
 const TO_CLOSED_PORT: &str = "to_closed_port";
-/// What comes to that port.
+/// Packets that arrive at that port.
 const TO_NOBODY: &str = "to_nobody";
-/// How soon connection tracking forgets a translation that nobody has answered.
+/// How soon connection tracking forgets a translation without an answer.
 const FORGOTTEN: &str = "forgotten";
-/// In the stance `closed`: what is not translated.
+/// In the stance `closed`: packets that are not translated.
 const BY_HAND: &str = "by_hand";
-/// What belongs to a connection that is older than connection tracking, or goes to a listener of one address.
+/// Packets of a connection that is older than connection tracking, or to a listener of one address.
 const OLDER: &str = "older";
 /// In the stance `guard`: the same at a guarded port.
 const OLDER_GUARDED: &str = "older_guarded";
-/// Guarded TCP ports, numbered; and back.
+/// From guarded ports to numbers, and back.
 const NUMBER_OF_PORT: &str = "number_of_port";
 const PORT_OF_NUMBER: &str = "port_of_number";
 
 /// In the stance `closed`: the guarded ports of TCP.
 const GUARDED_TCP: &str = "guarded_tcp";
 
-/// Right before the destinations of others are translated (`NF_IP_PRI_NAT_DST`).
+/// Right before other programs translate destinations (`NF_IP_PRI_NAT_DST`).
 const BEFORE_DSTNAT: i32 = -101;
 /// Right behind that.
 const AFTER_DSTNAT: i32 = -99;
@@ -85,18 +87,18 @@ const BEHIND_SRCNAT: i32 = 200;
 /// Behind the filters of others (0) and behind `security` (50) and `srcnat` (100).
 const LATE: i32 = 120;
 
-/// In the stance `guard`: what nobody answers, on its way to a port that may be open.
+/// In the stance `guard`: packets that nobody answers, to a port that may be open.
 const UNANSWERED: &str = "unanswered";
-/// In the stance `guard`: a TCP segment with options, on its way to a port that may be open.
+/// In the stance `guard`: a TCP segment with options, to a port that may be open.
 const OPTIONS: &str = "options";
-/// In the stance `guard`: what is answered by nobody if no socket is there.
+/// In the stance `guard`: packets that nobody answers if there is no socket.
 pub const CLOSED_OR_NOT: &str = "closed_or_not";
 
 /// One of these matches where the network stack has a socket for the packet.
 pub(super) const SOCKET: [Statement; 2] =
     [Statement::SocketTransparent(false), Statement::SocketTransparent(true)];
 
-/// What is refused as by a closed port, behind the chains that translate.
+/// Packets that are refused like at a closed port, after the chains that translate.
 const TRANSLATED: [Statement; 2] = [
     Statement::Translated,
     Statement::ThDportAmong { first: *CLOSED_PORTS.start(), last: *CLOSED_PORTS.end() },
@@ -113,18 +115,18 @@ impl Compiler<'_> {
         ports.filter(|port| port.protocol == protocol).collect()
     }
 
-    /// Whether closed ports with a socket are translated too, so that knock ports must not be.
+    /// Whether the rules also translate closed ports with a socket. Then they must not translate knock ports.
     pub(super) fn spares_knocks(&self) -> bool {
         self.answers_as_closed() && self.policy.gate.stance == Stance::Closed && self.recognises()
     }
 
-    /// Sends what is translated to a chain of its own.
+    /// Sends translated packets to a chain of their own.
     pub(super) fn to_translated(&self) -> Option<Rule> {
         let [translated, closed] = TRANSLATED;
         self.answers_as_closed().then(|| rule([translated, closed, goto(TO_NOBODY)]))
     }
 
-    /// What belongs to a connection goes on.
+    /// Packets of a connection go on.
     pub(super) fn connections(&self) -> Rule {
         let known = Statement::Tracked(&[Tracking::Established]);
         let known = self.answers_as_closed().then_some(known);
@@ -133,8 +135,9 @@ impl Compiler<'_> {
         Rule { statements, comment: Some("connections") }
     }
 
-    /// A listener of one address looks like a connection of which connection tracking does not know. Like a closed port, it must
-    /// not judge options. Such a connection does without them until this host has sent something over it.
+    /// A listener of one address looks like a connection that connection tracking does not know. Like a closed
+    /// port, it must not judge options. A real connection of this kind has no options until this host has sent
+    /// something over it.
     pub(super) fn to_older(&self) -> Option<Rule> {
         let older = [NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), goto(OLDER)];
         self.answers_as_closed().then(|| rule(older).because("older connections"))
@@ -155,14 +158,14 @@ impl Compiler<'_> {
         vec![chain(OLDER, older), chain(OLDER_GUARDED, guarded)]
     }
 
-    /// What is translated: it is answered by nobody, and it is no wrong port if it goes to a guarded one.
+    /// Translated packets: no service answers them, and a packet to a guarded port is not a wrong port.
     fn to_nobody(&self) -> Chain {
-        // An answer makes connection tracking forget the translation. Without one it would live on, and
-        // keep its source out although it knocks.
+        // An answer makes connection tracking forget the translation. Without an answer the translation would
+        // stay, and refuse the source even after a knock.
         let mut rules = vec![
             rule([Statement::NotForHost, DROP]).because("the network stack answers none of these"),
         ];
-        // Should something listen there all the same, it is out of reach.
+        // If something listens there anyway, nobody can reach it.
         rules.extend(SOCKET.map(|socket| rule([socket, DROP])));
         let refused = self.refused_elsewhere();
         match self.policy.gate.stance {
@@ -183,7 +186,7 @@ impl Compiler<'_> {
         chain(TO_NOBODY, rules)
     }
 
-    /// Whether segments are readdressed by hand.
+    /// Whether the rules write port 0 into segments.
     fn readdresses(&self) -> bool {
         self.answers_as_closed() && self.policy.gate.stance == Stance::Guard
     }
@@ -215,7 +218,7 @@ impl Compiler<'_> {
         ]
     }
 
-    /// The chains that translate what is to be refused as by a closed port.
+    /// The chains that translate packets to be refused like at a closed port.
     pub(super) fn translation(&self) -> Vec<Chain> {
         if !self.answers_as_closed() {
             return Vec::new();
@@ -226,7 +229,7 @@ impl Compiler<'_> {
         let to_closed_port = rule([TCP, TO_LOCAL, Statement::SetTimeout(FORGOTTEN), dnat])
             .because("answered as a closed port");
         let elsewhere = [
-            // Connection tracking takes it for new if it is older than the tracking.
+            // Connection tracking calls a connection new if it is older than the tracking.
             rule([NO_SYN, RST_OR_ACK, Statement::SocketWildcard(false), ACCEPT])
                 .because("connections"),
             rule([not(Protocol::Tcp), ACCEPT]).because("datagrams are refused behind this"),
@@ -262,7 +265,7 @@ impl Compiler<'_> {
         chains
     }
 
-    /// In the chain `door`, without a grant: what may belong to a handshake goes its own way.
+    /// In the chain `door`, without a grant: segments that may belong to a handshake go to their own chain.
     pub(super) fn half_open(&self) -> Vec<Rule> {
         match (self.policy.gate.stance, self.policy.gate.refuse) {
             (Stance::Guard, Refuse::Drop | Refuse::Reject) => Vec::new(),
@@ -296,7 +299,7 @@ impl Compiler<'_> {
                 rule([TCP, NOT_LOCAL, ACCEPT]),
                 rule([NOT_LOCAL, NOT_ANYCAST, ACCEPT]),
             ];
-            // The network stack complains of an option to some senders and not to others.
+            // The network stack reports an option to some senders and not to others.
             let extended = [behind_headers(Protocol::Udp, &DROP)];
             let closed_or_not = [&open[..], &extended, &closed, &as_closed()].concat();
             let options = [&open[..], &[without_options()], &late_without_options()].concat();
@@ -317,16 +320,16 @@ impl Compiler<'_> {
         chains
     }
 
-    /// A segment that cannot begin a connection, to a guarded port. It belongs to none that the stack
-    /// has a whole socket for. A listener answers it as a closed port does. But it could complete a
-    /// handshake that was begun while there was a grant, and then a connection would begin now.
+    /// A segment to a guarded port that cannot begin a connection, and belongs to none that the stack has a
+    /// whole socket for. A listener answers it like a closed port. But it could complete a handshake that
+    /// began while there was a grant, and so start a connection now.
     fn half_open_rules(&self) -> Vec<Rule> {
         let refusal = match self.policy.gate.refuse {
             Refuse::Drop => DROP,
             Refuse::Reject => Statement::Reject(Reject::AdminProhibited),
             Refuse::LikeClosed => Statement::Reject(Reject::TcpReset),
         };
-        // Others may let the port in for those who have a grant, and drop what goes to closed ones.
+        // Other programs may accept the port for sources with a grant, and drop packets to closed ports.
         let refused_by_stack = if self.readdresses() { goto(TURNED_AWAY) } else { ACCEPT };
         let mut rules = Vec::new();
         if self.answers_as_closed() {
@@ -360,7 +363,7 @@ impl Compiler<'_> {
         rules
     }
 
-    /// In the stance `guard`: refuses who has no grant.
+    /// In the stance `guard`: refuses sources without a grant.
     fn turned_away(&self) -> Vec<Rule> {
         match self.policy.gate.refuse {
             Refuse::Drop => vec![rule([DROP])],
@@ -373,12 +376,11 @@ impl Compiler<'_> {
         }
     }
 
-    /// In the stance `guard`, behind the filters of others: a segment that begins no connection and
-    /// belongs to none is answered by one rule, whether its port is guarded or closed; and so is a
-    /// datagram.
+    /// In the stance `guard`, after the filters of other programs: one rule answers a segment that begins no
+    /// connection and belongs to none, whether its port is guarded or closed. The same holds for a datagram.
     fn late(&self) -> Chain {
         let conversation = Statement::Tracked(&[Tracking::Established]);
-        // What was not readdressed.
+        // Packets that were not readdressed.
         let asked = Statement::ThDportAmong { first: 1, last: u16::MAX };
         let mut rules = vec![
             rule([conversation.clone(), RST_OR_ACK, asked.clone(), ACCEPT]),
@@ -386,7 +388,7 @@ impl Compiler<'_> {
         ];
         rules.extend(self.unconcerned());
         rules.push(rule([not(Protocol::Tcp), not(Protocol::Udp), ACCEPT]));
-        // Before sockets are looked for: the stack may have found one when the port was still there.
+        // Before the rules look for sockets: the stack may have found one when the packet still had its port.
         let put_back = Statement::SetDportFrom { map: PORT_OF_NUMBER };
         rules.push(rule([Statement::ThDportZero, put_back, goto(PUT_BACK)]));
         rules.push(rule([UDP, goto(CLOSED_OR_NOT)]));
@@ -407,7 +409,7 @@ impl Compiler<'_> {
             rule([Statement::NotForHost, DROP]),
             rule([RST_OR_ACK, ACCEPT]).because("the network stack refuses it"),
             rule([TCP, NOT_LOCAL, DROP]),
-            // Looked up as for closed ports, so that it takes as long.
+            // The same lookup as for closed ports, so that it takes as long.
             rule([SOCKET[0].clone()]),
             rule([SOCKET[1].clone()]),
         ]);
@@ -415,8 +417,8 @@ impl Compiler<'_> {
         chain(PUT_BACK, rules)
     }
 
-    /// In the stance `closed`: refuses whatever comes here, a guarded port or any other, so that no
-    /// port can be told from another.
+    /// In the stance `closed`: refuses all packets that come here, to guarded and to other ports, so that all
+    /// these ports look the same.
     pub(super) fn refuse(&self) -> Chain {
         let mut rules = vec![
             // A listener would answer it, and a closed port does not.
@@ -429,8 +431,8 @@ impl Compiler<'_> {
             rules.push(without_options());
         }
         rules.extend([
-            // It belongs to a connection that is older than the gate, or the network stack refuses it,
-            // on every port alike: a listening socket does not take it either.
+            // Such a segment belongs to a connection that is older than the gate, or the network stack refuses it
+            // on every port: a listening socket does not accept it either.
             rule([NO_SYN, RST_OR_ACK, ACCEPT]).because("starts no connection"),
             rule([Statement::Counter]).because("refused"),
         ]);
@@ -470,7 +472,7 @@ fn apart() -> Chain {
     Chain { name: "apart".to_owned(), hook, rules }
 }
 
-/// Takes the flow label off resets of this host.
+/// Removes the flow label of resets of this host.
 fn labels() -> Chain {
     let reset = Statement::TcpFlags { equal: false, mask: RST, value: 0 };
     let rules = vec![rule([reset, Statement::FromLocalAddress, Statement::ClearFlowLabel])];
@@ -478,39 +480,39 @@ fn labels() -> Chain {
     Chain { name: "labels".to_owned(), hook, rules }
 }
 
-/// What the network stack answers at a closed port or not, depending on its options: TCP behind options of IPv4 or behind
-/// IPv6 extension headers. Whatever is translated and not answered would leave its translation behind, and whatever comes later
-/// over that could be answered from the wrong port. So it is silenced before connection tracking confirms it, at guarded and at
-/// closed ports alike.
+/// TCP behind options of IPv4 or behind IPv6 extension headers: at a closed port, the network stack answers it or not,
+/// depending on the options. A translated packet without an answer would leave its translation in place, and a later packet
+/// over it could be answered from the wrong port. So these packets are dropped before connection tracking confirms them, at
+/// guarded and at closed ports.
 fn unanswered(then: &Statement) -> [Rule; 2] {
     let options = rule([TCP, Statement::IpOptions, then.clone()]).because("IPv4 options");
     [options, behind_headers(Protocol::Tcp, then)]
 }
 
-/// What comes behind IPv6 extension headers.
+/// Packets behind IPv6 extension headers.
 fn behind_headers(protocol: Protocol, then: &Statement) -> Rule {
     let not_first = Statement::Ip6NextHeader { is: false, kind: protocol.number() };
     rule([is(protocol), not_first, then.clone()]).because("extension headers")
 }
 
-/// Takes the options off a TCP segment that is refused, at guarded and at closed ports alike: a closed port does not answer
-/// signed segments, nor those whose options it cannot read (`tcp_parse_auth_options` in `net/ipv4/tcp_input.c`), and resets do
-/// not depend on any option. Only where connection tracking has verified the checksum; it translates nothing else.
+/// Removes the options of a refused TCP segment, at guarded and at closed ports. A closed port does not answer signed
+/// segments, nor segments whose options it cannot read (`tcp_parse_auth_options` in `net/ipv4/tcp_input.c`). Resets depend
+/// on no option. This is only done where connection tracking has verified the checksum; it translates nothing else.
 fn without_options() -> Rule {
     let verified = Statement::Tracked(&[Tracking::New, Tracking::Established, Tracking::Related]);
     rule([verified, Statement::TcpHasOptions, Statement::EndTcpOptions])
 }
 
-/// What becomes of a TCP segment in the chain `late`, where options are of no interest any more.
+/// How the chain `late` treats a TCP segment after its options no longer matter.
 fn late_without_options() -> Vec<Rule> {
     let begins = Statement::Tracked(&[Tracking::New, Tracking::Related]);
     vec![rule([RST_OR_ACK, ACCEPT]), rule([begins, ACCEPT]), rule([goto(CLOSED_OR_NOT)])]
 }
 
-/// Answers as a closed port does.
+/// Answers like a closed port.
 fn as_closed() -> [Rule; 3] {
     [
-        // The stack would take it at an open port, and at a closed one answer or not: nobody answers.
+        // At an open port the stack would accept it, and at a closed port it may answer or not. So nobody answers.
         rule([UDP, Statement::Tracked(&[Tracking::Invalid]), DROP]),
         rule([UDP, Statement::Reject(Reject::PortUnreachable)]).because("as a closed port"),
         rule([Statement::Reject(Reject::TcpReset)]).because("as a closed port"),

@@ -1,4 +1,4 @@
-//! What several chains have in common.
+//! Rules that several chains share.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -16,17 +16,17 @@ pub(crate) const LOGGED: Limit = Limit {
     burst: limits::LOG_BURST,
     over: false,
 };
-/// What a line of the log begins with.
+/// The first words of a log line.
 pub(crate) const LOG_PREFIX: &str = "portcullis refused: ";
 
-/// Sends all that is neither a knock nor a wrong one elsewhere, by public facts alone: what has no ports, what the
-/// network stack would drop, and what begins no connection.
+/// Sends packets that are neither knocks nor wrong ports elsewhere. It decides only by public facts: packets without
+/// ports, packets that the network stack would drop, and packets that begin no connection.
 pub(super) fn not_counted(elsewhere: &Statement) -> Vec<Rule> {
     let no_ports = [not(Protocol::Tcp), not(Protocol::Udp), elsewhere.clone()];
     [vec![rule(no_ports)], begins_nothing(elsewhere)].concat()
 }
 
-/// The same of TCP and UDP alone.
+/// The same, only for TCP and UDP.
 pub(super) fn begins_nothing(elsewhere: &Statement) -> Vec<Rule> {
     let go = |what| rule([what, elsewhere.clone()]);
     let not_first = |kind| Statement::Ip6NextHeader { is: false, kind };
@@ -35,7 +35,7 @@ pub(super) fn begins_nothing(elsewhere: &Statement) -> Vec<Rule> {
         go(Statement::NotForHost),
         go(NOT_BARE_SYN).because("only a bare SYN is a knock"),
         go(Statement::Tracked(&[Tracking::Invalid])).because("a wrong checksum or length"),
-        // What the network stack makes of options and of further headers comes behind this hook.
+        // The network stack reads options and further headers only after this hook.
         go(Statement::IpOptions),
         rule([not_first(tcp), not_first(udp), elsewhere.clone()]),
         rule([
@@ -45,7 +45,7 @@ pub(super) fn begins_nothing(elsewhere: &Statement) -> Vec<Rule> {
         ])
         .because("the network stack drops it"),
         go(NOT_LOCAL),
-        // Who has such an address on one link is another one on the next.
+        // On each link, another host can have the same address.
         go(Statement::FromLinkLocal),
     ]
 }

@@ -10,7 +10,8 @@
 //! | [`ipset`] | the sets of ipset, over netlink |
 //!
 //! The two families are two transactions, so there is an order: the sets, both texts on trial, IPv6,
-//! IPv4, both read back. What fails is undone, so that a host is never guarded in one family alone.
+//! IPv4, both read back. If a step fails, the others are undone, so a host is never guarded over one family
+//! only.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +32,7 @@ pub mod run;
 pub mod state;
 mod words;
 
-/// IPv6 first: it is the one that a host may have no rules for yet, and is forgotten.
+/// IPv6 comes first: a host may have no rules for it yet, and people forget it.
 const FAMILIES: [Family; 2] = [Family::V6, Family::V4];
 
 /// What was loaded.
@@ -111,9 +112,9 @@ pub fn remove() -> Result<bool, Failed> {
     Ok(remove_all_sets()? || found)
 }
 
-/// While this lives, no hangup of a terminal and no Ctrl-C stops us halfway between the families; they
-/// wait until it is gone. The programs that we run are not protected: one that is stopped has changed
-/// nothing, and what was done before is undone.
+/// While this value exists, a hangup of the terminal or Ctrl-C does not stop us halfway between the
+/// families; the signals wait until it is dropped. The programs that we run are not protected: a stopped
+/// program has changed nothing, and we undo the steps before it.
 struct Undisturbed {
     before: SigSet,
 }

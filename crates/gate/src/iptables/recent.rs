@@ -2,7 +2,7 @@
 //! (`net/netfilter/xt_recent.c`).
 //!
 //! A file holds a line for each address with the time when it was last put in. Nothing is ever taken out
-//! because its time is over: that is for the rules to say (`--seconds`), and so for whoever reads the file.
+//! because its time is over: the rules decide that (`--seconds`), and so must every reader of the file.
 //!
 //! That time is a value of the kernel's counter of ticks, which no file tells everybody. But it is known
 //! how long a tick is, since that is the resolution of the coarse clocks, and that the counter begins at
@@ -108,8 +108,7 @@ pub fn room() -> usize {
     text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(100)
 }
 
-/// Puts an address into a list, or renews its time. From a list that is full the one goes that was put in
-/// first.
+/// Puts an address into a list, or renews its time. A full list removes the address that was put in first.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
-//! The one place that runs other people's programs for the firewall: iptables has no other face.
+//! The one place that runs other people's programs for the firewall: iptables has no other interface.
 //!
-//! Each is run with a list of arguments that are constants of ours, and with its input on standard
-//! input. No shell, no string that somebody else wrote among the arguments.
+//! Each program gets arguments that are constants of ours, and its input on standard input. There is no
+//! shell, and no argument contains a string that somebody else wrote.
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
@@ -77,7 +77,7 @@ pub fn run_if_there(
     if output.status.success() {
         return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
     }
-    // Its last words may be many; the reason stands first.
+    // The program may print many lines; the reason comes first.
     let said = String::from_utf8_lossy(&output.stderr);
     let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let said = said.iter().find(|line| !line.starts_with('#')).copied().unwrap_or("nothing");

@@ -1,4 +1,4 @@
-//! Who is banned, and bans by hand.
+//! Active bans, and bans by hand.
 //!
 //! A ban is for an IPv4 address, or for an IPv6 network of 64 bits, as the rules have it. A network is
 //! banned by a ban for each of its addresses.
@@ -30,9 +30,9 @@ pub const MOST_AT_ONCE: usize = 256;
 pub struct Banned {
     /// Who: an IPv4 address, or the first address of an IPv6 network of 64 bits.
     pub address: IpAddr,
-    /// For how long still; `None` for ever, which only a person at `nft` can have said.
+    /// Remaining time; `None` means no end, and only a person with `nft` can have set that.
     pub expires: Option<Duration>,
-    /// For how long it was said.
+    /// Its whole time.
     pub timeout: Option<Duration>,
 }
 
@@ -42,13 +42,13 @@ impl Banned {
         Network::new(self.address, bits(self.address)).ok()
     }
 
-    /// Who is banned, as people write it: an IPv4 address, or an IPv6 network of 64 bits.
+    /// The banned source as people write it: an IPv4 address, or an IPv6 network of 64 bits.
     pub fn source(&self) -> String {
         self.network().map_or_else(|| self.address.to_string(), |network| network.to_string())
     }
 }
 
-/// What became of a ban by hand.
+/// The result of a ban by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Banning {
     /// It is in force.
@@ -59,14 +59,14 @@ pub enum Banning {
         bans: usize,
         /// How many of them were in force before, and count from now on.
         renewed: usize,
-        /// Whether some of its addresses are allowed, and so come in all the same.
+        /// Whether some of its addresses are allowed, so that the ban does not refuse them.
         allowed: bool,
     },
     /// All of it is allowed, so nothing was done.
     Allowed,
 }
 
-/// What has been taken back.
+/// What has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unbanned {
     /// The bans, as they were.

@@ -1,4 +1,4 @@
-//! What lives in a table goes on in the one that takes its place.
+//! Elements of a table move to the table that replaces it.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! Who may pass, and who is knocking: the living elements of the table.
+//! Active grants and attempts: elements of the table.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use super::{Error, TABLE, Table, kind, milliseconds};
 /// The time of an element that is deleted in the transaction that makes it.
 const PASSING: Duration = Duration::from_secs(60);
 
-/// That somebody may pass a door.
+/// A grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The number of the door in the loaded table ([`Table::door_names`]).
     pub class: u32,
     /// Who.
     pub address: IpAddr,
-    /// For how long still; `None` for ever, which only a person at `nft` can have said.
+    /// Remaining time; `None` means no end, and only a person with `nft` can have set that.
     pub expires: Option<Duration>,
-    /// For how long it was given.
+    /// Its whole time.
     pub timeout: Option<Duration>,
 }
 
-/// That somebody is in the middle of knocking.
+/// An attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Who.
     pub address: IpAddr,
     /// The state of the automaton that was reached; not 0.
     pub state: u32,
-    /// For how long the next knock is waited for.
+    /// Time left for the next knock.
     pub expires: Option<Duration>,
 }
 
@@ -49,7 +49,7 @@ pub fn place(address: IpAddr, class: u32) -> (&'static str, Vec<u8>) {
     (set, key)
 }
 
-/// An element of a dynamic set, for so long from now on, whether or not it is there.
+/// An element of a dynamic set, for this time from now on, whether or not it exists.
 ///
 /// To add an element that exists changes its time only since Linux 6.12, and to delete one that does
 /// not is an error; so it is added, deleted and added, in one transaction. Nothing is seen of that by
@@ -88,7 +88,7 @@ impl Table {
         batch.commit(&mut self.socket)
     }
 
-    /// Closes a door for an address; whether it was open for it. Connections that stand are not cut.
+    /// Closes a door for an address. Returns whether it was open for the address. Established connections stay.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl Table {
         }
     }
 
-    /// All living grants, in the order of the doors and addresses. None if there is no table.
+    /// All active grants, in the order of the doors and addresses. None if there is no table.
     ///
     /// In the few milliseconds in which the kernel gives a growing set a larger table, a list may
     /// lack some of them.
@@ -131,8 +131,7 @@ impl Table {
         Ok(all)
     }
 
-    /// All who are in the middle of knocking, as the kernel sees it. None if there is no table, or
-    /// the kernel recognises no door.
+    /// All attempts that the kernel sees. None if there is no table, or if the kernel recognises no door.
     ///
     /// # Errors
     ///

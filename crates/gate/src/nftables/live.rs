@@ -1,4 +1,4 @@
-//! What is alive in the table, by the names of doors: for people, who know no numbers.
+//! Grants, attempts and bans in the table, by the names of doors: people do not know the numbers.
 //!
 //! The numbers of doors belong to one loaded configuration; the next may give them to others. So
 //! names and elements are only believed to belong together when they were read in the same state of
@@ -18,7 +18,7 @@ use super::elements::{Listed, address_and_rest, number};
 use super::grants::{place, push_removed, push_renewed};
 use super::{Error, Grant, Table};
 
-/// How often what is read is read anew because it has changed meanwhile.
+/// How often a list is read again because it has changed meanwhile.
 const ATTEMPTS: usize = 50;
 /// Names of doors that a message tells at most.
 const NAMES_TOLD: usize = 10;

@@ -12,7 +12,7 @@ use super::error::Object;
 use super::place::{FIRST_PLACE, place_after};
 use super::{Error, TABLE, Table, kind, object};
 
-/// How often a transaction begins anew because another came in between.
+/// How often a transaction starts again because another one came between.
 const ATTEMPTS: usize = 50;
 
 /// What was loaded.
@@ -62,7 +62,7 @@ impl Table {
         })
     }
 
-    /// One transaction, made anew whenever another came in between: what `make` reads is what the
+    /// One transaction, made again whenever another one came between: what `make` reads is what the
     /// transaction changes, or it is refused.
     pub(super) fn transact<T>(
         &mut self,

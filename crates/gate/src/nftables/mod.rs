@@ -6,11 +6,11 @@
 //! | `expression`, `lower` | rules as the kernel computes them |
 //! | `object`, `elements` | tables, chains, sets and elements as attributes |
 //! | `batch` | transactions |
-//! | `place` | where our chain stands among those of others, and why it moves |
+//! | `place` | the place of our chain among those of other programs, and why it moves |
 //! | `load` | all of it in one transaction, or all of it gone |
 //! | `verify`, `compare` | whether the kernel holds exactly that |
-//! | `bans` | who is banned; bans by hand |
-//! | `grants` | who may pass, and who is knocking |
+//! | `bans` | active bans, and bans by hand |
+//! | `grants` | active grants and attempts |
 //! | `live` | the same by the names of doors, whatever a reload does meanwhile |
 //! | `allowed_names` | the addresses of names in the allow-list |
 //!

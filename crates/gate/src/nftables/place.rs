@@ -1,13 +1,13 @@
-//! Where our chain of the input hook stands among those of others, and why it moves.
+//! The place of our chain in the input hook among the chains of other programs, and why it moves.
 //!
-//! While a transaction takes effect, old and new chains are both asked, one after the other. A chain
-//! decides by the rules of the moment at which it is asked: the new one by none before the change, the
-//! old one by none after it. So a packet that met the new chain first, before the change, and then the
-//! old one, after it, would be judged by neither. Therefore the new chain always stands behind the old
-//! one: whoever passes the old one after the change meets the new one later still.
+//! While a transaction takes effect, a packet goes through both the old and the new chain, one after the
+//! other. Each chain uses the rules of that moment: the new chain has none before the change, and the old
+//! chain has none after it. So a packet that goes through the new chain before the change, and through the
+//! old one after it, would meet no rules. Therefore the new chain always comes after the old one: a packet
+//! that meets the old chain after the change then meets the new chain even later.
 //!
-//! Each load so moves the chain one place back, within the places in which it does the same, and once
-//! in 99 loads back to the first place, where a packet may slip through.
+//! So each load moves the chain one place back, within the places where it works the same. Once in 99 loads
+//! it moves back to the first place, and a packet may slip through.
 
 use portcullis_firewall::compile::{INPUT, INPUT_PRIORITIES};
 use portcullis_linux::netlink::message::Attributes;
@@ -17,7 +17,7 @@ use super::{Error, Table, kind, object};
 /// The place of a table that takes nobody's.
 pub const FIRST_PLACE: i32 = *INPUT_PRIORITIES.start();
 
-/// Behind this place; the first one where there is none.
+/// The place after this one, or the first place if there is none.
 pub fn place_after(place: i32) -> i32 {
     let next = place.saturating_add(1);
     if INPUT_PRIORITIES.contains(&next) { next } else { FIRST_PLACE }

@@ -1,5 +1,5 @@
-//! Whether the kernel holds exactly a ruleset: each object is written anew as it would be sent, and
-//! compared with what the kernel shows.
+//! Checks whether the kernel holds exactly a ruleset: writes each object again as it would be sent, and
+//! compares it with what the kernel shows.
 //!
 //! Of a table, a chain or a set, everything sent must come back; what the kernel adds of its own
 //! (handles, counters, …) is not looked at. Rules must be equal, with nothing added. What is

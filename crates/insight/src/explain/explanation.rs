@@ -1,8 +1,8 @@
-//! What becomes of packets, as values.
+//! How the rules treat packets, as values.
 
 use std::time::Duration;
 
-/// What becomes of packets of one sender.
+/// How the rules treat the packets of one sender.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Explanation {
     /// What the configuration is called.
@@ -13,7 +13,7 @@ pub struct Explanation {
     pub events: Vec<Event>,
 }
 
-/// What becomes of one packet.
+/// How the rules treat one packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// When it comes, from the first one on.
@@ -32,7 +32,7 @@ pub struct Event {
     pub fate: String,
     /// Whether it passes.
     pub passes: bool,
-    /// How far its sender has come then.
+    /// The stage of its sender then.
     pub attempts: Vec<Attempt>,
     /// The doors that are open to its sender then.
     pub open: Vec<Open>,
@@ -53,10 +53,10 @@ pub struct Met {
     pub shown: bool,
 }
 
-/// How far somebody has come.
+/// The stage of a sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// Who sees it so, where not everybody does.
+    /// The recogniser that sees it so, if the other does not.
     pub who: Option<&'static str>,
     /// The door.
     pub door: String,
@@ -89,7 +89,7 @@ impl Event {
 pub struct Open {
     /// The door.
     pub door: String,
-    /// For so long still.
+    /// Remaining time.
     pub left: Duration,
     /// How long that was at first.
     pub whole: Duration,

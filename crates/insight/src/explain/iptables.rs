@@ -1,4 +1,4 @@
-//! Told with the back ends of iptables: the same, by their simulator.
+//! The same for the back ends of iptables, with their simulator.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::explanation::{Attempt, Event, Met, Open};
 use super::packet::{self, Item, Sent};
 use super::sender::Sender;
 
-/// Tells what becomes of these packets.
+/// Says how the rules treat these packets.
 pub fn tell(
     sender: &Sender,
     items: &[Item],
@@ -75,7 +75,7 @@ impl Explainer<'_> {
         }
     }
 
-    /// How far the sender has come.
+    /// The stage of the sender.
     fn attempt(&self, trace: &Trace<'_>) -> Option<Attempt> {
         let (door, stage, left) = match self.opened(trace) {
             Some(door) => (door, door.sequence.len(), door.step_timeout),

@@ -1,4 +1,4 @@
-//! What becomes of packets that somebody makes up: which rule sees each, which stage follows, what
+//! How the rules treat invented packets: which rule sees each packet, which stage follows, and which door
 //! opens.
 //!
 //! The rules are run by the firewall's own simulator and the daemon's part by the engine itself, so

@@ -1,5 +1,5 @@
-//! Told with the back end of nftables: by its simulator for the kernel, and the engine
-//! itself for the daemon.
+//! The same for the back end of nftables: its simulator plays the kernel, and the engine itself plays the
+//! daemon.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ use super::explanation::{Attempt, Event, Met, Open};
 use super::packet::{self, Item, Sent};
 use super::sender::Sender;
 
-/// Tells what becomes of these packets.
+/// Says how the rules treat these packets.
 pub fn tell(sender: &Sender, items: &[Item], policy: &Policy) -> Result<Vec<Event>, Vec<Conflict>> {
     let ruleset = compile(policy)?;
     let mut explainer = Explainer {
@@ -53,7 +53,7 @@ struct Explainer<'a> {
     simulator: Simulator<'a>,
     texts: BTreeMap<(String, usize), String>,
     engine: Engine,
-    /// How far the sender has come as the daemon sees it.
+    /// The stage of the sender, as the daemon sees it.
     daemon: Option<Reached>,
     now: Instant,
 }
@@ -99,7 +99,7 @@ impl<'a> Explainer<'a> {
         met.collect()
     }
 
-    /// How far the sender has come. Who has made the last knock has come nowhere a moment later.
+    /// The stage of the sender. After the last knock, the sender has no stage any more.
     fn attempts(&self) -> Vec<Attempt> {
         let kernel = attempt_of(&self.simulator, self.sender.from, self.now)
             .and_then(|(state, left)| Some((self.automaton.state(StateId(state))?, left)));
@@ -131,7 +131,7 @@ impl<'a> Explainer<'a> {
         open.collect()
     }
 
-    /// What the daemon makes of it; `None` where it does not look.
+    /// The daemon's verdict; `None` where it does not look.
     fn ask_daemon(&mut self, packet: &Packet) -> Option<Verdict> {
         let watched = self.policy.gate.interfaces.iter().any(|i| i.as_str() == packet.interface)
             || (self.policy.gate.interfaces.is_empty() && packet.interface != "lo");
@@ -167,7 +167,7 @@ impl<'a> Explainer<'a> {
         Some(verdict)
     }
 
-    /// Remembers how far the sender has come for the daemon.
+    /// Remembers the stage that the daemon sees.
     fn follow(&mut self, verdict: Verdict) {
         let (door, stage) = match verdict {
             Verdict::Stage { door, stage, .. } | Verdict::Opened { door, stage, .. } => {
@@ -253,7 +253,7 @@ impl<'a> Explainer<'a> {
                 NONE.to_owned()
             }
             Fate::Passed if met("door") => self.passed_door().unwrap_or_else(|| NONE.to_owned()),
-            // What answers at the end of all chains answers for every port without a socket.
+            // The rule that answers at the end of all chains answers for every port without a socket.
             Fate::Refused(_) | Fate::Dropped if last == Some(CLOSED_OR_NOT) => NOBODY.to_owned(),
             Fate::Passed => ON.to_owned(),
             Fate::AnsweredAsClosed => AS_CLOSED.to_owned(),
@@ -303,7 +303,7 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    /// What the daemon's verdict is worth saying.
+    /// The part of the daemon's verdict that is worth saying.
     fn says(&self, verdict: Verdict) -> Option<String> {
         match verdict {
             Verdict::Wrong { lost: true }

@@ -113,7 +113,7 @@ pub fn tell(items: &[Item], mut packet: impl FnMut(Sent, Instant) -> Event) -> V
     events
 }
 
-/// What has run out in so much time.
+/// The attempts and grants that ended in this time.
 fn ran_out(attempts: &[Attempt], open: &[Open], since: Duration) -> Vec<String> {
     let mut lines = Vec::new();
     for attempt in attempts.iter().filter(|attempt| attempt.stage < attempt.knocks) {

@@ -34,7 +34,7 @@ impl Sender {
         };
         let packet = Packet {
             interface,
-            // Where the gate lets nothing pass that it does not know, the worst is taken to be so.
+            // Where the gate accepts only what it knows, this assumes the worst case.
             socket: match policy.gate.stance {
                 Stance::Closed => Socket::Listener,
                 Stance::Guard => Socket::None,

@@ -1,4 +1,4 @@
-//! Pictures of configurations and of what becomes of packets, as SVG.
+//! Pictures of configurations, and of how the rules treat packets, as SVG.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | `sheet` | a layout that grows downwards |
 //! | `tree` | the sequences of all doors as one tree, and where on a grid its stages stand |
 //! | `doors` | draws that tree, with a card for each door |
-//! | `gate` | what becomes of every packet, question by question |
+//! | `gate` | how the rules treat every packet, question by question |
 //! | [`mod@overview`] | the picture of a configuration: doors, then gate |
 //! | [`mod@explanation`] | the picture of packets: the stages they lead to, and their way through the rules |
 //!

@@ -1,9 +1,8 @@
 //! What each packet means to the doors, in words that a person can use.
 //!
-//! The engine decides; this remembers beside it how far each source had come, to say *why* a packet
-//! did not count. Both recognisers are heard: where some doors are for one of them alone, each has an
-//! engine of its own that knows its doors, since a knock at a door that it does not know is a wrong one
-//! to it.
+//! The engine decides. This module also remembers the stage of each source, to say *why* a packet did not
+//! count. It asks both recognisers. If some doors belong to only one of them, each recogniser has its own
+//! engine with its own doors: to a recogniser, a knock at a door that it does not know is a wrong port.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,8 +17,8 @@ use portcullis_core::wire::Packet;
 
 use super::own_addresses::port;
 
-/// Sources of which it is remembered how far they had come. When there are more, all are forgotten:
-/// then some packets are said to be wrong ports that came too late, but nothing is decided otherwise.
+/// How many sources have a remembered stage. If there are more, all are forgotten. Then some late knocks are
+/// reported as wrong ports, but no decision changes.
 const MAX_REMEMBERED: usize = 262_144;
 
 /// What a packet means.
@@ -55,7 +54,7 @@ pub enum Meaning {
         /// By this door.
         door: DoorId,
     },
-    /// The right knock, too late: the attempt was over.
+    /// The next knock, but too late: the attempt was over.
     Late {
         /// Of this door.
         door: DoorId,
@@ -102,7 +101,7 @@ pub struct Judge {
     kernel: Option<Walker>,
 }
 
-/// One engine, and how far each source has come.
+/// One engine, and the stage of each source.
 struct Walker {
     engine: Engine,
     attempts: HashMap<IpAddr, Attempt>,
@@ -315,7 +314,7 @@ mod tests {
         let of =
             |recogniser| judge(recogniser, ports).iter().map(|judged| judged.meaning).collect();
         let all: Vec<Meaning> = of("");
-        // Whoever may open it, the packets mean the same.
+        // The packets mean the same, whichever recogniser may open the door.
         for recogniser in ["recogniser = \"kernel\"", "recogniser = \"daemon\""] {
             assert_eq!(all, of(recogniser) as Vec<Meaning>, "{recogniser}");
         }

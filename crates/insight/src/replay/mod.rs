@@ -5,7 +5,7 @@
 //!                                                        └──► report: openings, sources, strikes
 //! ```
 //!
-//! A stream: whatever a capture holds and however long it is, what is kept of it is bounded.
+//! A capture is a stream: however long it is, the replay keeps a bounded part of it.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | [`own_addresses`] | whose addresses are the host's |
 //! | [`judge`] | what a packet means |
 //! | [`strikes`] | grants, strikes and bans as the kernel counts them |
-//! | [`sources`] | who came how far |
+//! | [`sources`] | the stage that each source reached |
 //! | [`report`] | what was found |
 
 pub mod clock;
@@ -45,7 +45,7 @@ use strikes::{GateState, Struck};
 /// What a person may say about a capture.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The host's addresses; if there are none, they are found out.
+    /// The host's addresses; if there are none, they are detected.
     pub host: Vec<IpAddr>,
     /// Frames tagged for another network are not for the host.
     pub untagged: bool,
@@ -53,7 +53,7 @@ pub struct Settings {
     pub engine: Options,
 }
 
-/// Which interfaces of a capture the gate of this policy stands on.
+/// The interfaces of a capture on which the gate of this policy is active.
 pub fn places(policy: &Policy, any: bool) -> Places {
     let allowed = policy.gate.allow.iter().filter_map(|allowed| match allowed {
         Allowed::Interface(name) => Some(name.clone()),
@@ -150,8 +150,8 @@ impl<'p> Replay<'p> {
             return count(&mut report.loopback);
         }
         let length = (record.length as usize).saturating_sub(skip.into());
-        // A sum over bytes that are not there cannot be known. On the host that sends, the card
-        // has yet to fill it in.
+        // A checksum over missing bytes cannot be checked. On the sending host, the network card fills it in
+        // only later.
         let is_cut = bytes.len() < length;
         let checksum = if is_cut { Checksum::Trust } else { Checksum::VerifyUnlessPartial };
         let packet = match (Captured { link, bytes, length, checksum }).parse() {

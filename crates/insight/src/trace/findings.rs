@@ -1,4 +1,4 @@
-//! Why a door did not open, from what has been seen: plain sentences.
+//! Why a door did not open, in plain sentences, from the packets that arrived.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,8 +9,7 @@ use portcullis_core::policy::{Door, DoorId, Policy, Port};
 use super::{Arrival, Evidence, Watched, related};
 use crate::replay::judge::Meaning;
 
-/// Sources that are spoken of at one door, where nobody has said which one is meant: those that made
-/// the most of its knocks.
+/// How many sources are reported at one door if the user named none: those that made most of its knocks.
 const MOST_SOURCES: usize = 3;
 
 /// One finding.
@@ -42,7 +41,7 @@ pub fn findings(policy: &Policy, watched: Watched, evidence: &Evidence) -> Vec<F
             }
         }
     }
-    // What is said of two addresses is said once.
+    // A finding about two addresses is reported once.
     let mut said: Vec<Finding> = Vec::new();
     for finding in found {
         if !said.iter().any(|before| before.text == finding.text) {
@@ -72,7 +71,7 @@ struct At<'a> {
 }
 
 impl At<'_> {
-    /// Those who made most of its knocks; of equals the first to come.
+    /// The sources that made most of its knocks; of equal ones, the first that arrived.
     fn sources(&self) -> Vec<IpAddr> {
         let mut sources: Vec<(IpAddr, usize)> = Vec::new();
         for hit in self.evidence.hits.iter().filter(|hit| self.place(hit.port).is_some()) {
@@ -80,7 +79,7 @@ impl At<'_> {
                 let missing = self.missing(hit.source).len();
                 sources.push((hit.source, missing));
             }
-            // A flood of first knocks must not make this take for ever.
+            // In a flood of first knocks this must still end soon.
             if sources.len() == 1_000 {
                 break;
             }
@@ -213,11 +212,11 @@ impl At<'_> {
         )
     }
 
-    /// Nothing came from the source that is watched.
+    /// Nothing arrived from the watched source.
     fn nothing_from(&self, source: IpAddr) -> (&'static str, String) {
         let name = &self.door.name;
         let all: Vec<(usize, Port)> = (1..).zip(self.door.sequence.iter().copied()).collect();
-        // A scanner meets a knock now and then; who makes several means it.
+        // A scanner makes a knock now and then by accident; a source that makes several means it.
         let others = self.sources().into_iter().filter(|other| {
             *other != source && self.missing(*other).len().saturating_add(1) < all.len()
         });
@@ -249,7 +248,7 @@ impl At<'_> {
         }
     }
 
-    /// Another source of the same family that made what is missing of the knocks, near in time.
+    /// Another source of the same address family that made the missing knocks at about the same time.
     fn other(&self, source: IpAddr, missing: &[(usize, Port)]) -> Option<IpAddr> {
         let knocks = u32::try_from(self.door.sequence.len()).unwrap_or(u32::MAX);
         let near = self.door.step_timeout.saturating_mul(knocks);
@@ -262,14 +261,14 @@ impl At<'_> {
         };
         let others = || self.evidence.hits.iter().filter(made);
         let candidates = others().filter(|hit| missing.iter().any(|(_, port)| *port == hit.port));
-        // All that is missing, and it must not have opened the door by itself.
+        // It must have made all missing knocks, and must not have opened the door itself.
         candidates.map(|hit| hit.source).find(|other| {
             let made = |port: &Port| others().any(|hit| hit.source == *other && hit.port == *port);
             missing.iter().all(|(_, port)| made(port)) && !self.missing(*other).is_empty()
         })
     }
 
-    /// The first knock that came before one that should have come before it.
+    /// The first knock that arrived before an earlier knock of the sequence.
     fn disorder(&self, source: IpAddr) -> Option<(usize, usize)> {
         let mut expected = 1usize;
         for hit in self.of(source) {

@@ -1,5 +1,5 @@
-//! `trace`: what each packet of somebody who knocks means to the doors, as it arrives, and at the end
-//! why a door did not open.
+//! `trace`: what each packet of a client that knocks means to the doors as it arrives, and at the end why a
+//! door did not open.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -26,20 +26,20 @@ use crate::replay::judge::{Judge, Meaning};
 use crate::replay::own_addresses::port;
 use crate::replay::strikes::GateState;
 
-/// Packets that are remembered for the findings, of the watched source and again of all others.
-/// Further ones are shown, and not taken into account.
+/// How many packets of the watched source are remembered for the findings, and how many of all others.
+/// Further packets are shown, but not used for the findings.
 pub const MAX_HITS: usize = 10_000;
 
-/// Whose packets are told, to which door.
+/// Which packets are reported: their source and their door.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Watched {
-    /// Of this source alone.
+    /// Only of this source.
     pub from: Option<IpAddr>,
-    /// To this door alone.
+    /// Only to this door.
     pub door: Option<DoorId>,
 }
 
-/// A packet that starts something, as it is told.
+/// A packet that starts something, as it is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
     /// When it came.
@@ -50,7 +50,7 @@ pub struct Arrival {
     pub port: Port,
     /// What it means.
     pub meaning: Meaning,
-    /// For a guarded port: whether its source may pass.
+    /// For a guarded port: whether its source has a grant.
     pub passes: bool,
 }
 
@@ -64,18 +64,18 @@ pub struct Tracer<'p> {
     evidence: Evidence,
 }
 
-/// What the findings are made of.
+/// The data for the findings.
 #[derive(Debug, Default)]
 pub struct Evidence {
     /// What came to the ports of watched doors, and what lost an attempt at one, in order.
     pub hits: Vec<Arrival>,
     /// How many of those are of others than the watched source.
     others: usize,
-    /// Packets to this host that start something, of the watched source or of all.
+    /// Packets to this host that start something, of the watched source or of all sources.
     pub arrived: u64,
     /// Watched doors were opened for the watched source.
     pub opened: u64,
-    /// There was more than is remembered.
+    /// More packets arrived than are remembered.
     pub overflow: bool,
 }
 
@@ -125,7 +125,7 @@ impl<'p> Tracer<'p> {
             Meaning::Guarded(door) => {
                 hit.passes = allowed || self.gate.passes(door, source, now);
             }
-            // Nothing that anybody sends as a knock.
+            // Nobody sends such a packet as a knock.
             Meaning::Nothing(Verdict::Conversation | Verdict::BadSource | Verdict::NotForHost) => {
                 return None;
             }

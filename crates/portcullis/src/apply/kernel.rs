@@ -1,8 +1,8 @@
-//! The kernel, as a trial sees it: what is in force may have to be known again after a while.
+//! The kernel, as a trial sees it: after a while, a trial must recognise the loaded rules again.
 //!
-//! Chains are read back through the programs that made them, which print rules in words of their own. So
-//! what they print is kept when rules have been loaded. What is printed later and is the same is known for
-//! certain, whatever version of the programs prints it; otherwise the gate compares rule by rule.
+//! Chains are read back through the programs that made them, and these print rules in their own words. So the
+//! printed text is stored when rules are loaded. If the programs later print the same text, the rules are
+//! certainly the same, whatever the version of the programs. Otherwise the gate compares rule by rule.
 
 use portcullis_firewall::ruleset::Ruleset;
 pub use portcullis_gate::Loaded;

@@ -1,8 +1,7 @@
-//! Whether rules would lock out who loads them.
+//! Whether rules would lock out the user who loads them.
 //!
-//! The rules themselves are asked, in the simulator: a SYN of the session's client to the port that
-//! its connection came in by. So whatever the rules come to say about who needs no knock counts here
-//! too.
+//! The simulator runs the rules themselves with a SYN from the client of the session to the port of its
+//! connection. So the allow-list and every other rule count here, too.
 
 use std::net::IpAddr;
 use std::time::Duration;

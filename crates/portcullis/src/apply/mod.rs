@@ -7,13 +7,13 @@
 //! | [`session`] | the SSH session that a command is run from |
 //! | [`lockout`] | whether rules would lock out that session |
 //! | `configured`, [`chains`] | a configuration with its rules; chains of iptables as they are remembered |
-//! | `prepared` | what comes back |
+//! | `prepared` | the rules to restore |
 //! | [`timer`] | the process that rolls back |
 //!
-//! A trial goes like this. What comes back is made ready and compared with what the kernel holds now;
-//! the trial is recorded; the timer is started, and prepares everything that it will need; only then the
-//! rules are loaded. However the program ends from there on, the timer rolls back. Nothing of a trial
-//! is loaded at boot, so a reboot rolls back too.
+//! A trial has these steps. The rules to restore are prepared, and compared with the rules in the kernel. The
+//! trial is recorded. The timer starts, and prepares everything that it needs. Only then the new rules are
+//! loaded. However the program ends after that, the timer rolls back. Rules on trial are never loaded at
+//! boot, so a reboot rolls back too.
 
 pub mod chains;
 mod configured;

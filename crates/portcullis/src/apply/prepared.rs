@@ -1,4 +1,4 @@
-//! What is loaded, and what comes back.
+//! The rules to load, and the rules to restore.
 
 use std::fmt;
 

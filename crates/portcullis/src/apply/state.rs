@@ -1,11 +1,10 @@
-//! What is kept on disk: one file, replaced as a whole, so that after a crash it says either what it
-//! said before or what it says now.
+//! The state on disk: one file, replaced as a whole, so that after a crash it is the old or the new one.
 //!
 //! ```text
-//! /var/lib/portcullis/apply/   0700, ours alone: what is in it is loaded into the kernel
-//!   lock                       held by whoever changes the rules or the file
-//!   state.json                 what is confirmed, and what waits to be
-//!   confirmed.toml             a copy of what is confirmed, for `portcullis run`
+//! /var/lib/portcullis/apply/   0700, only ours: its content is loaded into the kernel
+//!   lock                       held while a command changes the rules or the file
+//!   state.json                 the confirmed rules, and the rules on trial
+//!   confirmed.toml             a copy of the confirmed configuration, for `portcullis run`
 //! ```
 
 use std::fs::{self, File, OpenOptions};

@@ -1,8 +1,8 @@
-//! The timer that rolls back: a process that neither the terminal nor the program takes with it.
+//! The timer that rolls back: a process that survives the end of the terminal and of the program.
 //!
-//! Where systemd runs, systemd owns it, since an end of the session may end every process of it.
-//! Elsewhere it is a process of our own, in a session of its own. Both run this program anew, with the
-//! same arguments; the deadline is in the record that they read.
+//! With systemd, the process belongs to systemd, because the end of a session may end all its processes.
+//! Without systemd it is a process of ours, in its own session. Both start this program again, with the same
+//! arguments, and read the deadline from the record.
 
 use std::ffi::OsString;
 use std::fs;

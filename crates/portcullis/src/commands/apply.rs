@@ -1,4 +1,4 @@
-//! `portcullis apply`: the rules that a configuration means, into the kernel.
+//! `portcullis apply`: loads the rules of a configuration into the kernel.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

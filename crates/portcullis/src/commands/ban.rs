@@ -1,4 +1,4 @@
-//! `portcullis ban`: an address starts no new connections for a while, as if it had made strikes.
+//! `portcullis ban`: for a while, an address cannot start connections, as after too many strikes.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,4 +1,4 @@
-//! `portcullis bans`: who is banned, and for how long still.
+//! `portcullis bans`: lists active bans and their remaining time.
 
 use std::time::SystemTime;
 

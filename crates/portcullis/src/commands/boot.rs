@@ -1,5 +1,5 @@
-//! `portcullis boot`: the confirmed configuration last, into the kernel. It needs no network, no daemon and no
-//! file but the state.
+//! `portcullis boot`: loads the last confirmed configuration into the kernel. It needs no network, no daemon and
+//! no file except the state.
 
 use super::apply::{active, doors};
 use super::state_dir::StateDir;

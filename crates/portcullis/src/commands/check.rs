@@ -1,5 +1,5 @@
-//! `portcullis check`: what is wrong with a configuration, what is odd about it on this host, and how
-//! strong its doors are; and what each finding means.
+//! `portcullis check`: finds errors in a configuration and problems on this host, shows how strong the doors
+//! are, and explains each finding.
 //!
 //! Doors go to standard output, findings to standard error. The knocks themselves are printed only
 //! when asked for: what a terminal shows is often kept.

@@ -1,4 +1,4 @@
-//! `portcullis compile`: the rules that a configuration means, as text.
+//! `portcullis compile`: prints the rules of a configuration.
 
 use std::path::PathBuf;
 

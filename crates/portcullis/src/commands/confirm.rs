@@ -1,4 +1,4 @@
-//! `portcullis confirm`: what is on trial stays, and is loaded at boot.
+//! `portcullis confirm`: keeps the rules on trial, and loads them at boot.
 
 use super::apply::remind_daemon;
 use super::state_dir::StateDir;

@@ -34,7 +34,7 @@ pub struct Args {
     /// Count sequences of this number of knocks, without a configuration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MOST_KNOCKS))]
     knocks: Option<u8>,
-    /// Number of ports of each protocol that may be knocks, neither guarded nor public [default:
+    /// Number of ports of each protocol that can be knocks; guarded and public ports cannot [default:
     /// 65535]
     #[arg(long, value_name = "N", requires = "knocks", value_parser = clap::value_parser!(u16).range(1..))]
     ports: Option<u16>,

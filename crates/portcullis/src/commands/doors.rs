@@ -1,5 +1,5 @@
-//! `portcullis doors`: the doors of a configuration, and how many may pass each now. The knocks are
-//! printed only when asked for: what a terminal shows is often kept.
+//! `portcullis doors`: lists the doors of a configuration and the number of their active grants. It prints the
+//! knocks only on request, because the output of a terminal is often recorded.
 
 use std::path::PathBuf;
 

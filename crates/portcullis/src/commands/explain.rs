@@ -1,5 +1,5 @@
-//! `portcullis explain`: which rule sees each packet, which stage follows, what opens; as text and
-//! as a picture.
+//! `portcullis explain`: shows which rule sees each packet, which stage follows, and which door opens, as text
+//! and as a picture.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

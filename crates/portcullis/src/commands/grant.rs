@@ -1,4 +1,4 @@
-//! `portcullis grant`: an address may pass a door, as if it had knocked.
+//! `portcullis grant`: gives an address a grant, as if it had knocked.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! `portcullis grants`: who may pass, and for how long still. The names of the doors are in the
-//! kernel too, so no configuration is needed.
+//! `portcullis grants`: lists active grants and their remaining time. The names of the doors are in the kernel
+//! too, so no configuration is needed.
 
 use portcullis_gate::Gate;
 use portcullis_gate::nftables::{Grant, View};

@@ -96,13 +96,13 @@ fn talk(name: &str, imported: &Imported) -> String {
         let _ = write!(doors, ", {} of the original closed", count(holes, "hole"));
     }
     let _ = match imported.count(NoteKind::Hand) {
-        0 => writeln!(out, "{name}: {doors}, everything was carried over"),
-        hands => writeln!(out, "{name}: {doors}, {} to be done by hand", count(hands, "thing")),
+        0 => writeln!(out, "{name}: {doors}, everything was converted"),
+        hands => writeln!(out, "{name}: {doors}, {} to do by hand", count(hands, "thing")),
     };
     if of_rules {
         out.push_str(
-            "  hint: the old rules stay in force: once the new ones are applied, take those away that are \
-             carried over\n",
+            "  hint: the old rules stay active; after you apply the new ones, remove the old rules \
+             that are converted\n",
         );
     }
     out

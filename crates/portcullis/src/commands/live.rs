@@ -1,4 +1,4 @@
-//! What the commands share that look at the loaded gate, or change what is alive in it.
+//! Code for the commands that show or change grants and bans of the loaded gate.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

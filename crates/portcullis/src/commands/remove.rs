@@ -1,4 +1,4 @@
-//! `portcullis remove`: the rules out of the kernel, and no longer loaded at boot.
+//! `portcullis remove`: removes the rules from the kernel, and no longer loads them at boot.
 
 use portcullis_firewall::ruleset::TABLE;
 use portcullis_gate::Removed;

@@ -1,4 +1,4 @@
-//! `portcullis revoke`: an address may pass a door no longer.
+//! `portcullis revoke`: ends grants.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,5 @@
-//! `portcullis rollback`: what is on trial is taken back at once; and the process that does it when
-//! time is up.
+//! `portcullis rollback`: rolls back the rules on trial at once. Also the process that does it when the time is
+//! over.
 
 use super::state_dir::StateDir;
 use crate::apply::{self, timer};

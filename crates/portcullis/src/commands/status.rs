@@ -1,4 +1,4 @@
-//! `portcullis status`: whether the gate is in force as its configuration says.
+//! `portcullis status`: shows whether the gate is active, as configured.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

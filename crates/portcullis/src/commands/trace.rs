@@ -193,7 +193,7 @@ impl Handler for Watch<'_> {
     fn changed(&mut self, change: Change) -> Result<(), Stop> {
         if let Change::Gone(name) = change {
             say(&format!(
-                "interface {} has disappeared: its packets are not shown any more",
+                "interface {} disappeared; its packets are no longer shown",
                 name.as_str()
             ));
         }

@@ -1,4 +1,4 @@
-//! `portcullis unban`: an address is banned no longer, and its strikes are forgotten.
+//! `portcullis unban`: ends bans, and clears their strikes.
 
 use std::time::SystemTime;
 

@@ -1,11 +1,11 @@
-//! The native configuration: opened, and held against what its back end can do.
+//! The native configuration: opens it, and checks it against the abilities of its back end.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`read`] | files and standard input, with their limits |
 //! | `backend` | what the back ends of iptables cannot do |
 //!
-//! What a configuration means, [`portcullis_config`] says, which opens nothing and knows no rules.
+//! [`portcullis_config`] defines the meaning of a configuration. It opens no file and knows no rules.
 
 mod backend;
 pub mod read;

@@ -1,10 +1,10 @@
-//! The process that changes the firewall. It never reads a packet, and does not believe the one that
-//! does: every request is checked against the configuration that it has read itself.
+//! The process that changes the firewall. It never reads a packet, and does not trust the process that does:
+//! it checks every request against the configuration that it has read itself.
 //!
-//! Its life has two parts. In the first it starts the watcher, which needs privileges to give up.
-//! Then it gives up all of its own but `CAP_NET_ADMIN`, for good, before it hears the watcher's first
-//! word; a new configuration is therefore given to the same watcher. So it is with the runner, which is
-//! there only if it has something to do at the start.
+//! Its life has two parts. First it starts the watcher, which needs privileges in order to give them up. Then
+//! it gives up all its own privileges except `CAP_NET_ADMIN` forever, before it reads the watcher's first
+//! message. So a new configuration goes to the same watcher. The same holds for the runner, which exists only
+//! if there are commands at the start.
 
 mod configuration;
 mod hearsay;

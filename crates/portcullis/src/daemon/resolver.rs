@@ -1,9 +1,9 @@
-//! The process that looks up the names in the allow-list: a resolver reads what strangers send, so it
-//! is neither the keeper, which must not wait for it either, nor able to do anything else.
+//! The process that looks up the names in the allow-list. A resolver reads what strangers send. So this is a
+//! separate process that can do nothing else, and the keeper does not have to wait for it.
 //!
-//! Its keeper sends it the names, in one packet; it looks each of them up at once, and again when its
-//! `lifetime` is over, one after the other, and sends one packet for each that it has found. A name that
-//! is not found has no packet: the keeper keeps what it knows.
+//! The keeper sends the names in one packet. The process looks up each name at once, and again when its
+//! `lifetime` is over, one after the other. It sends one packet for each name that it has found. It sends no
+//! packet for other names, so the keeper keeps their old addresses.
 //!
 //! ```text
 //!  names:   0 version  1..4 zero  4..8 epoch  8.. names, each with a newline behind it

@@ -1,8 +1,8 @@
-//! Commands of a daemon that is no more, but still run themselves.
+//! Commands that still run although their daemon is dead.
 //!
 //! A daemon can be killed while a start command runs. The stop command must not overtake it: the door
-//! would be opened after it has been closed. So each recorded command leaves a sign (which process it
-//! is), and whoever finds the record waits for that process first.
+//! would open after it has closed. So each recorded command leaves a sign (its process), and a daemon that finds
+//! the record waits for that process first.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

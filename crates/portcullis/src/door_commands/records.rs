@@ -1,8 +1,8 @@
 //! Pending stops on disk: they outlive the daemon that wrote them.
 //!
 //! ```text
-//! /var/lib/portcullis/knockd/    0700, ours alone: what is in it is executed; run/ of `portcullis run`
-//!   lock                         held for a moment, by whoever looks for the dead
+//! /var/lib/portcullis/knockd/    0700, only ours: its content is executed; run/ of `portcullis run`
+//!   lock                         held while a daemon looks for dead ones
 //!   daemon-812-0/                one daemon
 //!     lock                       held while that daemon lives; its process id
 //!     17.record                  one pending stop; 17.new while it is being written
@@ -10,13 +10,13 @@
 //!   daemon-811-0-9.record.damaged  what could not be understood, and was not executed
 //! ```
 //!
-//! A record is there before its start command runs and until its stop command has ended. When to close
-//! is written only by an orderly end that hands over; of a crash, a kill or an earlier boot nothing is
-//! known, and whoever finds the record closes at once. So a knock that extends an opening writes nothing.
+//! A record exists from before its start command runs until its stop command has ended. Only an orderly exit
+//! with a hand-over writes the time to close. After a crash, a kill or a reboot this time is unknown, and the
+//! daemon that finds the record closes at once. So a knock that extends an opening writes nothing.
 //!
 //! A new daemon takes the locks of the dead ones, and keeps them until it has done what they left
 //! behind. Nothing is copied or moved: when it is killed in the middle, the next one finds the same.
-//! A stop command can so be run twice, never not at all.
+//! So a stop command can run twice, but never not at all.
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};

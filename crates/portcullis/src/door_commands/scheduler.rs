@@ -15,8 +15,8 @@
 //! opening when the stop command has ended. So no two commands for one door and address ever run side
 //! by side, and none is ever opened twice without being closed between.
 //!
-//! Start and stop commands have places of their own, and a stop is begun before any start: however
-//! many openings are forged, closing waits for nothing but other closing.
+//! Start and stop commands have separate places, and a stop begins before any start. However many openings an
+//! attacker forges, a stop command waits only for other stop commands.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;

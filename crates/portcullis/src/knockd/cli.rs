@@ -60,8 +60,8 @@ struct Arguments {
     /// Ignore IPv6
     #[arg(short = '4', long)]
     only_ip_v4: bool,
-    /// A sequence for an open door starts its commands again, as with knockd, and does not extend
-    /// it
+    /// Run the commands again after a sequence for an open door, as knockd does; do not extend its
+    /// time
     #[arg(long)]
     strict_compat: bool,
     /// Directory for pending stop commands, which survive a crash
@@ -70,7 +70,7 @@ struct Arguments {
     /// What to do with pending stop commands at exit
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Stops::Run)]
     stops_at_exit: Stops,
-    /// Run the stop commands that dead daemons have left, then exit
+    /// Run the pending stop commands of dead daemons, then exit
     #[arg(long)]
     close_all: bool,
     // Theirs ignores these.

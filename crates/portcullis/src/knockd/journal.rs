@@ -1,8 +1,7 @@
 //! The order of the lines while names are being looked up.
 //!
-//! A line whose name is not known yet waits for it, but not long, and those after it wait with it: a
-//! log in which "OPEN SESAME" stands before "Stage 1" would mislead whoever reads it, and the programs
-//! that do. Lines that need no name go straight through when nothing waits.
+//! A line waits for its name, but not long, and the lines after it wait too. A log with "OPEN SESAME" before
+//! "Stage 1" would mislead people and programs. Lines that need no name go straight through when nothing waits.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;

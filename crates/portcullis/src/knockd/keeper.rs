@@ -1,7 +1,7 @@
 //! The process that logs and runs commands. It never reads a packet, and does not believe the one
 //! that does more than it must: what opens is a door of the configuration, for an address.
 //!
-//! It goes on when its watcher ends, and starts another one.
+//! If its watcher exits, it continues and starts another one.
 
 mod begin;
 mod end;

@@ -1,8 +1,8 @@
 //! Reverse DNS for the log (`knockd -l`), which nothing waits for.
 //!
-//! Whoever knocks chooses the DNS server that is asked, and may let it be silent for as long as the
-//! resolver has patience. So threads of their own ask, what waits for them is bounded, and an address
-//! for which there is no room has no name.
+//! A client that knocks chooses the DNS server that is asked, and the server may stay silent until the
+//! resolver gives up. So separate threads ask, the queue of waiting addresses is bounded, and an address
+//! that finds the queue full gets no name.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;

@@ -95,7 +95,7 @@ fn what_is_written_is_read_as_it_was_meant() {
                     });
                     let nothing = found.code == "no-door" && imported.doors == 0;
                     let empty = imported.notes.iter().any(|note| {
-                        note.message.ends_with("guards nothing")
+                        note.message.ends_with("guards no port")
                             || note.message.contains("are left out: ")
                     });
                     assert!(
@@ -144,7 +144,7 @@ fn from_standard_input_or_from_nowhere() {
     let output = run_import(Path::new("/"), "-", text);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(stderr, "<stdin>: 2 doors, everything was carried over\n");
+    assert_eq!(stderr, "<stdin>: 2 doors, everything was converted\n");
     assert!(output.stdout.starts_with(b"# Made from <stdin> (knockd) by `portcullis import`.\n"));
     let output = run_import(Path::new("/"), "/no/such/file", b"");
     assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0));
@@ -187,7 +187,7 @@ fn the_order_that_is_advised_is_taken() {
     let imported = import("x", text).unwrap();
     let hints: Vec<_> = imported.notes.iter().filter_map(|note| note.hint.as_deref()).collect();
     let order =
-        hints.iter().find_map(|hint| hint.strip_prefix("another order is enough, such as "));
+        hints.iter().find_map(|hint| hint.strip_prefix("reorder the knocks, for example: "));
     let old = r#"["tcp/7000", "tcp/8000", "tcp/9000"]"#;
     assert!(imported.toml.contains(old));
     let toml = imported.toml.replace(old, order.unwrap());

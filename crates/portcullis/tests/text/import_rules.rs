@@ -112,19 +112,19 @@ fn the_holes_of_the_articles_are_named_with_their_lines() {
     };
     let holes = named(Kind::Iptables, "recipes/article-iplock.rules");
     for line in [4, 6, 8] {
-        has(&holes, line, "no port is matched before knock");
-        has(&holes, line, "no SYN is matched");
+        has(&holes, line, "counts before its port is checked");
+        has(&holes, line, "need not be a SYN");
     }
     has(&holes, 3, "IPv6 is open");
     has(&holes, 3, "`recent` keeps 100 addresses");
     let holes = named(Kind::Iptables, "recipes/article-iptables-full.rules");
-    has(&holes, 8, "no SYN is matched");
-    has(&holes, 8, "one knock is no secret");
+    has(&holes, 8, "need not be a SYN");
+    has(&holes, 8, "one knock is not a secret");
     has(&holes, 9, "IPv6 is open");
-    assert!(!holes.iter().any(|(_, hole)| hole.contains("no port is matched")));
+    assert!(!holes.iter().any(|(_, hole)| hole.contains("before its port is checked")));
     let holes = named(Kind::Nft, "recipes/nftables-wiki.rules");
-    has(&holes, 25, "they only rise");
-    has(&holes, 25, "a wrong port between the knocks is forgiven");
+    has(&holes, 25, "only go up");
+    has(&holes, 25, "the rules forgive a wrong port between the knocks");
     assert!(!holes.iter().any(|(_, hole)| hole.contains("IPv6 is open")));
 }
 
@@ -243,7 +243,7 @@ fn two_families_are_one_gate() {
     let imported = import_files(Kind::Iptables, &files, &mut dice()).unwrap();
     let gate = config::parse_str("x", &imported.toml).unwrap().policy.gate;
     assert_eq!(gate.public, [Port::tcp(443).unwrap()]);
-    assert!(imported.toml.contains("# \"tcp/8080\", # ip6tables-save:4: over IPv6 alone before"));
+    assert!(imported.toml.contains("# \"tcp/8080\", # ip6tables-save:4: was open only over IPv6"));
 }
 
 /// A rule that somebody has put behind a `#` is none, and a comment makes no other file of a `knockd.conf`.
@@ -288,10 +288,9 @@ fn run(arguments: &[&str]) -> (Output, String) {
 fn from_outside() {
     let (output, stderr) = run(&["recipes/article-iplock.rules"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        stderr
-            .contains("recipes/article-iplock.rules:4:1: hole: no port is matched before knock 3")
-    );
+    assert!(stderr.contains(
+        "recipes/article-iplock.rules:4:1: hole: knock 3 counts before its port is checked"
+    ));
     assert!(
         stderr
             .contains("  | -A INPUT -m recent --rcheck --seconds 10 --name knock2 -m recent --set")

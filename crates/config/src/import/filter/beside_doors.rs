@@ -18,14 +18,14 @@ pub fn read(rules: &[Rule], of_door: &[bool], closed: Option<At>, draft: &mut Dr
     if is_closed {
         draft.stance = Stance::Closed;
         let at = closing.map(|rule| rule.at).or(closed).unwrap_or_default();
-        draft.say(Said::note(at, "everything else is refused: this is the stance `closed`"));
+        draft.say(Said::note(at, "these rules refuse everything else, so the stance is `closed`"));
         if let Some(rule) = closing {
             draft.log_refused |= rule.logs;
             draft.refuse = rule.verdict.refuses().filter(|refuse| *refuse != Refuse::Drop);
             if rule.verdict == Verdict::Reject {
-                let message = "refusing with an error shows that somebody is there";
-                let hint = "`refuse = \"drop\"` is silent, and `\"like-closed\"` is what a host without a \
-                            firewall does";
+                let message = "an error as the answer shows that a host is there";
+                let hint = "`refuse = \"drop\"` does not answer; `\"like-closed\"` answers like a \
+                            host without a firewall";
                 draft.say(Said::note(rule.at, message).hint(hint));
             }
         }
@@ -86,26 +86,27 @@ impl BesideDoors<'_> {
             Verdict::Drop | Verdict::Reset | Verdict::Reject => self.refuses(rule),
             Verdict::Log if then_ends && rule.asks.lists.is_empty() && self.is_closed => {
                 self.draft.log_refused = true;
-                let message =
-                    "refused packets are logged: this is `log_refused`, one line a second at most";
+                let message = "this rule logs refused packets, and so does `log_refused`, with at most one line \
+                     a second";
                 self.draft.say(Said::note(rule.at, message));
             }
-            Verdict::Log => self.draft.leave(rule, "only refused packets can be logged", false),
+            Verdict::Log => self.draft.leave(rule, "the gate logs only refused packets", false),
             Verdict::None if rule.asks.lists.is_empty() => {
                 let by_hand = !rule.asks.others.is_empty();
-                self.draft.leave(rule, "it decides nothing", by_hand);
+                self.draft.leave(rule, "it neither accepts nor refuses packets", by_hand);
             }
             Verdict::None => {
-                let why = "a list that no door asks for; `[ban]` keeps sources away that are refused too often";
+                let why =
+                    "no door uses this list; for sources that fail too often, the gate has `[ban]`";
                 self.draft.leave(rule, why, true);
             }
             Verdict::Jump(to, _) => {
-                let why = format!("the chain `{to}` is not among the rules");
+                let why = format!("the rules do not contain the chain `{to}`");
                 self.draft.leave(rule, &why, true);
             }
-            Verdict::Return => self.draft.leave(rule, "a return has no counterpart", true),
+            Verdict::Return => self.draft.leave(rule, "a return cannot be converted", true),
             Verdict::Other(what) => {
-                let why = format!("`{what}` has no counterpart");
+                let why = format!("`{what}` cannot be converted");
                 self.draft.leave(rule, &why, true);
             }
         }
@@ -120,14 +121,15 @@ impl BesideDoors<'_> {
             return;
         }
         if !asks.lists.is_empty() || !asks.others.is_empty() {
-            let why = "it asks what the gate cannot ask, and would be open to more without that";
+            let why = "the gate does not have one of its conditions, and without the condition it \
+                       would accept more packets";
             self.draft.leave(rule, why, true);
             return;
         }
         match (&asks.ports, asks.protocol) {
             (_, Some(Transport::Icmp)) => {
                 let message =
-                    "of ICMP the gate lets in what a network needs, and a bounded rate of pings";
+                    "the gate lets in the ICMP that a network needs, and a limited rate of pings";
                 if self.is_closed {
                     self.draft.say(Said::note(at, message));
                 }
@@ -135,7 +137,7 @@ impl BesideDoors<'_> {
             (None, None) if asks.nothing() => {}
             (None, None) => self.allows(rule),
             (None, Some(_)) => {
-                let why = "it opens a whole protocol";
+                let why = "it accepts a whole protocol";
                 self.draft.leave(rule, why, true);
             }
             (Some(ports), _) => self.public(rule, ports),
@@ -146,13 +148,13 @@ impl BesideDoors<'_> {
     fn allows(&mut self, rule: &Rule) {
         let Asks { interfaces, sources, .. } = &rule.asks;
         let why = (!interfaces.is_empty() && !sources.is_empty())
-            .then(|| format!("at the interface {} alone before", interfaces.join(", ")));
+            .then(|| format!("was allowed only at the interface {}", interfaces.join(", ")));
         let names: Vec<String> = match sources.is_empty() {
             true => interfaces.iter().map(|name| format!("iface:{name}")).collect(),
             false => sources.clone(),
         };
         if names.is_empty() {
-            self.draft.leave(rule, "it opens everything", true);
+            self.draft.leave(rule, "it accepts everything", true);
             return;
         }
         for name in names {
@@ -167,14 +169,14 @@ impl BesideDoors<'_> {
                 if add_entry(&mut self.draft.allow, entry)
                     && let Some(why) = why
                 {
-                    let message =
-                        format!("`{allowed}` is not allowed yet: {why}, and here for every port");
-                    let hint =
-                        "it stands in `allow` as a comment: take the `#` away if that is right";
+                    let message = format!(
+                        "`{allowed}` is not allowed yet: it {why}, but `allow` is for every port"
+                    );
+                    let hint = "if that is right, remove the `#` before it in `allow`";
                     self.draft.say(Said::hand(rule.at, message).hint(hint));
                 }
             }
-            Ok(_) => self.draft.leave(rule, "there is no room for more in `allow`", true),
+            Ok(_) => self.draft.leave(rule, "`allow` is full", true),
             Err(problem) => {
                 let why = format!("`{name}` cannot be allowed: {problem}");
                 self.draft.leave(rule, &why, true);
@@ -187,27 +189,27 @@ impl BesideDoors<'_> {
         if !asks.sources.is_empty() {
             let list: Vec<_> = ports.iter().take(4).map(ToString::to_string).collect();
             let more = if ports.len() > 4 { " and others" } else { "" };
-            let why = format!("for {}{more} alone before", list.join(", "));
+            let why = format!("was allowed only for {}{more}", list.join(", "));
             for source in &asks.sources {
                 self.allow(rule, source, Some(why.clone()));
             }
             return;
         }
         if ports.len().saturating_add(self.draft.public.len()) > MAX_PUBLIC {
-            self.draft.leave(rule, "these are more ports than `public` can hold", true);
+            self.draft.leave(rule, "`public` cannot hold so many ports", true);
             return;
         }
         let interfaces: Vec<_> =
             asks.interfaces.iter().filter(|name| *name != "lo").cloned().collect();
         let mut why = None;
         if !interfaces.is_empty() {
-            why = Some(format!("at the interface {} alone before", interfaces.join(", ")));
-            let message = "these ports are not public yet: they were open at some interfaces alone, and here \
-                           they would be at all";
-            let hint = "they stand in `public` as comments: take the `#` away if that is right";
+            why = Some(format!("was open only at the interface {}", interfaces.join(", ")));
+            let message = "these ports are not public yet: they were open only at some interfaces, \
+                           but `public` is for all interfaces";
+            let hint = "if that is right, remove the `#` before them in `public`";
             self.draft.say(Said::hand(rule.at, message).hint(hint));
         }
-        let over = |four| format!("over {} alone before", if four { "IPv4" } else { "IPv6" });
+        let over = |four| format!("was open only over {}", if four { "IPv4" } else { "IPv6" });
         let twin = asks.four.map(|four| over(!four));
         why = why.or(asks.four.map(over));
         for port in ports {
@@ -220,7 +222,7 @@ impl BesideDoors<'_> {
                 continue;
             }
             if self.refused.contains(port) {
-                let message = format!("`{port}` is refused before this: it was never open");
+                let message = format!("an earlier rule refuses `{port}`, so it was never open");
                 self.draft.say(Said::note(rule.at, message));
             } else {
                 add_entry(&mut self.draft.public, (*port, rule.at, why.clone()));
@@ -251,17 +253,17 @@ impl BesideDoors<'_> {
                         rule.verdict.refuses().filter(|refuse| *refuse != Refuse::LikeClosed);
                 }
                 if ports.iter().any(open) && !self.is_closed {
-                    let why = "in the stance `guard` other ports are not the gate's business";
+                    let why = "in the stance `guard` the gate leaves all other ports alone";
                     self.draft.leave(rule, why, true);
                 }
             }
             _ if !asks.lists.is_empty() => {
-                let why = "`[ban]` keeps sources away that are refused too often";
+                let why = "for sources that fail too often, the gate has `[ban]`";
                 self.draft.leave(rule, why, true);
             }
             _ => {
                 let harmless = asks.states == ["invalid"];
-                let why = "the gate has no rules for who is refused in any case";
+                let why = "the gate has no rule that always refuses such packets";
                 self.draft.leave(rule, why, !harmless);
             }
         }

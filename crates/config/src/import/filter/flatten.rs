@@ -37,8 +37,9 @@ impl Walk<'_> {
             self.steps = self.steps.saturating_add(1);
             if self.steps > MAX_RULES {
                 if !std::mem::replace(&mut self.full, true) {
-                    let why = "there are too many ways through these chains to follow";
-                    let hint = "import the chains of the knocks alone, and the rest by hand";
+                    let why = "packets have too many ways through these chains";
+                    let hint =
+                        "import only the chains with the knocks, and convert the others by hand";
                     self.draft.say(Said::hand(rule.at, why).hint(hint));
                 }
                 return true;
@@ -50,14 +51,14 @@ impl Walk<'_> {
                 Verdict::Return if asks.interfaces.iter().any(|name| name == "lo") => {}
                 Verdict::Return => {
                     left_early = true;
-                    let why = "a chain that is left under conditions has no counterpart";
+                    let why = "a return with conditions cannot be converted";
                     self.draft.leave(rule, why, true);
                 }
                 Verdict::Jump(to, for_good) if chains.contains_key(to) => {
                     if way.len() >= MAX_DEPTH || way.contains(to) {
                         self.draft.leave(
                             rule,
-                            "the chains go round in a circle, or too deep",
+                            "the chains form a loop, or are nested too deeply",
                             true,
                         );
                         continue;
@@ -78,7 +79,7 @@ impl Walk<'_> {
                 }
                 // Knocks are asked of everybody anyway.
                 Verdict::Accept if left_early && asks.lists.is_empty() => {
-                    let why = "the chain was left before this by some packets";
+                    let why = "some packets leave the chain before this rule";
                     self.draft.leave(rule, why, true);
                 }
                 verdict => {
@@ -144,6 +145,6 @@ fn merge(ours: &mut Vec<String>, theirs: &[String], what: &str, others: &mut Vec
     if ours.is_empty() {
         ours.extend_from_slice(theirs);
     } else if !theirs.is_empty() && *ours != theirs {
-        others.push(format!("{what} {} as well", theirs.join(",")));
+        others.push(format!("also {what} {}", theirs.join(",")));
     }
 }

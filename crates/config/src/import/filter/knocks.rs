@@ -45,8 +45,8 @@ pub fn find(rules: &[Rule], families: Families, draft: &mut Draft) -> Vec<bool> 
         match &rule.asks.ports {
             Some(ports) => entry.0.extend(ports),
             None => {
-                let what = "every port was opened by the knocks";
-                let hint = "the door guards tcp/22 now: name the ports that you need in `guards`";
+                let what = "the knocks opened every port";
+                let hint = "now the door guards tcp/22; write the ports that you need in `guards`";
                 draft.say(Said::hand(rule.at, what).hint(hint));
                 entry.0.extend(Port::tcp(22));
             }
@@ -117,15 +117,15 @@ fn door(
             open_for = open_for.or_else(|| put(rule, list));
         } else {
             if time.is_none() {
-                let message = format!("knock {number} is remembered without a limit of time");
-                draft.say(Said::hole(rule.at, message).hint("`step_timeout` is the limit now"));
+                let message = format!("the rules remember knock {number} without a time limit");
+                draft.say(Said::hole(rule.at, message).hint("here `step_timeout` is the limit"));
             }
             step_timeout = step_timeout.max(time);
         }
     }
     if open_for.is_none() {
-        let message = "a source that has knocked may come in for ever";
-        draft.say(Said::hole(accept.at, message).hint("`open_for` is the limit now"));
+        let message = "a source that has knocked can start connections forever";
+        draft.say(Said::hole(accept.at, message).hint("here `open_for` is the limit"));
     }
     weak(&sequence, &steps, rules, draft);
     family(rules, accept, &guards, families, draft);
@@ -147,28 +147,27 @@ fn knock(rule: &Rule, list: &str, number: usize, sequence: &mut Vec<Port>, draft
     let puts = rule.asks.lists.iter().find(|l| l.name == list && matches!(l.does, Does::Puts(_)));
     let ports = rule.asks.ports.as_deref().unwrap_or_default();
     let Some(port) = ports.first() else {
-        let message = format!("knock {number} asks for no port: any packet is this knock");
+        let message = format!("knock {number} has no port, so any packet counts as this knock");
         draft.say(Said::hole(rule.at, message));
         return;
     };
     if puts.is_some_and(|list| !list.after_port) {
         let message = format!(
-            "no port is matched before knock {number} is noted: `{port}` stands after it, and matches are \
-             asked from left to right"
+            "knock {number} counts before its port is checked: the kernel checks a rule from left to \
+             right, and `{port}` comes later"
         );
-        let hint = "any packet is this knock, and a few tries to connect open the port; here only the \
-                    knock itself counts";
+        let hint = "any packet is this knock, so a client that tries to connect a few times opens the \
+                    port; here only the knock itself counts";
         draft.say(Said::hole(rule.at, message).hint(hint));
     }
     if ports.len() > 1 {
-        let message = format!("knock {number} may be any of {} ports", ports.len());
-        draft.say(Said::hole(rule.at, message).hint(format!("here it is {port}")));
+        let message = format!("any of {} ports counts as knock {number}", ports.len());
+        draft.say(Said::hole(rule.at, message).hint(format!("here only {port} counts")));
     }
     let before_syn = puts.is_some_and(|list| !list.after_port);
     if port.protocol == Protocol::Tcp && (rule.asks.not_only_new() || before_syn) {
-        let message =
-            format!("no SYN is matched for knock {number}: a stray ACK or RST is a knock too");
-        draft.say(Said::hole(rule.at, message).hint("here a knock is a SYN"));
+        let message = format!("knock {number} need not be a SYN, so a stray ACK or RST counts too");
+        draft.say(Said::hole(rule.at, message).hint("here a TCP knock is always a SYN"));
     }
     conditions(rule, draft);
     sequence.push(*port);
@@ -176,8 +175,11 @@ fn knock(rule: &Rule, list: &str, number: usize, sequence: &mut Vec<Port>, draft
 
 /// That lists of `recent` are short.
 pub fn flooded(at: At, draft: &mut Draft) {
-    let message = "`recent` keeps 100 addresses: as many forged ones push every knocker out";
-    draft.say(Said::hole(at, message).hint("here nobody can be pushed out of a million places"));
+    let message =
+        "`recent` keeps 100 addresses, so 100 forged ones push out every client that knocks";
+    draft.say(
+        Said::hole(at, message).hint("here there is room for a million, and nobody is pushed out"),
+    );
 }
 
 /// What a rule of a door asks beside that, which no door asks.
@@ -187,9 +189,8 @@ pub fn conditions(rule: &Rule, draft: &mut Draft) {
         [("interface", &asks.interfaces), ("source", &asks.sources), ("condition", &asks.others)]
     {
         if !values.is_empty() {
-            let message = format!("the door was for the {what} {} alone", values.join(", "));
-            let hint =
-                "here it is for whoever knocks, at every interface; the knocks are asked of all";
+            let message = format!("the door was only for the {what} {}", values.join(", "));
+            let hint = "here it is for every client that knocks, at every interface";
             draft.say(Said::hand(rule.at, message).hint(hint));
         }
     }
@@ -205,8 +206,7 @@ fn weak(sequence: &[Port], steps: &[(&str, &Rule)], rules: &[Rule], draft: &mut 
         })
     };
     if let Some((_, rule)) = stages.iter().find(|(list, _)| !resets(list)) {
-        let message =
-            "a wrong port between the knocks is forgiven: a few scans in any order open the door";
+        let message = "the rules forgive a wrong port between the knocks, so a few scans in any order open the door";
         draft.say(Said::hole(rule.at, message).hint("here a wrong port ends the attempt"));
     }
 }
@@ -215,12 +215,12 @@ fn weak(sequence: &[Port], steps: &[(&str, &Rule)], rules: &[Rule], draft: &mut 
 pub fn easy(sequence: &[Port], at: At, draft: &mut Draft) {
     if let [port] = sequence {
         let message =
-            format!("one knock is no secret: any scan that touches {port} opens the door");
+            format!("one knock is not a secret: any scan that touches {port} opens the door");
         draft.say(Said::hole(at, message));
     } else if let Some(rising) = monotone(sequence) {
         let message = format!(
-            "the knocks are sequential, they only {}: one scan of the ports opens the door",
-            if rising { "rise" } else { "fall" }
+            "the port numbers of the knocks only {}, so one scan of the ports opens the door",
+            if rising { "go up" } else { "go down" }
         );
         draft.say(Said::hole(at, message));
     }
@@ -248,8 +248,10 @@ fn family(rules: &[Rule], accept: &Rule, guards: &[Port], families: Families, dr
     };
     if let Some(other) = open {
         let message =
-            format!("{other} is open: these rules do not see it, and nobody has to knock there");
-        draft.say(Said::hole(accept.at, message).hint("here the ports are guarded in both"));
+            format!("{other} is open: these rules do not filter it, so it needs no knock");
+        draft.say(
+            Said::hole(accept.at, message).hint("here the ports are guarded over IPv4 and IPv6"),
+        );
     }
 }
 

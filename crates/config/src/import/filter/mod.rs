@@ -182,7 +182,7 @@ impl Draft {
         // What the gate refuses, no other rule can accept; but any rule may refuse more.
         let refuses = rule.verdict.decides() && rule.verdict != Verdict::Accept;
         let keep = (refuses && !rule.command.is_empty()).then(|| rule.command.clone());
-        let hint = keep.as_ref().map(|command| format!("the same beside the gate: {command}"));
+        let hint = keep.as_ref().map(|command| format!("to keep it next to the gate: {command}"));
         let (text, why) = (rule.text.clone(), why.to_owned());
         let kind = if by_hand { NoteKind::Hand } else { NoteKind::Note };
         self.leave_out(Left { at: rule.at, text, why, command: keep }, kind, hint);

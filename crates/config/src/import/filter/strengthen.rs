@@ -14,8 +14,8 @@ use crate::import::write::array;
 const PUBLISHED: [(&[u16], &str); 5] = [
     (&[1000], "an article on knocking with iptables"),
     (&[100, 300, 200], "the article on iplock"),
-    (&[123, 234, 345, 456], "the wiki of nftables"),
-    (&[8881, 7777, 9991], "the wiki of Arch Linux"),
+    (&[123, 234, 345, 456], "the nftables wiki"),
+    (&[8881, 7777, 9991], "the Arch Linux wiki"),
     (&[1111, 2222, 3333], "a tutorial on knocking with iptables"),
 ];
 
@@ -27,12 +27,14 @@ pub type Dice<'a> = &'a mut dyn FnMut() -> Option<u64>;
 pub fn settle(draft: &mut Draft, dice: Dice<'_>) {
     contradictions(draft);
     let partly = |why: &Option<String>| {
-        why.as_deref().is_some_and(|why| why.starts_with("over ") || why.starts_with("in one "))
+        why.as_deref().is_some_and(|why| {
+            why.starts_with("was open only over ") || why.starts_with("was open only in one ")
+        })
     };
     if let Some((.., at, _)) = draft.public.iter().find(|(.., why)| partly(why)) {
-        let message =
-            "some ports were open over one family or in one chain alone, and are not public yet";
-        let hint = "they stand in `public` as comments: take the `#` away if that is right";
+        let message = "some ports are not public yet: they were open only over one address family, or only in \
+             one chain";
+        let hint = "if that is right, remove the `#` before them in `public`";
         draft.said.push(Said::hand(*at, message).hint(hint));
     }
     for index in 0..draft.doors.len() {
@@ -51,8 +53,8 @@ fn published(draft: &mut Draft) {
             .find(|(ports, _)| ports.iter().copied().collect::<BTreeSet<_>>() == numbers);
         if let Some((_, place)) = known {
             let name = &sketch.door.name;
-            let message = format!("the knocks of door `{name}` are printed in {place}");
-            let hint = "whoever looks for doors tries these first: choose your own";
+            let message = format!("the knocks of door `{name}` are published in {place}");
+            let hint = "attackers try published knocks first; choose your own";
             draft.said.push(Said::hand(sketch.places.sequence, message).hint(hint));
         }
     }
@@ -69,13 +71,16 @@ fn contradictions(draft: &mut Draft) {
         let (left, elsewhere) =
             (sketch.door.guards.len(), all.saturating_sub(sketch.door.guards.len()));
         if elsewhere > 0 {
-            let message = format!("another way to a port of door `{name}` is left out");
-            let hint = "here a port belongs to one door, with one sequence of knocks";
+            let message = format!(
+                "another door already guards a port of door `{name}`, so this \
+                                   second way to it is left out"
+            );
+            let hint = "a port belongs to one door, and a door has one sequence";
             draft.say(Said::hand(at, message).hint(hint));
         }
         if left > MAX_GUARDS {
-            let message = format!("door `{name}` guards its first {MAX_GUARDS} ports only");
-            let hint = "the others need a second door, with knocks of its own";
+            let message = format!("door `{name}` guards only its first {MAX_GUARDS} ports");
+            let hint = "guard the others with a second door, which needs its own knocks";
             draft.say(Said::hand(at, message).hint(hint));
             sketch.door.guards.truncate(MAX_GUARDS);
         }
@@ -92,8 +97,7 @@ fn contradictions(draft: &mut Draft) {
         !clash
     });
     for (port, at) in clashes {
-        let message =
-            format!("`{port}` was open to everyone too, and is guarded by its door alone now");
+        let message = format!("`{port}` was also open to everyone; now only its door opens it");
         draft.say(Said::hole(at, message));
     }
 }
@@ -121,17 +125,17 @@ fn strengthen(draft: &mut Draft, index: usize, dice: Dice<'_>) {
     let reordered = enough.then(|| advice::order(&mut policy, id)).flatten();
     let (new, how) = match reordered {
         Some(order) => (Some(order), "the same knocks in another order"),
-        None => (fresh(&mut policy, id, &old, dice, &troubles), "new knocks, drawn by lot"),
+        None => (fresh(&mut policy, id, &old, dice, &troubles), "new random knocks"),
     };
     // Without one, the check says what is wrong with the old one.
     let (Some(new), Some(sketch)) = (new, draft.doors.get_mut(index)) else { return };
     let (name, at) = (sketch.door.name.clone(), sketch.places.sequence);
     let was = array(&old);
     sketch.comments.push(format!("Was {was}: {why}."));
-    sketch.comments.push(format!("Here are {how}; clients have to be told."));
+    sketch.comments.push(format!("This door has {how}. Tell its clients."));
     sketch.door.sequence = new;
     let message = format!("door `{name}` has {how}, instead of {was}: {why}");
-    draft.say(Said::hand(at, message).hint("tell those who knock"));
+    draft.say(Said::hand(at, message).hint("tell the people who knock at this door"));
 }
 
 /// Knocks that are drawn, of ports where no ordinary service is: about 60 bits.

@@ -50,8 +50,8 @@ pub fn read(files: &[(String, String)], draft: &mut Draft) {
     }
     if let [_, second, ..] = knocking[..] {
         let message =
-            "iplock gives the lists of all doors the same names: with two doors, neither opens";
-        draft.say(Said::note(second, message).hint("here both do"));
+            "iplock gives the lists of all doors the same names, so with two doors neither opens";
+        draft.say(Said::note(second, message).hint("here both open"));
     }
     let closed = input(&sections, &mut variables, draft);
     draft.public = filter::input(&chains, INPUT, Families::Both, closed, draft);
@@ -64,8 +64,9 @@ fn input(sections: &[Section], variables: &mut Variables<'_>, draft: &mut Draft)
             && section.get(&["exact_name"]).map_or(&*section.name, |e| &e.value) == INPUT
     });
     let Some(chain) = chain else {
-        let message = "the chain INPUT is not in these files: here all other ports are left alone";
-        let hint = "with iplock's own files everything else is refused: import its folders, such as \
+        let message =
+            "these files do not define the chain INPUT, so the gate leaves all other ports alone";
+        let hint = "iplock's own files refuse everything else; import its directories, such as \
                     /usr/share/iplock/ipload /etc/iplock/ipload, or write `stance = \"closed\"`";
         draft.say(Said::note(At::default(), message).hint(hint));
         return None;

@@ -42,8 +42,8 @@ pub fn rules<'a>(all: &'a [Section], draft: &mut Draft) -> Vec<&'a Section> {
         out.extend(sort(inside, draft));
     }
     for rule in &rules {
-        let message = format!("rule `{}` is of a section that is not there", rule.name);
-        draft.say(Said::hand(rule.at, message).hint("it is read as the last"));
+        let message = format!("rule `{}` belongs to an unknown section", rule.name);
+        draft.say(Said::hand(rule.at, message).hint("here it is the last rule"));
     }
     out.extend(rules);
     out
@@ -90,8 +90,8 @@ fn sort<'a>(all: Vec<&'a Section>, draft: &mut Draft) -> Vec<&'a Section> {
         }
     }
     for (_, section) in all.iter().copied().enumerate().filter(|(index, _)| !done.contains(index)) {
-        let message = format!("`{}` goes round in a circle of `before` and `after`", section.name);
-        let hint = "ipload refuses this; it is read as the last";
+        let message = format!("`before` and `after` of `{}` form a loop", section.name);
+        let hint = "ipload refuses this; here it comes last";
         draft.say(Said::hand(section.at, message).hint(hint));
         out.push(section);
     }

@@ -30,13 +30,13 @@ pub fn make(section: &Section, variables: &mut Variables<'_>, draft: &mut Draft)
     variables.missed = false;
     let mut reading = Reading { section, variables, draft };
     for entry in section.entries.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
-        let message = format!("`{}` is no key of a rule that is known", entry.key);
-        reading.draft.say(Said::hand(entry.at, message).hint("the keys are those of ipload(5)"));
+        let message = format!("unknown key `{}` in a rule", entry.key);
+        reading.draft.say(Said::hand(entry.at, message).hint("ipload(5) lists the keys"));
     }
     if let Some(enabled) = reading.value(&["enabled"])
         && !["true", "on", "1", "yes"].contains(&&*enabled)
     {
-        let message = format!("rule `{}` is not enabled, and left out", section.name);
+        let message = format!("rule `{}` is left out: it is not enabled", section.name);
         reading.draft.say(Said::note(reading.at(&["enabled"]), message));
         return Made::Nothing;
     }
@@ -51,8 +51,8 @@ pub fn make(section: &Section, variables: &mut Variables<'_>, draft: &mut Draft)
     reading.verdict(&mut rule);
     let chains = reading.asks(&mut rule);
     if holds.is_none() {
-        reading.draft.say(Said::hand(reading.at(&keys), "this condition is not understood"));
-        reading.draft.leave(&rule, "nobody knows whether its condition holds", true);
+        reading.draft.say(Said::hand(reading.at(&keys), "cannot evaluate this condition"));
+        reading.draft.leave(&rule, "its condition cannot be evaluated", true);
         return Made::Nothing;
     }
     let (pseudo, chains): (Vec<_>, Vec<_>) =
@@ -67,12 +67,12 @@ pub fn make(section: &Section, variables: &mut Variables<'_>, draft: &mut Draft)
     let elsewhere =
         |chain: &&String| ["OUTPUT", "FORWARD", "PREROUTING", "POSTROUTING"].contains(&&***chain);
     if chains.iter().any(|chain| elsewhere(&chain)) {
-        let why = "the gate is about what comes in: keep this in iplock or iptables";
+        let why = "the gate filters only incoming packets; keep this rule in iplock or iptables";
         reading.draft.leave(&rule, why, false);
     }
     let tables = section.get(&["table", "tables"]).map(|entry| value::list(&entry.value));
     if tables.is_some_and(|tables| !tables.iter().any(|table| table == "filter")) {
-        reading.draft.leave(&rule, "it is of another table than `filter`: keep this", false);
+        reading.draft.leave(&rule, "it is not in the table `filter`; keep this rule", false);
         return Made::Nothing;
     }
     let chains: Vec<_> = chains.into_iter().filter(|chain| !elsewhere(&chain)).collect();
@@ -88,7 +88,8 @@ pub fn make(section: &Section, variables: &mut Variables<'_>, draft: &mut Draft)
     }
     // Who is let in must not be read as everybody.
     if reading.variables.missed && rule.verdict == Verdict::Accept && !rule.asks.only_known() {
-        let why = "what it depends on is not set in these files, so nobody knows whom it lets in";
+        let why = "it needs a variable that these files do not set, so it is unknown which packets it \
+                   accepts";
         reading.draft.leave(&rule, why, true);
         return Made::Nothing;
     }
@@ -147,8 +148,8 @@ impl Reading<'_, '_> {
             _ => Verdict::Other(action),
         };
         if self.section.get(&["log"]).is_some() && rule.verdict != Verdict::Log {
-            let message = format!("what rule `{}` logs is left out", self.section.name);
-            let hint = "the gate logs what it refuses in the stance `closed` (`log_refused`)";
+            let message = format!("the log of rule `{}` is left out", self.section.name);
+            let hint = "in the stance `closed`, the gate can log refused packets (`log_refused`)";
             self.draft.say(Said::note(self.at(&["log"]), message).hint(hint));
         }
     }
@@ -221,7 +222,7 @@ impl Reading<'_, '_> {
         let text = self.value(&["knocks", "knock"])?;
         let at = self.at(&["knocks", "knock"]);
         if rule.verdict != Verdict::Accept {
-            return Some(Err("knocks are asked for, and nothing is opened".into()));
+            return Some(Err("it asks for knocks, but opens nothing".into()));
         }
         let default = rule.asks.protocol.and_then(Transport::with_ports).unwrap_or(Protocol::Tcp);
         let knocks = match value::knocks(&text, default) {
@@ -230,11 +231,12 @@ impl Reading<'_, '_> {
         };
         let guards = rule.asks.ports.clone().unwrap_or_default();
         if guards.is_empty() {
-            return Some(Err("knocks are asked for, and no port is named that they open".into()));
+            return Some(Err("it asks for knocks, but names no port to open".into()));
         }
         if let Some(cleared) = self.value(&["knock_clear"]) {
-            let message =
-                format!("`knock_clear = {cleared}` is left out: right knocks pass a ban here");
+            let message = format!(
+                "`knock_clear = {cleared}` is left out: here a complete sequence passes a ban"
+            );
             self.draft.say(Said::note(at, message));
         }
         let (last, before) = knocks.split_last()?;
@@ -243,7 +245,7 @@ impl Reading<'_, '_> {
             && before.iter().any(|(_, time)| *time != longest)
         {
             let message = format!(
-                "every knock is waited for {} here, the longest of its times",
+                "here the time for each knock is {}, the longest of these times",
                 duration::format(longest)
             );
             self.draft.say(Said::note(at, message));

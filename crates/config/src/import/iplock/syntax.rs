@@ -165,8 +165,7 @@ impl Sections {
                         _ => {
                             let name = format!("rule-{}", self.list.len().saturating_add(1));
                             let index = self.section("rule", &name, at);
-                            let message =
-                                "this rule has no header: it is read as one that begins here";
+                            let message = "this rule has no header; here a new rule begins";
                             let hint = "write `[rule::name]` above it";
                             draft.say(Said::note(at, message).hint(hint));
                             if let Some(section) = self.list.get_mut(index) {

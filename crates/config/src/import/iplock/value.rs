@@ -20,7 +20,7 @@ pub fn list(text: &str) -> Vec<String> {
 /// `tcp:100/5s, 300, udp:200`: knocks with how long each is remembered. A wrong one is named.
 pub fn knocks(text: &str, default: Protocol) -> Result<Vec<(Port, Duration)>, String> {
     let one = |part: &String| {
-        let wrong = || format!("`{part}` is no knock");
+        let wrong = || format!("`{part}` is not a knock");
         let (knock, time) = match part.split_once('/') {
             Some((knock, text)) => (knock, time(text).ok_or_else(wrong)?.max(LEAST)),
             None => (&**part, KNOCK),

@@ -38,7 +38,7 @@ impl<'a> Variables<'a> {
             of("variables").map(|entry| (&*entry.key, &*entry.value)).collect();
         for entry in of("verify").filter(|entry| entry.value == "required") {
             if values.get(&*entry.key).is_none_or(|value| value.is_empty()) {
-                let message = format!("`{}` is required, and is empty", entry.key);
+                let message = format!("`{}` is required, but empty", entry.key);
                 let hint = "ipload refuses these files; set it below `[variables]`";
                 draft.say(Said::hand(entry.at, message).hint(hint));
             }
@@ -69,8 +69,8 @@ impl<'a> Variables<'a> {
             };
             if depth == 0 || out.len().saturating_add(value.len()) > MAX_VALUE {
                 if self.said.insert(format!("{name} too deep")) {
-                    let message = format!("`${{{name}}}` goes round in a circle, or is too long");
-                    draft.say(Said::hand(at, message).hint("it is read as nothing"));
+                    let message = format!("`${{{name}}}` refers to itself, or is too long");
+                    draft.say(Said::hand(at, message).hint("it is read as empty"));
                 }
                 continue;
             }
@@ -85,11 +85,11 @@ impl<'a> Variables<'a> {
         if self.said.insert(name.to_owned()) {
             let message = format!("`{name}` is not set in these files");
             let said = match default {
-                Some(value) => {
-                    Said::note(at, message).hint(format!("it is \"{value}\" in iplock's own"))
+                Some(value) => Said::note(at, message)
+                    .hint(format!("iplock's own files set it to \"{value}\"")),
+                None => {
+                    Said::hand(at, message).hint("it is read as empty; set it below `[variables]`")
                 }
-                None => Said::hand(at, message)
-                    .hint("it is read as nothing; set it below `[variables]`"),
             };
             draft.say(said);
         }

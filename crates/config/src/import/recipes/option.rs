@@ -151,7 +151,7 @@ impl Reading<'_> {
             }
             _ => {
                 let message = format!("`{}` has no value", option.text);
-                let hint = "it is read as if it were not there: complete it, and import again";
+                let hint = "the option is ignored; add the value, and import again";
                 self.draft.say(Said::hand(option.at, message).hint(hint));
                 None
             }
@@ -261,7 +261,7 @@ impl Reading<'_> {
                 let not = if negated { "! " } else { "" };
                 self.read.rule.asks.others.push(format!("{not}{}", other.join(" ")));
             }
-            _ => return Err((word.at, format!("`{option}` is no option"))),
+            _ => return Err((word.at, format!("`{option}` is not an option"))),
         }
         Ok(())
     }
@@ -294,7 +294,7 @@ impl Reading<'_> {
                 self.next = self.line.len();
             }
             "-D" | "--delete" | "-R" | "--replace" => {
-                let why = format!("`{option}` changes rules that cannot be known here");
+                let why = format!("`{option}` changes other rules, which `import` does not follow");
                 return Err((word.at, why));
             }
             "-w" | "--wait" => {
@@ -331,9 +331,10 @@ impl Reading<'_> {
             "--mask" => drop(value()),
             "--rsource" | "--reap" | "--rttl" => {}
             "--rdest" => {
-                let message = "the list holds this host's address, not the knocker's: one knock opens for all";
+                let message = "the list holds the address of this host, not of the client, so one \
+                               knock opens the port for everybody";
                 let said = Said::hole(word.at, message);
-                self.draft.say(said.hint("here a door opens for who knocked"));
+                self.draft.say(said.hint("here a door opens only for the address that knocked"));
             }
             _ => return false,
         }
@@ -355,7 +356,7 @@ impl Reading<'_> {
     fn finish(mut self, lists: Vec<Recent>) -> Result<Option<Read>, Wrong> {
         let at = self.read.rule.at;
         if self.read.chain.is_empty() {
-            return Err((at, "no chain is named".into()));
+            return Err((at, "a chain is missing".into()));
         }
         let asks = &mut self.read.rule.asks;
         if self.port_at.is_some() {
@@ -370,7 +371,7 @@ impl Reading<'_> {
                 Some(Does::Asks(_)) if list.hits || list.negated => Does::AsksOther,
                 Some(Does::Asks(_)) => Does::Asks(list.seconds),
                 Some(does) => does,
-                None => return Err((at, "`recent` does nothing here".into())),
+                None => return Err((at, "`recent` has no action here".into())),
             };
             let after_port = self.port_at.is_some_and(|port| port < list.at);
             asks.lists.push(List { name: list.name, does, after_port, recent: true });

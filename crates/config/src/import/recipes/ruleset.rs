@@ -45,7 +45,7 @@ pub fn read(files: &[(String, String)], draft: &mut Draft) {
         let ports = input(chains, &base.chain, base.families, base.closed, draft);
         // Every chain that refuses must have accepted a port for it to be open.
         let needed = draft.stance == Stance::Closed;
-        opened.push(Opened { ports, needed, alone: "in one of the chains alone" });
+        opened.push(Opened { ports, needed, alone: "was open only in one of the chains" });
         stance = if needed { Stance::Closed } else { stance };
     }
     draft.stance = stance;
@@ -194,14 +194,14 @@ impl<'a> Reader<'a> {
                 _ => {
                     let at = token.at;
                     let words = self.statement();
-                    self.unknown(at, words, "this is no rule");
+                    self.unknown(at, words, "this is not a rule");
                 }
             }
         }
     }
 
     fn unknown(&mut self, at: At, words: &[Token], why: &str) {
-        let hint = "write it as `nft list ruleset` prints it, or carry it over by hand";
+        let hint = "write it as `nft list ruleset` prints it, or convert it by hand";
         self.draft.leave_text(at, &shown(words), why, hint);
     }
 
@@ -237,7 +237,7 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let words = self.statement();
-                self.unknown(verb.at, words, "this is no rule");
+                self.unknown(verb.at, words, "this is not a rule");
             }
         }
     }

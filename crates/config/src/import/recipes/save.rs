@@ -31,8 +31,8 @@ pub fn read(files: &[(String, String)], draft: &mut Draft) {
     let both = four.any && six.any;
     let mut opened = Vec::new();
     for (table, families, alone) in [
-        (four, Families::Four, "over IPv4 alone before"),
-        (six, Families::Six, "over IPv6 alone before"),
+        (four, Families::Four, "was open only over IPv4"),
+        (six, Families::Six, "was open only over IPv6"),
     ] {
         if table.any {
             let families = if both { Families::Both } else { families };
@@ -83,11 +83,11 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
                     filter = word == "*filter";
                     if !filter {
                         let message = format!(
-                            "the table `{}` is not about what comes in",
+                            "the table `{}` does not decide which packets get in",
                             &word.trim_start_matches('*')
                         );
                         draft.say(
-                            Said::note(at, message).hint("keep it: the gate does not touch it"),
+                            Said::note(at, message).hint("keep it; the gate does not change it"),
                         );
                     }
                     continue;
@@ -104,14 +104,14 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
                 }
                 _ if word.starts_with('-') || word.starts_with('[') => {}
                 _ => {
-                    let hint = "lines of `iptables-save`, or commands of iptables, are understood";
-                    draft.leave_text(at, line, "this line is no rule", hint);
+                    let hint = "`import` reads lines of `iptables-save` and commands of iptables";
+                    draft.leave_text(at, line, "this line is not a rule", hint);
                     continue;
                 }
             }
         }
         if dashed && !std::mem::replace(&mut said_dashes, true) {
-            let message = "typographic dashes are read as the hyphens that they were";
+            let message = "typographic dashes are read as hyphens";
             draft.say(Said::note(at, message));
         }
         let name = if six { "ip6tables" } else { "iptables" };
@@ -123,7 +123,11 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
                     continue;
                 }
                 if ["FORWARD", "OUTPUT"].contains(&&*read.chain) {
-                    draft.leave(&read.rule, "the gate is about what comes in: keep this", false);
+                    draft.leave(
+                        &read.rule,
+                        "the gate filters only incoming packets; keep this rule",
+                        false,
+                    );
                     continue;
                 }
                 let chain = table.chains.entry(read.chain).or_default();
@@ -133,11 +137,11 @@ fn file(index: usize, text: &str, six: bool, tables: &mut [Table; 2], draft: &mu
                 }
             }
             Ok(Some(read)) => {
-                draft.leave(&read.rule, "it is of another table: keep this", false);
+                draft.leave(&read.rule, "it is in another table; keep this rule", false);
             }
             Ok(None) => {}
             Err((at, why)) => {
-                let hint = "write it as `iptables-save` prints it, or carry it over by hand";
+                let hint = "write it as `iptables-save` prints it, or convert it by hand";
                 draft.leave_text(at, line, &why, hint);
             }
         }

@@ -226,7 +226,9 @@ impl Reading<'_> {
                     return Ok(None);
                 };
                 let Some([port]) = self.rule.asks.ports.as_deref() else {
-                    return Err("it asks for a set by a port that is not said before".into());
+                    return Err(
+                        "it looks up a port in a set, but does not match that port before".into()
+                    );
                 };
                 let name = joined(set, port.number.get());
                 self.next = self.next.saturating_add(4);
@@ -305,7 +307,7 @@ impl Reading<'_> {
         let set = self.word().unwrap_or_default().to_owned();
         let Some(set) = set.strip_prefix('@') else { return Ok(None) };
         if self.word() != Some("{") {
-            return Err("a set is changed in a way that is not known".into());
+            return Err("it changes a set in an unknown way".into());
         }
         let mut inside: Vec<String> = Vec::new();
         while let Some(word) = self.word() {
@@ -319,20 +321,20 @@ impl Reading<'_> {
             [family @ ("ip" | "ip6"), "saddr", ".", port, rest @ ..] => {
                 self.rule.asks.four = Some(*family == "ip");
                 let port = ports::one(port, Protocol::Tcp);
-                let port = port.ok_or("a set is filled with what is no port")?;
+                let port = port.ok_or("it adds something to a set that is not a port")?;
                 (joined(set, port.number.get()), rest)
             }
             [family @ ("ip" | "ip6"), "saddr", rest @ ..] => {
                 self.rule.asks.four = Some(*family == "ip");
                 (set.to_owned(), rest)
             }
-            _ => return Err("a set is filled with something else than the source".into()),
+            _ => return Err("it adds something to a set that is not the source".into()),
         };
         let mut timeout = None;
         if let ["timeout", text, ..] = rest {
             timeout = time(text);
             if timeout.is_none() {
-                let message = format!("`{text}` is no time that is known");
+                let message = format!("unknown time `{text}`");
                 draft.say(Said::hand(at, message).hint("set `step_timeout` or `open_for`"));
             }
         }

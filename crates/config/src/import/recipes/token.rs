@@ -29,5 +29,5 @@ pub fn shown(words: &[Token]) -> String {
 
 /// Why a rule with this port is left out.
 pub fn unknown_port(word: &str) -> String {
-    format!("`{word}` is no port that is known")
+    format!("unknown port `{word}`")
 }

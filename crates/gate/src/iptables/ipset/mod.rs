@@ -1,5 +1,5 @@
-//! The sets of ipset, over netlink: who is in them, and how to get in and out. Sets are made and taken
-//! away by the program `ipset`, together with the rules that speak of them.
+//! The sets of ipset, over netlink: lists, adds and removes their members. The program `ipset` creates and
+//! destroys the sets, together with the rules that use them.
 
 mod message;
 
@@ -50,7 +50,7 @@ impl Sets {
         Ok(Some(lists.concat()))
     }
 
-    /// Puts an address into a set for so many seconds from now on, whether or not it was in.
+    /// Puts an address into a set for this number of seconds from now on, whether or not it was in.
     ///
     /// # Errors
     ///

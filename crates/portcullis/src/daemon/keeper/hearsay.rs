@@ -1,7 +1,7 @@
-//! What the watcher says that has no consequence but words: stages, interfaces, lost packets.
+//! Messages of the watcher that only cause log lines: stages, interfaces, lost packets.
 //!
-//! A watcher that was taken over can say any of it without end, so what is kept of it has a bound, and
-//! so has the rate of lines. Each kind has a rate of its own: one cannot hide the others.
+//! A watcher that an attacker has taken over can send them without end. So the stored messages and the rate of
+//! lines have bounds. Each kind has its own rate, so one kind cannot hide the others.
 
 use portcullis_core::limits::{INTERFACE_LINES, LINES_PER_SECOND, MAX_WATCHED};
 use portcullis_core::policy::InterfaceName;

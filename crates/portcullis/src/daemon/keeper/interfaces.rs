@@ -1,5 +1,5 @@
-//! Whether packets still arrive where the gate stands: rules match names, and interfaces are renamed,
-//! put into bridges and taken away.
+//! Whether packets still arrive on the interfaces of the gate: rules match names, and people rename
+//! interfaces, put them into bridges and remove them.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};

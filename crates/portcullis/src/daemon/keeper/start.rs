@@ -1,4 +1,4 @@
-//! What has to be had before anything is given up.
+//! What the keeper opens before it gives up its privileges.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};

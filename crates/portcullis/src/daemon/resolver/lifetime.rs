@@ -1,9 +1,9 @@
-//! How long what is known of a name is good for.
+//! How long the addresses of a name are valid.
 //!
-//! The C library finds addresses wherever the system is told to look, but says nothing of their time to
-//! live. So the name servers that it asks are asked once more, and if what they say holds every address
-//! that was found, their time counts. It can only be too short or too long, within bounds: which
-//! addresses a name has is never taken from here.
+//! The C library finds addresses in all sources that the system is configured for, but it does not report
+//! their time to live. So this module asks the same name servers once more. If their answer holds every
+//! address that was found, their time to live counts. It can only be too short or too long, within bounds:
+//! the addresses of a name never come from here.
 
 use std::fs;
 use std::io;

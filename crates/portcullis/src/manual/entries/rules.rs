@@ -288,7 +288,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             ),
         ],
         exits: &[
-            ("0", "Everything was carried over."),
+            ("0", "Everything was converted."),
             (
                 "1",
                 "A configuration was printed, but something in it must be done by hand. The notes say what.",
