@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
                 assert!(!notes.chain([&imported.toml]).any(|text| text.contains(control)));
                 if let Err(report) = parse_str("imported.toml", &imported.toml) {
                     let said = |note: &portcullis_config::import::Note| {
-                        note.message.starts_with("the check will refuse")
+                        note.message.starts_with("`portcullis check` will refuse")
                     };
                     assert!(imported.notes.iter().any(said), "{}\n{report}", imported.toml);
                 }

@@ -6,7 +6,7 @@
 //! packet sockets. It starts no program, opens no file, and dies with its keeper. It asks the keeper in
 //! messages of one fixed size ([`message`]).
 //!
-//! What a knock is, a [`WatcherTask`] says: [`native`](super::native) for `portcullis run`, and that of
+//! A [`WatcherTask`] decides what a knock is: [`native`](super::native) for `portcullis run`, and that of
 //! [`knockd`](super::knockd).
 
 use std::io;
@@ -27,7 +27,7 @@ use super::reader::{Handler, Reader, Sources};
 
 /// What a watcher does with packets.
 pub trait WatcherTask: Sized {
-    /// How much it may tell that nobody has to hear: so much at once, and so much in each second.
+    /// How many optional messages it may send: at once, and then in each second.
     const PACE: (u32, u32);
 
     /// Follows an order: replaces or changes the current recogniser.
@@ -90,7 +90,7 @@ impl Teller<'_> {
 ///
 /// # Errors
 ///
-/// When it is not started by its keeper, or cannot give up what it must not have.
+/// If its keeper did not start it, or if it cannot give up its privileges.
 pub fn run<R: WatcherTask>() -> Result<(), Error> {
     privileges::give_up_all_but(&WATCHER).map_err(Error::Privileges)?;
     let keeper = message::keeper().ok_or(Error::NoKeeper)?;

@@ -1,14 +1,14 @@
 //! How the rules treat invented packets: which rule sees each packet, which stage follows, and which door
 //! opens.
 //!
-//! The rules are run by the firewall's own simulator and the daemon's part by the engine itself, so
-//! what is said here is what would happen. It is told once, as an [`Explanation`], which text and picture show.
+//! The firewall's own simulator runs the rules, and the engine itself plays the daemon. So the result is what
+//! would really happen. The result is one [`Explanation`]; text and picture both show it.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`packet`] | packets as they are written: `tcp/22:ack`, `+6s` |
 //! | [`sender`] | who sends them, and how |
-//! | [`explanation`] | what becomes of them, as values |
+//! | [`explanation`] | the result, as values |
 //! | `nftables` | told by the simulator of nftables, and by the engine |
 //! | `iptables` | told by the simulator of iptables |
 //! | [`text`] | an explanation as text |
@@ -29,7 +29,7 @@ pub use explanation::Explanation;
 pub use packet::Item;
 pub use sender::Sender;
 
-/// Tells what becomes of these packets; with `store` by the rules of iptables.
+/// Says how the rules treat these packets; with `store`, the rules of iptables.
 ///
 /// # Errors
 /// The conflicts between doors that the check would have found.

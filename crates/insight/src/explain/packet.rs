@@ -75,8 +75,8 @@ impl Item {
 /// Time between packets, unless a `+DURATION` stands between them.
 const GAP: Duration = Duration::from_millis(100);
 
-/// Goes through the explanation: `packet` says what becomes of one that arrives at this moment. What ran
-/// out before it came is said too.
+/// Goes through the packets: `packet` says how the rules treat one that arrives at this moment. The result
+/// also names attempts and grants that ended before.
 pub fn tell(items: &[Item], mut packet: impl FnMut(Sent, Instant) -> Event) -> Vec<Event> {
     let start = Instant::from_millis(1_000);
     let (mut now, mut paused) = (start, true);

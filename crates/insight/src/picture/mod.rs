@@ -13,8 +13,8 @@
 //! | [`mod@explanation`] | the picture of packets: the stages they lead to, and their way through the rules |
 //!
 //! All of it is pure: a policy or an explanation becomes a [`Picture`](layout::Picture), which is data, and that becomes
-//! text. No font is asked for how wide it is; all text is monospaced and measured generously, so nothing overlaps and
-//! nothing is cut wherever it is shown. Tests look for both in the pictures of random policies.
+//! text. The code does not read the widths of fonts. All text is monospaced and measured generously, so nothing overlaps
+//! and nothing is cut on any screen. Tests look for both in the pictures of random policies.
 
 mod doors;
 pub mod explanation;

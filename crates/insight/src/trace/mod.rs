@@ -67,7 +67,7 @@ pub struct Tracer<'p> {
 /// The data for the findings.
 #[derive(Debug, Default)]
 pub struct Evidence {
-    /// What came to the ports of watched doors, and what lost an attempt at one, in order.
+    /// Packets to the ports of watched doors, and packets that ended an attempt at one, in order.
     pub hits: Vec<Arrival>,
     /// How many of those are of others than the watched source.
     others: usize,
@@ -103,7 +103,7 @@ impl<'p> Tracer<'p> {
         })
     }
 
-    /// Takes a packet; gives what is to be told of it, if anything.
+    /// Takes a packet. Returns the line to report, if any.
     pub fn packet(
         &mut self,
         packet: &Packet,
@@ -189,8 +189,8 @@ impl<'p> Tracer<'p> {
         self.policy.doors().filter(move |(id, _)| wanted.is_none_or(|wanted| wanted == *id))
     }
 
-    /// Whether it has to do with the watched door, if there is one: what loses an attempt has, and so
-    /// does what could be of any door.
+    /// Whether it concerns the watched door, if there is one. A packet that ends an attempt does, and so does a
+    /// packet that could belong to any door.
     fn is_of_door(&self, hit: &Arrival) -> bool {
         let Some(wanted) = self.watched.door else { return true };
         match hit.meaning {

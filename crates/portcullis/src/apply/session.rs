@@ -1,9 +1,9 @@
 //! The SSH session that a command is run from.
 //!
-//! `sudo` takes `SSH_CONNECTION` out of the environment of what it runs, so the environments of the
-//! processes above are read too. The topmost process with this connection in its environment was
-//! started by the one of sshd that serves the connection, which began when the connection did. Where no process has it,
-//! the socket of the SSH server above tells the same.
+//! `sudo` removes `SSH_CONNECTION` from the environment of its commands, so the environments of the processes
+//! above are read too. The process of sshd that serves the connection began with the connection. It started
+//! the topmost process that has this connection in its environment. If no process has it, the socket of the SSH
+//! server above says the same.
 
 use std::fs;
 use std::io::ErrorKind;

@@ -6,7 +6,7 @@
 //! | [`scheduler`] | which command runs when, without clock, files or processes |
 //! | [`records`] | the pending stops on disk |
 //! | [`running`] | the commands that are running |
-//! | [`orphan`] | commands of a daemon that is no more |
+//! | [`orphan`] | commands of a dead daemon |
 //! | [`mod@close_all`] | `--close-all`: closes what dead daemons have left open |
 
 pub mod close_all;

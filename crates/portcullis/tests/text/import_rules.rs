@@ -360,7 +360,7 @@ proptest! {
                 let control = |c: char| c.is_control() && c != '\n';
                 prop_assert!(!said.chain([imported.toml.as_str()]).any(|text| text.contains(control)));
                 if let Err(report) = config::parse_str("x", &imported.toml) {
-                    let announced = imported.notes.iter().any(|note| note.message.starts_with("the check will refuse"));
+                    let announced = imported.notes.iter().any(|note| note.message.starts_with("`portcullis check` will refuse"));
                     prop_assert!(announced, "{}\n{}", imported.toml, report);
                 }
             }

@@ -35,8 +35,9 @@ pub fn read(rules: &[Rule], of_door: &[bool], closed: Option<At>, draft: &mut Dr
     let mut beside = BesideDoors { draft, guarded, is_closed, refused: BTreeSet::new() };
     for (index, rule) in rules.iter().enumerate() {
         if rule.logs && ends != Some(index) {
-            let message = "what this rule logs is left out";
-            let hint = "`portcullis run` says who comes in, and `log_refused` what is refused";
+            let message = "the log of this rule is left out";
+            let hint =
+                "`portcullis run` logs doors that open, and `log_refused` logs refused packets";
             beside.draft.say(Said::note(rule.at, message).hint(hint));
         }
         if of_door.get(index) == Some(&true) {
@@ -45,7 +46,7 @@ pub fn read(rules: &[Rule], of_door: &[bool], closed: Option<At>, draft: &mut Dr
         match ends {
             Some(end) if index == end => {}
             Some(end) if index > end => {
-                beside.draft.leave(rule, "no packet comes as far as this", false);
+                beside.draft.leave(rule, "no packet reaches this rule", false);
             }
             _ => beside.rule(rule, ends == index.checked_add(1)),
         }

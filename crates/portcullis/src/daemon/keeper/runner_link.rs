@@ -1,4 +1,4 @@
-//! The keeper's link to the process that runs what doors run.
+//! The keeper's link to the process that runs the commands of doors.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
