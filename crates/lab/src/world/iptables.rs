@@ -143,7 +143,14 @@ impl Tools {
             Family::V4 => "iptables-save",
             Family::V6 => "ip6tables-save",
         };
-        let saved = self.must(program, &["-t", "filter"], "");
+        // While sets go, it finds rules whose set it does not find any more.
+        let gone = |output: &Output| {
+            String::from_utf8_lossy(&output.stderr).contains("in kernel doesn't exist")
+        };
+        let all = || self.run(program, &["-t", "filter"], "");
+        let output = (0..20).map(|_| all()).find(|output| !gone(output)).unwrap_or_else(all);
+        assert!(output.status.success(), "{program}: {output:?}");
+        let saved = String::from_utf8(output.stdout).unwrap();
         let lines = saved.lines().filter(|line| !line.starts_with(['#', ':']));
         lines.map(|line| format!("{line}\n")).collect()
     }
