@@ -7,12 +7,14 @@
 //! skips all of it: two readers of one packet.
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Instant;
 
-use portcullis_lab::Family;
 use portcullis_lab::answer::Meaning;
 use portcullis_lab::packet::{
     DESTINATION_OPTIONS, Extension, HOP_BY_HOP, Packet, Payload, ROUTING, TCP,
 };
+use portcullis_lab::world::PATIENCE;
+use portcullis_lab::{Family, wait_until};
 
 use crate::stage::{GUARDED, GUARDED_UDP, PUBLIC, PUBLIC_EMPTY, Setup, Stage};
 
@@ -142,10 +144,16 @@ fn disguised(inner: &Packet, front: &[fn() -> Extension], next: u8) -> Packet {
 /// does.
 pub fn disguised_to_all(setup: Setup) {
     let mut stage = Stage::new(setup, "2s");
-    let anywhere = |port| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).unwrap();
+    let anywhere = || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
     // The guarded service, on all addresses instead of one of each family.
-    stage.datagrams = [anywhere(0), anywhere(0)];
-    let service = anywhere(GUARDED_UDP);
+    stage.datagrams = [anywhere(), anywhere()];
+    // A process that another trial starts at this moment may hold the old sockets until it runs its program.
+    let mut bound = None;
+    assert!(wait_until(Instant::now() + PATIENCE, || {
+        bound = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, GUARDED_UDP)).ok();
+        bound.is_some()
+    }));
+    let service = bound.unwrap();
     service.set_nonblocking(true).unwrap();
     let all_nodes = SocketAddr::from((Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), GUARDED_UDP));
     let mut through = Vec::new();
