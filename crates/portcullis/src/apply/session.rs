@@ -32,6 +32,20 @@ pub struct Session {
     pub began: Option<u64>,
 }
 
+/// Gives the line in `/proc` and the connection of a process.
+type Look<'a> = &'a dyn Fn(u32) -> Option<(String, Option<String>)>;
+
+/// A process and those above it, the nearest first.
+fn ancestry(pid: u32, look: Look<'_>) -> impl Iterator<Item = (String, Option<String>)> {
+    let mut next = Some(pid);
+    let up = std::iter::from_fn(move || {
+        let found = look(next?)?;
+        next = proc::parent(&found.0);
+        Some(found)
+    });
+    up.take(HIGHEST)
+}
+
 impl Session {
     /// The session of this process, if its connection ends in this network; nothing on a console or in
     /// a service.
@@ -47,46 +61,23 @@ impl Session {
         })
     }
 
-    /// The same by the sockets of SSH servers: the topmost process with the connection began with it. `look` gives the line
-    /// in `/proc` and the connection that a process serves.
-    fn served(pid: u32, look: &dyn Fn(u32) -> Option<(String, Option<String>)>) -> Option<Self> {
-        let mut session: Option<Self> = None;
-        let mut next = Some(pid);
-        for _ in 0..HIGHEST {
-            let Some((stat, connection)) = next.and_then(look) else { break };
-            match (&mut session, connection) {
-                (None, Some(connection)) => {
-                    session = Self::parse(connection);
-                    session.iter_mut().for_each(|found| found.began = proc::began(&stat));
-                }
-                (Some(session), Some(connection)) if connection == session.connection => {
-                    session.began = proc::began(&stat);
-                }
-                (Some(_), _) => break,
-                (None, None) => {}
-            }
-            next = proc::parent(&stat);
-        }
-        session
+    /// By the environments.
+    fn of(pid: u32, look: Look<'_>) -> Option<Self> {
+        let mut above = ancestry(pid, look);
+        let mut session = above.find_map(|(_, connection)| Self::parse(connection?))?;
+        let server = above.find(|(_, other)| other.as_ref() != Some(&session.connection));
+        session.began = server.and_then(|(stat, _)| proc::began(&stat));
+        Some(session)
     }
 
-    /// `look` gives the line in `/proc` and the connection of a process.
-    fn of(pid: u32, look: &dyn Fn(u32) -> Option<(String, Option<String>)>) -> Option<Self> {
-        let mut session: Option<Self> = None;
-        let mut next = Some(pid);
-        for _ in 0..HIGHEST {
-            let Some((stat, connection)) = next.and_then(look) else { break };
-            match (&mut session, connection) {
-                (Some(session), connection) if connection.as_ref() != Some(&session.connection) => {
-                    session.began = proc::began(&stat);
-                    break;
-                }
-                (None, Some(connection)) => session = Self::parse(connection),
-                _ => {}
-            }
-            next = proc::parent(&stat);
-        }
-        session
+    /// The same by the sockets of SSH servers: the topmost process with the connection began with it.
+    fn served(pid: u32, look: Look<'_>) -> Option<Self> {
+        let mut above = ancestry(pid, look);
+        let found = above.find_map(|(stat, connection)| Some((stat, Self::parse(connection?)?)));
+        let (nearest, mut session) = found?;
+        let same = above.take_while(|(_, other)| other.as_ref() == Some(&session.connection));
+        session.began = proc::began(&same.last().map_or(nearest, |(stat, _)| stat));
+        Some(session)
     }
 
     /// From "client port server port" (sshd sets it, environment in ssh(1)).
