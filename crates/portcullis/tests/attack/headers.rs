@@ -144,16 +144,16 @@ fn disguised(inner: &Packet, front: &[fn() -> Extension], next: u8) -> Packet {
 /// does.
 pub fn disguised_to_all(setup: Setup) {
     let mut stage = Stage::new(setup, "2s");
-    let anywhere = || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+    let anywhere = |port| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port));
     // The guarded service, on all addresses instead of one of each family.
-    stage.datagrams = [anywhere(), anywhere()];
+    stage.datagrams = [anywhere(0).unwrap(), anywhere(0).unwrap()];
     // A process that another trial starts at this moment may hold the old sockets until it runs its program.
-    let mut bound = None;
-    assert!(wait_until(Instant::now() + PATIENCE, || {
-        bound = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, GUARDED_UDP)).ok();
-        bound.is_some()
-    }));
-    let service = bound.unwrap();
+    let mut service = anywhere(GUARDED_UDP);
+    wait_until(Instant::now() + PATIENCE, || {
+        service = anywhere(GUARDED_UDP);
+        service.is_ok()
+    });
+    let service = service.unwrap();
     service.set_nonblocking(true).unwrap();
     let all_nodes = SocketAddr::from((Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), GUARDED_UDP));
     let mut through = Vec::new();

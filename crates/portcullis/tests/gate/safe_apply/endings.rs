@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use portcullis::apply::DEFAULT_FOLDER;
 use portcullis::apply::state::Store;
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::compile;
 use portcullis_lab::program::Program;
 use portcullis_lab::{Family, wait_until};
-use portcullis_linux::clock;
+use portcullis_linux::{clock, proc};
 
 use super::support::{House, Test, before, done, refused};
 use crate::world::{PATIENCE, knock_packet, program, write_config};
@@ -109,6 +110,13 @@ fn is_stuck(house: &mut House, child: &mut Child) {
     assert!(child.try_wait().unwrap().is_none());
 }
 
+/// Stops a process, and waits until it is stopped (state T of proc_pid_stat(5)).
+fn stop(child: &Child) {
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGSTOP).unwrap();
+    let stopped = || proc::stat(child.id()).unwrap().contains(") T ");
+    assert!(wait_until(std::time::Instant::now() + PATIENCE, stopped));
+}
+
 fn nobody_confirms(door: Option<&str>) {
     let mut house = House::with(door);
     done(&house.run(&["apply", &house.door("new", 2222), "--confirm-within", "1s"]));
@@ -135,9 +143,10 @@ fn hang_up(door: Option<&str>) {
         .unwrap();
     drop(slave);
     is_stuck(&mut house, &mut child);
+    // It cannot go on before the signal is there: the hang-up sends that, and then lets it continue.
+    stop(&child);
     drop(master);
-    // Its write fails, or the signal kills it, whichever comes first.
-    child.wait().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGHUP as i32));
     house.wait_for(&before(door));
 }
 
