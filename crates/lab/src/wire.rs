@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::sys::socket::{MsgFlags, MultiHeaders, NetlinkAddr, recv, send, sendmmsg};
+use nix::unistd::Pid;
 use portcullis_linux::sys::namespace::open_wire;
 
 use super::answer::Seen;
@@ -46,6 +48,24 @@ impl Sent {
         let nanos = self.took.as_nanos().max(1);
         u64::try_from(u128::from(self.packets) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
     }
+}
+
+/// Runs this with the thread kept on one CPU: what it sends arrives in its order. Each CPU has a
+/// queue of its own for what arrives (`netif_rx` in net/core/dev.c), and under load the queue of
+/// the CPU that the thread has left may wait for long.
+///
+/// # Panics
+///
+/// When the kernel does not tell or take a set of CPUs.
+pub fn in_order<R>(send: impl FnOnce() -> R) -> R {
+    let this = Pid::from_raw(0);
+    let before = sched_getaffinity(this).unwrap();
+    let mut one = CpuSet::new();
+    one.set(sched_getcpu().unwrap()).unwrap();
+    sched_setaffinity(this, &one).unwrap();
+    let result = send();
+    sched_setaffinity(this, &before).unwrap();
+    result
 }
 
 impl Wire {

@@ -35,7 +35,7 @@ use tempfile::TempDir;
 
 use crate::packet::{ACK, FIN, Packet, Payload, RST, SYN};
 use crate::program::Program;
-use crate::wire::Wire;
+use crate::wire::{Wire, in_order};
 use crate::{Family, Lab, Peer, wait_until};
 
 /// The program under test: cargo puts it beside the folder of the test that runs.
@@ -175,9 +175,11 @@ impl World {
 
     /// Sends these knocks from this source.
     pub fn knock(&self, from: IpAddr, ports: &[&str]) {
-        for port in ports {
-            self.wire.send(&self.knock_packet(from, port.parse().unwrap())).unwrap();
-        }
+        in_order(|| {
+            for port in ports {
+                self.wire.send(&self.knock_packet(from, port.parse().unwrap())).unwrap();
+            }
+        });
     }
 
     /// The doors that are open for this source now.

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use portcullis_lab::packet::{ACK, FIN, PSH, Packet, Payload, RST, SYN};
 use portcullis_lab::service::{Echo, talk};
+use portcullis_lab::wire::in_order;
 use portcullis_lab::{Family, world};
 use world::recorder::{Recorder, openings, replay};
-use world::{By, FAMILIES, RECOGNISERS, World, knock_packet};
+use world::{By, FAMILIES, RECOGNISERS, World};
 
 /// `ssh` and `web` share their beginning; `vpn` opens for two seconds; `kind` forgives two ports.
 const CONFIG: &str = r#"
@@ -499,14 +500,28 @@ fn a_connect_that_tcp_retries_opens_nothing(by: By, family: Family) {
 /// A thousand sources knock at the same time, packet by packet in turn.
 fn sources_do_not_disturb_each_other(by: By, family: Family) {
     let mut world = World::new(by, CONFIG);
-    let sources: Vec<IpAddr> = (0..1000).map(|_| world.new_source(family)).collect();
-    for port in ["tcp/1009", "tcp/4001", "udp/2003"] {
-        let port = port.parse().unwrap();
-        let packets = sources.iter().map(|&source| knock_packet(source, world.host(source), port));
-        world.wire.send_all(packets).unwrap();
+    loop {
+        let sources: Vec<IpAddr> = (0..1000).map(|_| world.new_source(family)).collect();
+        let start = Instant::now();
+        in_order(|| {
+            for port in ["tcp/1009", "tcp/4001", "udp/2003"] {
+                let port = port.parse().unwrap();
+                let packets = sources.iter().map(|&source| world.knock_packet(source, port));
+                world.wire.send_all(packets).unwrap();
+            }
+            world.settle();
+        });
+        let grants: BTreeSet<IpAddr> =
+            world.gate.grants().unwrap().iter().map(|grant| grant.address).collect();
+        let took = start.elapsed();
+        let shut: Vec<usize> =
+            (0..sources.len()).filter(|&i| !grants.contains(&sources[i])).collect();
+        if shut.is_empty() {
+            return;
+        }
+        // What is tested here is not what time does: an attempt may take two seconds a step, and a
+        // machine that stands still for longer ends it.
+        assert!(took > Duration::from_secs(2), "after {took:?} these are shut: {shut:?}");
+        eprintln!("{by} {family}: held up for {took:?}; a thousand others knock");
     }
-    world.settle();
-    let grants = world.gate.grants().unwrap();
-    let open = sources.iter().filter(|&&s| grants.iter().any(|grant| grant.address == s)).count();
-    assert_eq!(open, sources.len());
 }
