@@ -66,6 +66,7 @@ pub fn script(policy: &Policy) -> impl Strategy<Value = Vec<Event>> + use<> {
         false => select(sequences).boxed(),
     };
     let knock = honest.prop_map(|sequence| sequence.into_iter().map(What::New).collect::<Vec<_>>());
+    let knock = knock.boxed();
     let tcp_or_udp = select(vec![Protocol::Tcp, Protocol::Udp]);
     let guarded = (tcp_or_udp, select([&GUARDS[..], &PUBLIC[..]].concat()));
     let guarded = guarded.prop_map(|(protocol, number)| What::New(port(protocol, number)));
@@ -74,7 +75,7 @@ pub fn script(policy: &Policy) -> impl Strategy<Value = Vec<Event>> + use<> {
     let flags = select(vec![0x00u8, 0x01, 0x03, 0x04, 0x06, 0x10, 0x11, 0x12, 0x14, 0x18, 0x29]);
     let one = prop_oneof![
         6 => policies::knock().prop_map(What::New),
-        2 => guarded,
+        2 => guarded.clone(),
         1 => Just(What::Zero),
         2 => (number(), flags).prop_map(|(number, flags)| What::Segment(number, flags)),
         1 => number().prop_map(What::Fragment),
@@ -82,7 +83,19 @@ pub fn script(policy: &Policy) -> impl Strategy<Value = Vec<Event>> + use<> {
         1 => number().prop_map(What::Broadcast),
         1 => number().prop_map(What::Answer),
     ];
-    let piece = prop_oneof![3 => knock, 2 => one.prop_map(|what| vec![what])];
+    // A knock that comes again later, and a guarded or public port between knocks.
+    let again = (knock.clone(), 0..6usize, 0..6usize).prop_map(|(mut sequence, which, place)| {
+        let at = place.min(sequence.len());
+        let made = sequence.get(which.min(at.saturating_sub(1))).copied();
+        sequence.splice(at..at, made);
+        sequence
+    });
+    let between = (knock.clone(), guarded, 0..6usize).prop_map(|(mut sequence, what, place)| {
+        sequence.insert(place.min(sequence.len()), what);
+        sequence
+    });
+    let one = one.prop_map(|what| vec![what]);
+    let piece = prop_oneof![3 => knock, 2 => one, 2 => again, 2 => between];
     // Mostly at once; now and then just before, at and after a deadline, or much later.
     let after = prop_oneof![
         10 => Just(0u64),

@@ -5,15 +5,23 @@
 //! walks it in memory, the kernel walks it as maps, the simulator walks those maps; whoever wants to
 //! know what a knock means asks here.
 //!
+//! It differs from that automaton in what changes nothing: the knocks made already, unless one of them
+//! is the next knock. TCP sends a SYN again after a second, while later knocks are on their way.
+//!
+//! A guarded port without a grant is a wrong port like every other. Otherwise a source that knows the
+//! sequence of one door could find the ports of all doors: it sends a packet to a port between two
+//! knocks, and sees whether its door still opens. The exception are the guarded ports of the doors
+//! that the source may be knocking at, because people connect while they knock.
+//!
 //! The tables hold only what differs from the root: a port that is no transition of a state means
 //! what it means to a source that has not knocked yet. So their size is in proportion to the doors.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::limits;
 use crate::policy::{Door, DoorId, Port};
@@ -30,7 +38,7 @@ impl StateId {
 /// What a state means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
-    /// The knock that led here. The same knock again is a retransmission.
+    /// The knock that led here.
     pub entered_by: Port,
     /// A door of which this is a stage. Where doors share a beginning it is the first of them; they
     /// agree in everything that a stage needs to know.
@@ -50,7 +58,8 @@ pub struct State {
 /// What a new-connection packet to a port means to a source in some state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
-    /// The knock just made, again: nothing changes, not even the time left.
+    /// A knock made already, or a port that all doors guard that this state is a stage of: nothing changes, not even
+    /// the time left.
     Repeat,
     /// A knock: the source is now in this state, and its time starts anew.
     Advance(StateId),
@@ -66,6 +75,7 @@ pub struct Automaton {
     states: Vec<State>,
     first: Table<Port>,
     step: Table<(StateId, Port)>,
+    repeat: HashSet<(StateId, Port), FixedState>,
 }
 
 type Table<K> = HashMap<K, StateId, FixedState>;
@@ -122,8 +132,7 @@ impl Automaton {
 
     /// What a packet to `port` means to a source in `state`.
     pub fn next(&self, state: StateId, port: Port) -> Transition {
-        let here = self.state(state);
-        if here.is_some_and(|here| here.entered_by == port) {
+        if self.repeat.contains(&(state, port)) {
             return Transition::Repeat;
         }
         if let Some(&to) = self.step.get(&(state, port)).or_else(|| self.first.get(&port)) {
@@ -165,6 +174,13 @@ impl Automaton {
         all
     }
 
+    /// The ports that change nothing in a state, in ascending order.
+    pub fn repeat(&self) -> Vec<(StateId, Port)> {
+        let mut all: Vec<_> = self.repeat.iter().copied().collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Whether any state forgives a wrong port.
     pub fn forgives(&self) -> bool {
         self.states.iter().any(|state| state.forgive.is_some())
@@ -176,11 +192,14 @@ impl Automaton {
 struct Trie {
     nodes: Vec<Node>,
     children: BTreeMap<(u32, Port), u32>,
+    /// For each node the ports that all doors guard whose sequences lead through it.
+    guards: Vec<BTreeSet<Port>>,
     conflicts: Vec<Conflict>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
+    parent: u32,
     entered_by: Port,
     door: DoorId,
     stage: u8,
@@ -207,12 +226,20 @@ impl Trie {
 
     fn insert(&mut self, id: DoorId, door: &Door) {
         let mut at = 0;
+        let guards: BTreeSet<Port> = door.guards.iter().copied().collect();
         // Longer ones than this have been refused by `check`; here they only must not overflow.
         for (&port, stage) in door.sequence.iter().zip(1..=u8::MAX) {
             let next = match self.children.get(&(at, port)) {
-                Some(&next) => next,
+                Some(&next) => {
+                    if let Some(common) = self.guards.get_mut((next as usize).wrapping_sub(1)) {
+                        common.retain(|port| guards.contains(port));
+                    }
+                    next
+                }
                 None => {
+                    self.guards.push(guards.clone());
                     self.nodes.push(Node {
+                        parent: at,
                         entered_by: port,
                         door: id,
                         stage,
@@ -357,7 +384,31 @@ impl Trie {
                 tail = self.node(tail).map_or(0, |tail| tail.fail);
             }
         }
-        Ok(Automaton { states, first, step })
+        let mut repeat = HashSet::default();
+        for (number, (node, guards)) in (1u32..).zip(self.nodes.iter().zip(&self.guards)) {
+            let layers = if node.leaf { 0 } else { node.tolerate };
+            let unchanged: Vec<Port> = self.made(number).chain(guards.iter().copied()).collect();
+            for at in (0..=layers).filter_map(|forgiven| numbered(number, forgiven)) {
+                // Behind the last knock, the first one begins anew.
+                let next = |port| match node.leaf {
+                    true => step.contains_key(&(at, port)) || first.contains_key(&port),
+                    false => self.children.contains_key(&(number, port)),
+                };
+                let again = unchanged.iter().filter(|&&it| it == node.entered_by || !next(it));
+                repeat.extend(again.map(|&port| (at, port)));
+            }
+            if repeat.len() > limits::MAX_TRANSITIONS {
+                let kind = ConflictKind::TooManyTransitions;
+                return Err([Conflict { door: node.door, other: node.door, kind }].into());
+            }
+        }
+        Ok(Automaton { states, first, step, repeat })
+    }
+
+    /// The knocks that lead to a node, the last one first.
+    fn made(&self, at: u32) -> impl Iterator<Item = Port> {
+        core::iter::successors(self.node(at), |node| self.node(node.parent))
+            .map(|node| node.entered_by)
     }
 }
 
@@ -420,7 +471,7 @@ mod tests {
         assert_eq!(stage(&[1, 2, 3, 4]), Some((0, 4)));
         assert_eq!(stage(&[1, 2, 3, 7]), Some((2, 3)), "2, 3, 7 is a whole sequence");
         assert_eq!(stage(&[1, 2, 3, 5]), Some((1, 2)), "3, 5 begins one");
-        assert_eq!(stage(&[1, 2, 3, 1]), Some((0, 1)));
+        assert_eq!(stage(&[1, 2, 3, 1]), Some((0, 3)), "made already");
         assert_eq!(stage(&[1, 2, 3, 9]), None);
         assert_eq!(walk(&automaton, &[1, 2, 2]).1, Transition::Repeat);
         assert_eq!(walk(&automaton, &[1, 2, 9]).1, Transition::Reset);
@@ -436,10 +487,50 @@ mod tests {
         assert_eq!(forgiven(&[1, 9, 2]), Some((2, 1)), "a step keeps the count");
         assert_eq!(forgiven(&[1, 9, 2, 9, 3]), Some((3, 2)));
         assert_eq!(forgiven(&[1, 9, 9, 9]), None, "the third is one too many");
-        assert_eq!(forgiven(&[1, 9, 2, 1]), Some((1, 0)), "from the beginning");
+        assert_eq!(forgiven(&[1, 9, 2, 1]), Some((2, 1)), "made already");
+        assert_eq!(forgiven(&[1, 9, 2, 9, 9, 1]), Some((1, 0)), "from the beginning");
         assert_eq!(forgiven(&[1, 9, 2, 9, 3, 5]), Some((2, 0)), "inside another sequence");
         assert_eq!(forgiven(&[1, 2, 3, 4, 9]), None, "nothing is left to forgive after the last");
         assert!(automaton.forgives());
+    }
+
+    #[test]
+    fn knocks_made_already_change_nothing_unless_they_are_next() {
+        let automaton = build(&doors(&[&[1, 2, 1, 3], &[2, 5, 2, 6], &[4, 1, 7]], 0)).unwrap();
+        let stage =
+            |ports: &[u16]| walk(&automaton, ports).0.map(|state| (state.door.0, state.stage));
+        assert_eq!(stage(&[1, 2, 1]), Some((0, 3)), "1 comes twice");
+        assert_eq!(stage(&[1, 2, 1, 2, 1, 2]), Some((0, 3)));
+        assert_eq!(stage(&[1, 2, 1, 2, 3]), Some((0, 4)));
+        assert_eq!(walk(&automaton, &[1, 2, 1, 3, 2]).1, Transition::Advance(StateId(5)));
+        assert_eq!(stage(&[1, 2, 1, 3, 1]), Some((0, 1)), "behind the last it begins anew");
+        assert_eq!(walk(&automaton, &[4, 1, 7, 7]).1, Transition::Repeat);
+        assert_eq!(stage(&[1, 2, 5, 2, 1]), Some((0, 1)), "1 was no knock of this attempt");
+        assert_eq!(stage(&[4, 1, 4, 7]), Some((2, 3)));
+    }
+
+    #[test]
+    fn guards_of_all_doors_that_a_state_is_a_stage_of_change_nothing() {
+        let guards: [&[u16]; 3] = [&[22, 80], &[80], &[90]];
+        let mut doors = doors(&[&[1, 2, 3], &[1, 2, 4], &[2, 5, 6]], 1);
+        for (door, guards) in doors.iter_mut().zip(guards) {
+            door.guards = guards.iter().map(|&number| port(number)).collect();
+        }
+        let automaton = build(&doors).unwrap();
+        let unchanged = |ports: &[u16]| {
+            let repeated = |&guard: &u16| {
+                let path = [ports, &[guard]].concat();
+                walk(&automaton, &path).1 == Transition::Repeat
+            };
+            Vec::from_iter([22, 80, 90].into_iter().filter(repeated))
+        };
+        assert_eq!(unchanged(&[]), []);
+        assert_eq!(unchanged(&[1]), [80], "of the first and the second door");
+        assert_eq!(unchanged(&[1, 9]), [80], "a forgiven port changes nothing");
+        assert_eq!(unchanged(&[1, 2]), [80], "2 alone would begin the third");
+        assert_eq!(unchanged(&[1, 2, 3]), [22, 80]);
+        assert_eq!(unchanged(&[1, 2, 4]), [80]);
+        assert_eq!(unchanged(&[2]), [90]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use core::time::Duration;
 use crate::attempts::Attempts;
 use crate::automaton::{Automaton, Conflict, StateId, Transition};
 use crate::conversations::{Conversations, Ends};
+use crate::granted::Granted;
 use crate::limits;
 use crate::policy::{DoorId, Policy, Port, Protocol, Recogniser};
 use crate::time::Instant;
@@ -94,16 +95,16 @@ pub enum Verdict {
     Conversation,
     /// It is for a public port.
     Public,
-    /// It is for a guarded port; the firewall refuses it or lets it in.
+    /// It is for a guarded port, and does not count; the firewall refuses it or lets it in.
     Guarded(DoorId),
-    /// It is for a wrong port.
+    /// It is for a wrong port, or during an attempt at one door for a guarded port of another door.
     Wrong {
         /// Whether the source had made knocks, which are lost now.
         lost: bool,
     },
     /// It is for a wrong port, which the door forgives.
     Forgiven(DoorId),
-    /// It repeats the knock just made.
+    /// It repeats a knock made already.
     Repeated(DoorId),
     /// It is a knock.
     Stage {
@@ -165,6 +166,7 @@ pub struct Engine {
     local: Option<Vec<IpAddr>>,
     attempts: Attempts,
     conversations: Conversations,
+    granted: Granted,
     actions: VecDeque<Action>,
     seen: [u64; Verdict::KINDS],
 }
@@ -185,6 +187,7 @@ impl Engine {
             local: None,
             attempts: Attempts::new(options.max_attempts, options.seed),
             conversations: Conversations::new(options.seed),
+            granted: Granted::default(),
             actions: VecDeque::new(),
             seen: [0; Verdict::KINDS],
         })
@@ -222,6 +225,11 @@ impl Engine {
             *count = count.saturating_add(1);
         }
         verdict
+    }
+
+    /// Takes a grant that another recogniser has given.
+    pub fn handle_grant(&mut self, grant: Grant, now: Instant) {
+        self.granted.insert(grant.address, grant.door, now, now.after(grant.open_for));
     }
 
     /// The next thing to do.
@@ -279,7 +287,13 @@ impl Engine {
                 return Verdict::Public;
             }
             if let Some(&door) = self.guarded.get(&port) {
-                return Verdict::Guarded(door);
+                let state = self.attempts.state(source, now);
+                if state == StateId::ROOT
+                    || self.granted.contains(source, door, now)
+                    || self.automaton.next(state, port) == Transition::Repeat
+                {
+                    return Verdict::Guarded(door);
+                }
             }
         }
         self.step(source, port, now)
@@ -317,7 +331,9 @@ impl Engine {
             return Verdict::Stage { door: state.door, source, stage };
         };
         let open_for = self.open_for.get(&door).copied().unwrap_or_default();
-        self.actions.push_back(Action::Open(Grant { door, address: source, open_for }));
+        let grant = Grant { door, address: source, open_for };
+        self.handle_grant(grant, now);
+        self.actions.push_back(Action::Open(grant));
         Verdict::Opened { door, source, stage }
     }
 }
@@ -325,8 +341,49 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{Door, DoorName};
     use crate::wire::TcpFlags;
     use core::net::Ipv4Addr;
+
+    #[test]
+    fn guarded_port_is_a_wrong_one_in_an_attempt_at_another_door() {
+        let tcp = |number| Port::tcp(number).unwrap();
+        let door = |name, guard, sequence: [u16; 3]| Door {
+            name: DoorName::new(name).unwrap(),
+            guards: [tcp(guard)].into(),
+            sequence: sequence.map(tcp).into(),
+            step_timeout: Door::DEFAULT_STEP_TIMEOUT,
+            open_for: Door::DEFAULT_OPEN_FOR,
+            recogniser: Recogniser::Both,
+            tolerate: 0,
+            hooks: None,
+        };
+        let doors = [door("mine", 8080, [5, 4, 6]), door("other", 22, [7, 2, 1])];
+        let policy = Policy { doors: doors.into(), ..Policy::default() };
+        let options = Options { max_attempts: 16, ..Options::default() };
+        let mut engine = Engine::new(&policy, options).unwrap();
+        let mut verdicts = |ports: &[u16], now| {
+            let verdicts = ports.iter().map(|&destination_port| {
+                let flags = TcpFlags::SYN;
+                let segment =
+                    Segment::Tcp { source_port: 40_000, destination_port, sequence: 1, flags };
+                let source = IpAddr::from(Ipv4Addr::new(198, 51, 100, 7));
+                let destination = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
+                let packet = Packet { source, destination, segment };
+                engine.handle_parsed(packet, Direction::ToHost, now).index()
+            });
+            verdicts.collect::<Vec<_>>()
+        };
+        let [guarded, wrong, stage, opened] = [9, 10, 13, 14];
+        let now = Instant::ORIGIN;
+        assert_eq!(verdicts(&[22, 8080], now), [guarded, guarded], "no attempt");
+        assert_eq!(verdicts(&[5, 8080, 4, 6], now), [stage, guarded, stage, opened]);
+        assert_eq!(verdicts(&[7, 8080, 2, 1], now), [stage, guarded, stage, opened], "granted");
+        let later = now.after(Door::DEFAULT_OPEN_FOR + Door::DEFAULT_STEP_TIMEOUT);
+        assert_eq!(verdicts(&[7, 8080, 2, 1], later), [stage, wrong, wrong, wrong]);
+        assert_eq!(verdicts(&[5, 22, 4, 6], later), [stage, wrong, wrong, wrong]);
+        assert_eq!(verdicts(&[22], later), [guarded]);
+    }
 
     #[test]
     fn what_the_kernel_calls_martian_is_no_wrong_port() {

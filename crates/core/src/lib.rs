@@ -81,6 +81,7 @@ pub mod attempts;
 pub mod automaton;
 pub mod conversations;
 pub mod engine;
+mod granted;
 pub mod knockd;
 pub mod limits;
 pub mod policy;
