@@ -217,8 +217,7 @@ pub enum Field {
     /// `th dport`: the destination port of whatever transport protocol it is.
     ThDport,
     /// `ct original proto-dst`: the destination port that the connection of the packet was begun with,
-    /// before any translation. Only behind a [`Protocol`](Statement::Protocol), as the only field of
-    /// a key.
+    /// before any translation. Only behind a [`Protocol`](Statement::Protocol).
     OriginalDport,
     /// `meta priority`: the register.
     Priority,
@@ -553,4 +552,8 @@ pub enum Verdict {
     Drop,
     /// The named chain goes on, and does not come back.
     Goto(String),
+    /// The named chain goes on; where it ends, or says [`Verdict::Return`], the rule behind this one does.
+    Jump(String),
+    /// Back to the rule behind the last jump; without one, the policy of the base chain.
+    Return,
 }

@@ -361,6 +361,8 @@ enum End {
     /// This chain is done with it.
     Accepted,
     Goto(String),
+    Jump(String),
+    Return,
     Fate(Fate),
 }
 
@@ -372,24 +374,34 @@ impl<'a> Run<'_, 'a> {
         from: &'a Chain,
         steps: &mut Vec<Step<'a>>,
     ) -> Option<Fate> {
-        let mut next = Some(from);
-        while let Some(chain) = next.take() {
-            for (index, rule) in chain.rules.iter().enumerate() {
-                self.at = (&chain.name, index);
-                let (matched, end) = self.rule(rule);
-                steps.push(Step { chain: &chain.name, index, rule, matched });
-                match end {
-                    None => {}
-                    Some(End::Accepted) => return None,
-                    Some(End::Fate(fate)) => return Some(fate),
-                    Some(End::Goto(name)) => {
-                        next = ruleset.chain(&name);
-                        break;
-                    }
+        // The rules that are still to come: of this chain, and of those that have jumped here.
+        let rules = |chain: &'a Chain| (chain, chain.rules.iter().enumerate());
+        let mut stack = Vec::from([rules(from)]);
+        while let Some((chain, rest)) = stack.last_mut() {
+            let chain = *chain;
+            let Some((index, rule)) = rest.next() else {
+                stack.pop();
+                continue;
+            };
+            self.at = (&chain.name, index);
+            let (matched, end) = self.rule(rule);
+            steps.push(Step { chain: &chain.name, index, rule, matched });
+            match end {
+                None => {}
+                Some(End::Accepted) => return None,
+                Some(End::Fate(fate)) => return Some(fate),
+                Some(End::Goto(name)) => {
+                    stack.pop();
+                    stack.extend(ruleset.chain(&name).map(rules));
+                }
+                // The kernel refuses rules that jump deeper than sixteen times, or in a circle.
+                Some(End::Jump(name)) => stack.extend(ruleset.chain(&name).map(rules)),
+                Some(End::Return) => {
+                    stack.pop();
                 }
             }
         }
-        // The end of a chain that was gone to is the policy of the base chain, which accepts.
+        // What is behind the last rule is the policy of the base chain, which accepts.
         None
     }
 
@@ -530,6 +542,8 @@ impl<'a> Run<'_, 'a> {
             Verdict::Accept => End::Accepted,
             Verdict::Drop => End::Fate(Fate::Dropped),
             Verdict::Goto(chain) => End::Goto(chain.to_owned()),
+            Verdict::Jump(chain) => End::Jump(chain.to_owned()),
+            Verdict::Return => End::Return,
         }
     }
 

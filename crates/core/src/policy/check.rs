@@ -306,11 +306,11 @@ impl Check<'_> {
             if let Some(&public) = self.public.get(&port) {
                 self.report_with(place, Place::Public(public), Problem::PublicKnock { port });
             }
-            // What goes to a closed port with a service is translated to one of these, and counted then.
+            // Refused connections are translated to these, and counted then.
             let gate = &self.policy.gate;
             if port.protocol == Protocol::Tcp
                 && limits::CLOSED_PORTS.contains(&port.number.get())
-                && (gate.stance, gate.refuse) == (Stance::Closed, Refuse::LikeClosed)
+                && gate.refuse == Refuse::LikeClosed
             {
                 self.report(place, Problem::ReservedKnock { port });
             }

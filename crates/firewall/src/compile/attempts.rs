@@ -16,7 +16,7 @@ use core::time::Duration;
 use portcullis_core::limits;
 use portcullis_core::time::Instant;
 
-use super::{ADDRESS, Compiler, SADDR, delete, dynamic, goto, rule, update};
+use super::{ADDRESS, Compiler, SADDR, delete, dynamic, rule, update};
 use crate::ruleset::{Data, Field, Operation, Rule, Set, Statement, Type, Value};
 use crate::simulator::Simulator;
 
@@ -87,8 +87,8 @@ impl Compiler<'_> {
         maps.map(|(source, map)| rule([delete(map, source, Some(Value::Class(0)))])).collect()
     }
 
-    /// Remembers the state that is in the priority, and goes to a chain.
-    pub(super) fn remember(&self, timeout: Duration, then: &str) -> Vec<Rule> {
+    /// Remembers the state that is in the priority, and goes on with a verdict.
+    pub(super) fn remember(&self, timeout: Duration, then: &Statement) -> Vec<Rule> {
         let late = timeout.min(limits::LATE_ATTEMPT);
         let mut rules = Vec::new();
         // Where there is no room, adding does not match.
@@ -102,10 +102,10 @@ impl Compiler<'_> {
                     limit: None,
                     data: Some(Data::Field(Field::Priority)),
                 };
-                rule([add, goto(then)])
+                rule([add, then.clone()])
             }));
         }
-        rules.push(rule([goto(then)]).because("no room for more"));
+        rules.push(rule([then.clone()]).because("no room for more"));
         rules
     }
 

@@ -15,14 +15,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use portcullis_core::limits;
-use portcullis_core::policy::{Protocol, Stance};
+use portcullis_core::policy::{Port, Protocol, Stance};
 
 use super::ban::{STRIKE, UNLESS_BANNED};
 use super::knock::RECALL;
 use super::shared::begins_nothing;
 use super::{
     ACCEPT, Compiler, GUARDS, INPUT, INPUT_PRIORITY, PORT_FIELDS, REFUSE, REST, RST_OR_ACK, chain,
-    goto, is_in, not, rule,
+    goto, is_in, jump, not, rule,
 };
 use crate::ruleset::{
     Chain, Field, Hook, HookPoint, Limit, Rule, Statement, Tracking, Unit, Verdict,
@@ -86,12 +86,11 @@ impl Compiler<'_> {
         }
     }
 
-    /// The end of a chain that has counted a knock.
-    pub(super) fn counted(&self) -> Rule {
-        match self.refused_elsewhere() {
-            // The end of a chain is the policy of the base chain, which accepts.
-            ACCEPT => rule([Statement::SetPriority(0)]),
-            otherwise => rule([Statement::SetPriority(0), otherwise]),
+    /// Counts a packet as a knock or a wrong port, with 0 in the priority behind it.
+    pub(super) fn counted(&self) -> Vec<Rule> {
+        match self.recognises() {
+            true => vec![rule([jump(RECALL)]), rule([Statement::SetPriority(0)])],
+            false => Vec::new(),
         }
     }
 
@@ -177,8 +176,10 @@ impl Compiler<'_> {
         let mut rules = Vec::new();
         if self.recognises() || self.refused_elsewhere() != self.otherwise() {
             rules.extend(first);
-            let next = if self.recognises() { goto(RECALL) } else { self.refused_elsewhere() };
-            rules.push(rule([next]));
+            rules.extend(self.counted());
+            if self.refused_elsewhere() != ACCEPT {
+                rules.push(rule([self.refused_elsewhere()]));
+            }
         } else if self.otherwise() != ACCEPT {
             rules.push(rule([self.otherwise()]));
         }
@@ -193,6 +194,7 @@ impl Compiler<'_> {
     /// In the stance `closed`: accepts what every network needs, and refuses the rest.
     pub(super) fn rest(&self) -> Chain {
         let ping = Statement::Limit(PINGS);
+        let guarded = self.guarded_ports(Protocol::Udp);
         let mut rules = Vec::new();
         rules.extend(ICMP_ERRORS.map(|kind| rule([Statement::IcmpType(kind), ACCEPT])));
         rules.push(rule([Statement::IcmpType(ICMP_ECHO_REQUEST), ping.clone(), ACCEPT]));
@@ -203,8 +205,11 @@ impl Compiler<'_> {
                 .map(|kind| rule([Statement::Icmpv6Type(kind), Statement::HopLimit255, ACCEPT])),
         );
         rules.push(rule([Statement::Icmpv6Type(ICMPV6_ECHO_REQUEST), ping, ACCEPT]));
-        for reply in [Statement::DhcpReply, Statement::Dhcpv6Reply] {
-            rules.push(rule([reply, ACCEPT]).because("this host's own address"));
+        // A client of these protocols has its port. A guarded port needs a grant.
+        for (reply, port) in [(Statement::DhcpReply, 68), (Statement::Dhcpv6Reply, 546)] {
+            if Port::udp(port).is_none_or(|port| !guarded.contains(&port)) {
+                rules.push(rule([reply, ACCEPT]).because("this host's own address"));
+            }
         }
         rules.push(rule([goto(if self.bans().is_some() { STRIKE } else { REFUSE })]));
         chain(REST, rules)

@@ -3,47 +3,45 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use portcullis_core::policy::{Protocol, Refuse, Stance};
+use portcullis_core::policy::Stance;
 
-use super::knock::IN_VAIN;
 use super::refuse::TURNED_AWAY;
 use super::shared::not_counted;
-use super::{ACCEPT, Compiler, GRANTS, REFUSE, SADDR, chain, goto, is, rule};
-use crate::ruleset::{Chain, Field, Rule, Statement};
+use super::{ACCEPT, Compiler, GRANTS, REFUSE, REST, SADDR, chain, goto, rule};
+use crate::ruleset::{Chain, Field, Rule, Statement, Tracking};
 
 impl Compiler<'_> {
     /// For packets to a guarded port, with the door in the priority.
-    pub(super) fn door(&self) -> Vec<Chain> {
-        let refused = match self.policy.gate.stance {
-            Stance::Guard => goto(TURNED_AWAY),
-            Stance::Closed => goto(REFUSE),
-        };
+    pub(super) fn door(&self) -> Chain {
+        let guard = self.policy.gate.stance == Stance::Guard;
+        let refused = if guard { goto(TURNED_AWAY) } else { goto(REFUSE) };
         let mut rules = Vec::new();
         // Behind one of these headers, not every reader of a packet finds the same transport header.
         rules.push(rule([Statement::FragmentHeader, Statement::SetPriority(0), refused.clone()]));
         rules.extend(self.granted());
         rules.push(rule([Statement::SetPriority(0)]));
         rules.extend(self.half_open());
-        // An answer from a translated port takes longer than one of other closed ports anyway.
-        let in_vain = rule([is(Protocol::Udp), goto(IN_VAIN)]).because("takes as long as a knock");
-        let as_long = self.recognises() && self.policy.gate.refuse != Refuse::Drop;
+        rules.extend(self.related());
+        if self.recognises() || self.bans().is_some() {
+            // In the stance `closed` from here on as at every other port.
+            let refused = if guard { &refused } else { &goto(REST) };
+            rules.extend(not_counted(refused));
+            rules.extend(self.counted());
+            rules.extend(self.bans().filter(|_| guard).into_iter().flat_map(|it| self.strike(it)));
+            rules.push(rule([refused.clone()]));
+        } else {
+            rules.push(rule([refused]));
+        }
+        chain("door", rules)
+    }
+
+    /// In the stance `closed`: refuses packets that a connection expects. At a closed port they are accepted, and do not
+    /// count.
+    pub(super) fn related(&self) -> Option<Rule> {
+        let related = Statement::Tracked(&[Tracking::Related]);
         let closed = self.policy.gate.stance == Stance::Closed;
-        if as_long && closed {
-            rules.push(in_vain.clone());
-        }
-        if let Some(ban) = self.bans() {
-            rules.extend(not_counted(&refused));
-            rules.extend(self.strike(ban));
-        }
-        if as_long && !closed {
-            rules.push(in_vain);
-        }
-        rules.push(rule([refused]));
-        let mut chains = vec![chain("door", rules)];
-        if as_long {
-            chains.push(self.in_vain());
-        }
-        chains
+        closed
+            .then(|| rule([related, goto(REFUSE)]).because("not even if expected by a connection"))
     }
 
     /// Accepts packets from a source with a grant for the door in the priority.

@@ -1,4 +1,7 @@
 //! The automaton as rules: how a knock changes the state of its source.
+//!
+//! The chains here decide nothing about the packet. A chain that refuses packets, at a guarded port or at
+//! any other, jumps to `recall` first. So all refused packets count in the same way and take as long.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -7,26 +10,26 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use portcullis_core::automaton::State;
-use portcullis_core::policy::Stance;
+use portcullis_core::policy::Protocol;
 
-use super::refuse::TURNED_AWAY;
-use super::shared::not_counted;
+use super::refuse::TRANSLATED;
 use super::{
-    Compiler, FIRST, FORGIVE, GRANTS, OPENS, PORT_FIELDS, REST, SADDR, STATE_PORT_FIELDS, chain,
-    goto, rule, update,
+    Compiler, FIRST, FORGIVE, GRANTS, OPENS, PORT_FIELDS, RETURN, SADDR, STATE_PORT_FIELDS, chain,
+    goto, is, rule, update,
 };
 use crate::ruleset::{Chain, Field, Statement};
 
-/// The chain for packets that may be knocks: it looks up the state of the source.
+/// The chain for refused packets, which may be knocks or wrong ports: it looks up the state of the source. The
+/// priority is no longer 0 behind it.
 pub(super) const RECALL: &str = "recall";
 /// The next chain, with this state.
-const KNOCK: &str = "knock";
+pub const KNOCK: &str = "knock";
+
+/// The comment of rules for a knock made already, and for a guarded port of the doors at hand.
+pub const CHANGES_NOTHING: &str = "changes nothing";
 
 /// The chain for a wrong port that is forgiven.
-const FORGIVEN: &str = "forgiven";
-
-/// A lookup for a knock that has no effect.
-pub(super) const IN_VAIN: &str = "in_vain";
+pub const FORGIVEN: &str = "forgiven";
 
 /// The chain that follows the one of this name, after the state is stored.
 fn remembered(name: &str) -> String {
@@ -49,9 +52,14 @@ impl Compiler<'_> {
     pub(super) fn knock(&self) -> Chain {
         let forgives = self.automaton.forgives();
         let state_port = || STATE_PORT_FIELDS.to_vec();
-        let repeated = Statement::In { key: state_port(), set: "repeat", member: true };
-        let repeated = [repeated, Statement::SetPriority(0), self.refused_elsewhere()];
-        let mut rules = vec![rule(repeated).because("sent again")];
+        let repeated = |key| Statement::In { key, set: "repeat", member: true };
+        let mut rules = vec![rule([repeated(state_port()), RETURN]).because(CHANGES_NOTHING)];
+        if self.answers_as_closed() {
+            let [translated, _] = TRANSLATED;
+            let key = vec![Field::Priority, Field::L4Proto, Field::OriginalDport];
+            let repeated = rule([translated, is(Protocol::Tcp), repeated(key), RETURN]);
+            rules.push(repeated.because(CHANGES_NOTHING));
+        }
         // Adding an element does not change one that exists.
         rules.extend(self.forget());
         let step = Statement::SetPriorityFrom { key: state_port(), map: "step" };
@@ -62,29 +70,7 @@ impl Compiler<'_> {
             let forgive = Statement::SetPriorityFrom { key: vec![Field::Priority], map: FORGIVE };
             rules.push(rule([forgive, goto(FORGIVEN)]).because("a wrong port, forgiven"));
         }
-        rules.push(self.counted());
         chain(KNOCK, rules)
-    }
-
-    /// Looks up as much as for a wrong port, so that a guarded port does not answer sooner than others.
-    pub(super) fn in_vain(&self) -> Chain {
-        let state_port = || STATE_PORT_FIELDS.to_vec();
-        let (mut rules, then) = match self.policy.gate.stance {
-            Stance::Guard => (Vec::new(), goto(TURNED_AWAY)),
-            Stance::Closed => (not_counted(&goto(REST)), goto(REST)),
-        };
-        rules.extend(self.with_attempt(&[]));
-        rules.push(rule([Statement::In { key: state_port(), set: "repeat", member: true }]));
-        // This lookup replaces the deletion. In the stance `guard`, looking up the door and its port takes as
-        // long.
-        if self.policy.gate.stance == Stance::Closed {
-            rules.extend(self.with_attempt(&[]));
-        }
-        rules.push(rule([Statement::SetPriorityFrom { key: state_port(), map: "step" }]));
-        let first = Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: FIRST };
-        rules.push(rule([first]));
-        rules.push(rule([Statement::SetPriority(0), then]));
-        chain(IN_VAIN, rules)
     }
 
     /// The chains that run when a source enters a state: one for each timeout, and one for each pair of
@@ -97,8 +83,6 @@ impl Compiler<'_> {
             if !seen.insert(name.clone()) {
                 continue;
             }
-            let remembered = remembered(&name);
-            chains.push(chain(&name, self.remember(state.step_timeout, &remembered)));
             let mut rules = Vec::new();
             if self.automaton.forgives() {
                 rules.extend(self.in_time(state.step_timeout));
@@ -112,15 +96,17 @@ impl Compiler<'_> {
                     rules.push(rule([update(set, key, door.open_for)]));
                 }
             }
-            rules.push(self.counted());
+            if rules.is_empty() {
+                chains.push(chain(&name, self.remember(state.step_timeout, &RETURN)));
+                continue;
+            }
+            let remembered = remembered(&name);
+            chains.push(chain(&name, self.remember(state.step_timeout, &goto(&remembered))));
             chains.push(chain(&remembered, rules));
         }
         if self.automaton.forgives() {
             let longest = self.automaton.states().map(|(_, state)| state.step_timeout).max();
-            let remembered = remembered(FORGIVEN);
-            let rules = self.remember(longest.unwrap_or_default(), &remembered);
-            chains.push(chain(FORGIVEN, rules));
-            chains.push(chain(&remembered, vec![self.counted()]));
+            chains.push(chain(FORGIVEN, self.remember(longest.unwrap_or_default(), &RETURN)));
         }
         chains
     }

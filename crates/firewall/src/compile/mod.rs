@@ -71,6 +71,7 @@ pub const AUTOMATON: [&str; 6] = [FIRST, "step", "repeat", FORGIVE, OPENS, "act"
 pub use allow::{ALLOWED, HOSTS, Hosts, admit};
 pub use attempts::{ATTEMPTS, IN_TIME, LATE_ATTEMPTS, LATE_IN_TIME, attempt_of};
 pub use ban::{BANS, LATE_BANS, LATE_STRIKES, STRIKES, banned_as};
+pub use knock::{CHANGES_NOTHING, FORGIVEN, KNOCK};
 pub use refuse::{CLOSED_OR_NOT, PUT_BACK};
 
 /// The chain of the input hook.
@@ -124,7 +125,7 @@ pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
     chains.extend(compiler.translation());
     chains.push(compiler.input());
     chains.extend(compiler.without_ports());
-    chains.extend(compiler.door());
+    chains.push(compiler.door());
     chains.extend(compiler.refusal_chains());
     chains.extend(compiler.ban_chains());
     if policy.gate.stance == Stance::Closed {
@@ -161,6 +162,7 @@ impl Compiler<'_> {
 }
 
 const ACCEPT: Statement = Statement::Verdict(Verdict::Accept);
+const RETURN: Statement = Statement::Verdict(Verdict::Return);
 const PORT: [Type; 2] = [Type::InetProto, Type::InetService];
 const PORT_FIELDS: [Field; 2] = [Field::L4Proto, Field::ThDport];
 const STATE_PORT: [Type; 3] = [Type::Classid, Type::InetProto, Type::InetService];
@@ -218,6 +220,10 @@ const fn not(protocol: Protocol) -> Statement {
 
 fn goto(chain: &str) -> Statement {
     Statement::Verdict(Verdict::Goto(chain.to_owned()))
+}
+
+fn jump(chain: &str) -> Statement {
+    Statement::Verdict(Verdict::Jump(chain.to_owned()))
 }
 
 fn delete(set: &'static str, key: Field, data: Option<Value>) -> Statement {

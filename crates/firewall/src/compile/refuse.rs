@@ -46,8 +46,8 @@ use super::{
     TO_LOCAL, chain, element, fixed, goto, is, is_in, not, port_key, rule,
 };
 use crate::ruleset::{
-    Chain, Destination, Field, Hook, HookPoint, Reject, Rule, Set, Statement, Timeout, Tracking,
-    Type, Value, Verdict,
+    Chain, Destination, Hook, HookPoint, Reject, Rule, Set, Statement, Timeout, Tracking, Type,
+    Value, Verdict,
 };
 
 /// In the stance `guard`: how a guarded port answers sources without a grant.
@@ -74,9 +74,6 @@ const OLDER_GUARDED: &str = "older_guarded";
 const NUMBER_OF_PORT: &str = "number_of_port";
 const PORT_OF_NUMBER: &str = "port_of_number";
 
-/// In the stance `closed`: the guarded ports of TCP.
-const GUARDED_TCP: &str = "guarded_tcp";
-
 /// Right before other programs translate destinations (`NF_IP_PRI_NAT_DST`).
 const BEFORE_DSTNAT: i32 = -101;
 /// Right behind that.
@@ -99,7 +96,7 @@ pub(super) const SOCKET: [Statement; 2] =
     [Statement::SocketTransparent(false), Statement::SocketTransparent(true)];
 
 /// Packets that are refused like at a closed port, after the chains that translate.
-const TRANSLATED: [Statement; 2] = [
+pub(super) const TRANSLATED: [Statement; 2] = [
     Statement::Translated,
     Statement::ThDportAmong { first: *CLOSED_PORTS.start(), last: *CLOSED_PORTS.end() },
 ];
@@ -110,7 +107,7 @@ const TCP: Statement = is(Protocol::Tcp);
 const UDP: Statement = is(Protocol::Udp);
 
 impl Compiler<'_> {
-    fn guarded_ports(&self, protocol: Protocol) -> BTreeSet<Port> {
+    pub(super) fn guarded_ports(&self, protocol: Protocol) -> BTreeSet<Port> {
         let ports = self.policy.doors.iter().flat_map(|door| &door.guards).copied();
         ports.filter(|port| port.protocol == protocol).collect()
     }
@@ -158,7 +155,7 @@ impl Compiler<'_> {
         vec![chain(OLDER, older), chain(OLDER_GUARDED, guarded)]
     }
 
-    /// Translated packets: no service answers them, and a packet to a guarded port is not a wrong port.
+    /// Translated packets: no service answers them.
     fn to_nobody(&self) -> Chain {
         // An answer makes connection tracking forget the translation. Without an answer the translation would
         // stay, and refuse the source even after a knock.
@@ -167,22 +164,8 @@ impl Compiler<'_> {
         ];
         // If something listens there anyway, nobody can reach it.
         rules.extend(SOCKET.map(|socket| rule([socket, DROP])));
-        let refused = self.refused_elsewhere();
-        match self.policy.gate.stance {
-            // Nothing else is translated, and nothing there is a knock.
-            Stance::Guard if refused == ACCEPT => {}
-            Stance::Guard => {
-                rules.extend(not_counted(&ACCEPT));
-                rules.push(rule([refused]));
-            }
-            Stance::Closed => {
-                let key = vec![Field::OriginalDport];
-                let guarded = Statement::In { key, set: GUARDED_TCP, member: true };
-                let guarded = rule([TCP, guarded, refused]).because("a guarded port");
-                let first = [not_counted(&self.otherwise()), vec![guarded]].concat();
-                rules.extend(self.of_no_interest(first));
-            }
-        }
+        rules.extend(self.related());
+        rules.extend(self.of_no_interest(not_counted(&self.otherwise())));
         chain(TO_NOBODY, rules)
     }
 
@@ -198,13 +181,8 @@ impl Compiler<'_> {
     }
 
     pub(super) fn readdressing_sets(&self) -> Vec<Set> {
-        if !self.answers_as_closed() {
+        if !self.readdresses() {
             return Vec::new();
-        }
-        if self.policy.gate.stance == Stance::Closed {
-            let ports = self.guarded_ports(Protocol::Tcp).into_iter();
-            let ports = ports.map(|it| element(vec![Value::Service(it.number.get())], None));
-            return vec![fixed(GUARDED_TCP, vec![Type::InetService], None, ports.collect())];
         }
         let ports =
             || [Protocol::Tcp, Protocol::Udp].into_iter().flat_map(|it| self.guarded_ports(it));

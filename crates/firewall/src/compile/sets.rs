@@ -64,10 +64,8 @@ impl Compiler<'_> {
             .map(|(at, port, to)| element(state_port_key(at.0, port), Some(class(to.0))))
             .collect();
         sets.push(fixed("step", STATE_PORT.to_vec(), Some(Type::Classid), step));
-        let repeat = automaton.states();
-        let repeat = repeat
-            .map(|(id, state)| element(state_port_key(id.0, state.entered_by), None))
-            .collect();
+        let repeat = automaton.repeat().into_iter();
+        let repeat = repeat.map(|(at, port)| element(state_port_key(at.0, port), None)).collect();
         sets.push(fixed("repeat", STATE_PORT.to_vec(), None, repeat));
         if automaton.forgives() {
             let forgive = automaton

@@ -321,11 +321,16 @@ pub fn verdict_data(w: &mut Writer, verdict: &Verdict) {
     w.nested(DATA_VERDICT, |w| match verdict {
         Verdict::Drop => w.be32(VERDICT_CODE, 0),
         Verdict::Accept => w.be32(VERDICT_CODE, 1),
+        // NFT_JUMP, NFT_GOTO, NFT_RETURN (linux/netfilter/nf_tables.h).
+        Verdict::Jump(chain) => {
+            w.be32(VERDICT_CODE, (-3_i32).cast_unsigned());
+            w.text(VERDICT_CHAIN, chain);
+        }
         Verdict::Goto(chain) => {
-            // NFT_GOTO is -4.
             w.be32(VERDICT_CODE, (-4_i32).cast_unsigned());
             w.text(VERDICT_CHAIN, chain);
         }
+        Verdict::Return => w.be32(VERDICT_CODE, (-5_i32).cast_unsigned()),
     });
 }
 

@@ -10,6 +10,7 @@
 mod bans;
 mod forged;
 mod headers;
+mod known_sequence;
 mod listeners;
 mod odd;
 mod oracle;
@@ -61,6 +62,9 @@ fn main() -> ExitCode {
 
         let name = "source_cannot_finish_the_knock_of_another";
         each(&mut all, name, &RECOGNISERS, sources::attempts_are_ones_own);
+        let name = "one_known_sequence_tells_no_port_of_another_door";
+        let ways = known_sequence::Setup::all();
+        one(&mut all, name, &ways, known_sequence::one_known_sequence_tells_no_port);
         let name = "link_local_address_opens_no_door";
         one(&mut all, name, &RECOGNISERS, sources::link_local);
         one(&mut all, "rules_hold_no_hash_seed", &NFTABLES, rules::no_seed);

@@ -157,6 +157,8 @@ fn statements() -> Ruleset {
         vec![protocol(true, Protocol::Tcp), Statement::Reject(Reject::TcpReset)],
         vec![protocol(true, Protocol::Udp), Statement::Reject(Reject::PortUnreachable)],
         vec![Statement::Verdict(Verdict::Goto("elsewhere".to_owned()))],
+        vec![Statement::Verdict(Verdict::Jump("elsewhere".to_owned()))],
+        vec![Statement::Verdict(Verdict::Return)],
     ];
     for before in [
         protocol(true, Protocol::Udp),
@@ -291,7 +293,12 @@ fn original_ports(sets: &mut Vec<Set>) -> Vec<Vec<Statement>> {
             Statement::Dispatch { key: key(), map: "begun_act" },
         ];
         rules.extend(uses.into_iter().map(|it| vec![protocol(true, kind), it]));
+        let key = vec![Field::Priority, Field::L4Proto, Field::OriginalDport];
+        let together = Statement::In { key, set: "begun_by", member: true };
+        rules.push(vec![protocol(true, kind), together]);
     }
+    let types = [Type::Classid, Type::InetProto, Type::InetService];
+    sets.push(fixed("begun_by", &types, None, vec![]));
     rules
 }
 

@@ -77,6 +77,8 @@ fn step() -> impl Strategy<Value = Step> {
     let verdict = select(vec![
         Verdict::Accept,
         Verdict::Drop,
+        Verdict::Return,
+        Verdict::Jump("elsewhere".to_owned()),
         Verdict::Goto("elsewhere".to_owned()),
         Verdict::Goto("chain1".to_owned()),
     ]);
