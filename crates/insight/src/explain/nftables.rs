@@ -12,7 +12,8 @@ use portcullis_core::policy::{DoorId, Policy, Recogniser};
 use portcullis_core::time::Instant;
 use portcullis_core::wire;
 use portcullis_firewall::compile::{
-    CLOSED_OR_NOT, GRANTS, PUT_BACK, attempt_of, class_of, compile,
+    CHANGES_NOTHING, CLOSED_OR_NOT, FORGIVEN, GRANTS, KNOCK, PUT_BACK, attempt_of, class_of,
+    compile,
 };
 use portcullis_firewall::ruleset::{Ruleset, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Trace};
@@ -287,12 +288,17 @@ impl<'a> Explainer<'a> {
 
     fn progress(&self, trace: &Trace<'_>, before: StateId, after: StateId) -> Option<String> {
         let source = self.sender.from;
-        let counted = trace.steps.iter().any(|step| step.chain == "knock" && step.matched);
-        let repeated =
-            trace.steps.iter().any(|step| step.matched && step.rule.comment == Some("sent again"));
-        let forgiven = trace.steps.iter().any(|step| step.chain == "forgiven");
+        let met = |chain: &str| trace.steps.iter().any(|step| step.chain == chain && step.matched);
+        let (counted, forgiven) = (met(KNOCK), met(FORGIVEN));
+        let guarded = met("door") || met("to_nobody");
+        let unchanged = trace
+            .steps
+            .iter()
+            .any(|step| step.matched && step.rule.comment == Some(CHANGES_NOTHING));
         match (self.automaton.state(after), self.automaton.state(before)) {
-            (Some(state), _) if repeated => Some(self.sentence(Verdict::Repeated(state.door))),
+            // A guarded port of the door that the source knocks at is no news.
+            (Some(_), _) if unchanged && guarded => None,
+            (Some(state), _) if unchanged => Some(self.sentence(Verdict::Repeated(state.door))),
             (Some(state), _) if forgiven => Some(self.sentence(Verdict::Forgiven(state.door))),
             (Some(state), _) if counted => Some(self.sentence(match state.opens {
                 Some(door) => Verdict::Opened { door, source, stage: state.stage },
