@@ -10,6 +10,8 @@ use crate::automaton::{Automaton, StateId, Transition};
 use crate::policy::{Ban, Door, DoorId, DoorName, Port, Protocol, Recogniser};
 use core::time::Duration;
 
+mod guesser;
+
 fn port(protocol: Protocol, number: u16) -> Port {
     Port::new(protocol, number).unwrap()
 }
@@ -277,7 +279,15 @@ fn three_knocks_on_a_whole_host() {
     let exact = strength.sequences.as_f64();
     assert!(strength.exact && exact < 131_070.0 * 131_069.0 * 131_069.0);
     assert!((strength.bits - exact.log2_for_tests()).abs() < 1e-6);
-    assert!((strength.seconds_at(1_000.0) - exact / 2_000.0).abs() < 1.0);
+    // Three sequences in 262,140 have a repeated port. They are tried beside the others and cost no packets
+    // of their own, and the right one may be among them: the time is less by twice their share.
+    let missing = |strength: &Strength| {
+        let half = strength.sequences.as_f64() / 2_000.0;
+        (half - strength.seconds_at(1_000.0)) / half
+    };
+    assert!((missing(&strength) * 131_070.0 - 3.0).abs() < 0.001);
+    // Of 32 knocks, any two but neighbours may be the same port.
+    assert!((missing(&Strength::of(32, 0, &usable)) - 0.0071).abs() < 0.0001);
     assert!(strength.bits_lost().abs() < 1e-9);
     assert!((Strength::of(3, 2, &usable).bits_lost() - 6f64.log2_for_tests()).abs() < 1e-6);
 }
