@@ -10,7 +10,6 @@ mod swept;
 mod tests;
 mod usable;
 
-use choose::choose;
 pub use count::{Counts, Orders};
 pub use guess::guesses_heard;
 pub use natural::Natural;
@@ -27,10 +26,10 @@ pub struct Strength {
     pub exact: bool,
     /// The logarithm of that to base 2.
     pub bits: f64,
-    /// Sequences that a guesser tries with each packet, because wrong ports are forgiven: the ways
-    /// to place the knocks before the last among the packets that came within reach.
+    /// Sequences without a repeated port that a guesser tries with each packet, at most and on average:
+    /// more than one if wrong ports are forgiven. Almost all sequences are of this kind.
     pub tried_per_packet: Natural,
-    /// Packets that a guesser needs on average.
+    /// Packets that a guesser needs on average, at least.
     pub packets: f64,
 }
 
@@ -48,11 +47,8 @@ impl Strength {
     /// The same where they have been counted already.
     pub fn counted(counts: &Counts, knocks: usize, tolerate: u8) -> Self {
         let (sequences, exact) = counts.in_force();
-        // The last knock is the packet just sent; the others lie among those before it.
-        let before = knocks.saturating_sub(1);
-        let reach = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(u32::from(tolerate));
-        let tried_per_packet = choose(reach, before);
-        let packets = sequences.as_f64() / tried_per_packet.as_f64() / 2.0;
+        let tried_per_packet = guess::tried_per_packet(knocks, tolerate);
+        let packets = guess::packets(counts, knocks, tolerate);
         let (sequences, bits) = (sequences.clone(), sequences.log2());
         Self { sequences, exact, bits, tried_per_packet, packets }
     }

@@ -72,9 +72,16 @@ impl Counts {
 
     /// How many the rules in force allow, and whether that is exact or an upper bound.
     pub fn in_force(&self) -> (&Natural, bool) {
-        match &self.apart.unswept {
+        self.apart.in_force()
+    }
+}
+
+impl Orders {
+    /// How many the rules in force allow, and whether that is exact or an upper bound.
+    pub(super) fn in_force(&self) -> (&Natural, bool) {
+        match &self.unswept {
             Some(exact) => (exact, true),
-            None => (&self.apart.turning, false),
+            None => (&self.turning, false),
         }
     }
 }

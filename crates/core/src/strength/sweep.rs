@@ -49,8 +49,11 @@ pub fn monotone(knocks: &[Port]) -> Option<bool> {
 }
 
 /// The endlessly repeated sweep that touches the fewest wrong ports between the knocks, and how many
-/// those are. Only `usable` ports count as wrong. A door that forgives as many is opened by it.
-/// `None` for an empty sequence.
+/// those are. A door that forgives as many is opened by it. A port that is touched in two rounds before
+/// it is a knock is wrong twice. `None` for an empty sequence.
+///
+/// Only `usable` ports count as wrong. During an attempt, the guarded ports of other doors are wrong
+/// ports too, but not for an address with a grant. So a sequence must not depend on them.
 pub fn easiest_sweep(knocks: &[Port], usable: &Usable) -> Option<(Sweep, u64)> {
     let one = knocks.first()?.protocol;
     let orders: &[SweepOrder] = if knocks.iter().all(|port| port.protocol == one) {
@@ -70,13 +73,22 @@ pub fn easiest_sweep(knocks: &[Port], usable: &Usable) -> Option<(Sweep, u64)> {
 impl Sweep {
     /// Wrong ports touched between the first knock and the last.
     fn wrong_between(self, knocks: &[Port], usable: &Usable) -> u64 {
+        let mut wrong = 0u64;
         let pairs = knocks.iter().zip(knocks.iter().skip(1));
-        pairs
-            .map(|(&from, &to)| match self.ascending {
-                true => u64::from(self.order.between(from, to, usable)),
-                false => u64::from(self.order.between(to, from, usable)),
-            })
-            .fold(0, u64::saturating_add)
+        for (number, (&from, &to)) in pairs.enumerate() {
+            let (from, to) = if self.ascending { (from, to) } else { (to, from) };
+            let touched = self.order.between(from, to, usable);
+            // Knocks made already change nothing. The last of them is not between.
+            let made = knocks.get(..number).unwrap_or_default();
+            let distinct = made.iter().enumerate().filter(|&(at, port)| {
+                let earlier = made.get(..at).unwrap_or_default();
+                usable.contains(*port) && !earlier.contains(port)
+            });
+            let neutral = distinct.filter(|&(_, &port)| self.order.is_between(from, port, to));
+            let neutral = u32::try_from(neutral.count()).unwrap_or(u32::MAX);
+            wrong = wrong.saturating_add(touched.saturating_sub(neutral).into());
+        }
+        wrong
     }
 }
 
@@ -91,6 +103,15 @@ impl SweepOrder {
             _ => usable.total(),
         };
         before_to.saturating_add(if wraps { round } else { 0 }).saturating_sub(after_from)
+    }
+
+    /// Whether this port comes after `from` and before the next `to`, going upwards and around the end.
+    fn is_between(self, from: Port, port: Port, to: Port) -> bool {
+        let [from, port, to] = [from, port, to].map(|port| self.position(port));
+        match from < to {
+            true => from < port && port < to,
+            false => from < port || port < to,
+        }
     }
 
     /// Something that grows from port to port of an ascending round.

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::choose::choose;
+use super::choose::{as_u32, choose};
 use super::{Natural, SweepOrder, Usable, monotone};
 use crate::policy::{Port, Protocol};
 
@@ -38,6 +38,9 @@ pub fn count(n: usize, tolerate: u8, usable: &Usable) -> Option<Swept> {
 /// In a round of S ports a sequence with g wrong ports in it spans `g + n - 1` steps, can be written
 /// in `C(g + n - 2, n - 2)` ways from each start, and goes around the end from as many starts as it
 /// has steps. Descending sweeps open the same sequences backwards.
+///
+/// In such a span no port is touched twice, so none of them is a knock made already: a whole round has
+/// more ports than a sequence has knocks and wrong ports.
 pub(super) fn at_the_ends(n: usize, tolerate: u8, usable: &Usable) -> Option<Natural> {
     let tolerate = u32::from(tolerate);
     let window = u32::try_from(n).ok()?.checked_add(tolerate)?;
@@ -144,15 +147,13 @@ fn falling(n: usize, tolerate: u32, window: u32, usable: &Usable) -> Option<Natu
 
 /// Counted by listing what each sweep opens; `None` if that is too much.
 pub(super) fn listed(n: usize, tolerate: u8, usable: &Usable) -> Option<Swept> {
-    // Each port in six rounds: alone, after the other protocol, port by port, and all that backwards.
-    let starts = 6.0 * f64::from(usable.total());
-    let reach = n.checked_add(usize::from(tolerate))?.checked_sub(1)?;
-    let from_each = choose(u32::try_from(reach).ok()?, usize::from(tolerate)).as_f64();
-    if starts * from_each > MAX_LISTED {
+    let rounds = rounds(usable);
+    let paths = rounds.iter().map(|round| paths(round.len(), n, tolerate)).sum::<f64>();
+    if paths > MAX_LISTED {
         return None;
     }
     let mut found = BTreeSet::new();
-    for round in &rounds(usable) {
+    for round in &rounds {
         for start in 0..round.len() {
             let mut knocks = Vec::with_capacity(n);
             follow(round, start, n, usize::from(tolerate), &mut knocks, &mut found);
@@ -168,21 +169,40 @@ pub(super) fn listed(n: usize, tolerate: u8, usable: &Usable) -> Option<Swept> {
     })
 }
 
+/// At most so many sequences are opened by a sweep with rounds of so many ports, from all starts
+/// together.
+///
+/// In the first round from its start, each port is a knock or wrong: `C(n - 1 + tolerate, n - 1)`
+/// ways, if the sequence ends in this round. If it does not, the wrong ports were any of this round, and
+/// each further knock is any port but the one before.
+fn paths(ports: usize, n: usize, tolerate: u8) -> f64 {
+    let others = ports.saturating_sub(1);
+    let further = |knocks: usize| (0..knocks).fold(1.0, |ways, _| ways * others as f64);
+    let forgiven = usize::from(tolerate);
+    let before = n.saturating_sub(1);
+    let mut from_each = choose(as_u32(before.saturating_add(forgiven)), before).as_f64();
+    for wrong in 0..=forgiven.min(others) {
+        if let Some(left) = n.checked_sub(ports.saturating_sub(wrong))
+            && left > 0
+        {
+            from_each += choose(as_u32(others), wrong).as_f64() * further(left);
+        }
+    }
+    ports as f64 * from_each.min(further(before))
+}
+
 /// Adds all that the sweep opens that goes on with this place of its round, having `left` knocks to
 /// come and so many wrong ports to be forgiven.
 fn follow(
     round: &[Port],
     at: usize,
     left: usize,
-    forgiven: usize,
+    mut forgiven: usize,
     knocks: &mut Vec<Port>,
     found: &mut BTreeSet<Vec<Port>>,
 ) {
-    let Some(&port) = at.checked_rem(round.len()).and_then(|at| round.get(at)) else { return };
-    if knocks.last() == Some(&port) {
-        return;
-    }
-    knocks.push(port);
+    let place = |at: usize| at.checked_rem(round.len()).and_then(|at| round.get(at)).copied();
+    knocks.extend(place(at));
     match left.saturating_sub(1) {
         0 => {
             if monotone(knocks).is_none() {
@@ -190,10 +210,17 @@ fn follow(
             }
         }
         left => {
-            // Whoever waits for more than a round comes to the same ports.
-            for wrong in 0..=forgiven.min(round.len()) {
-                let next = at.saturating_add(wrong).saturating_add(1);
-                follow(round, next, left, forgiven.saturating_sub(wrong), knocks, found);
+            // After a whole round comes the same port again, which is no next knock.
+            for next in at.saturating_add(1)..at.saturating_add(round.len()) {
+                follow(round, next, left, forgiven, knocks, found);
+                // If it is not the next knock, it changes nothing or is wrong.
+                if place(next).is_none_or(|port| knocks.contains(&port)) {
+                    continue;
+                }
+                match forgiven.checked_sub(1) {
+                    Some(fewer) => forgiven = fewer,
+                    None => break,
+                }
             }
         }
     }
