@@ -300,7 +300,7 @@ impl Attempt {
     fn latest(&self, policy: &Policy, port: Port) -> Option<u8> {
         let door = policy.door(self.door)?;
         let made = door.sequence.iter().zip(1..=self.stage);
-        made.filter(|&(&knock, _)| knock == port).last().map(|(_, number)| number)
+        made.filter(|&(&knock, _)| knock == port).next_back().map(|(_, number)| number)
     }
 
     /// Why a packet to a wrong port, or none, was not the next knock.
