@@ -478,6 +478,9 @@ fn related_packet_passes_in_closed_unless_the_port_is_guarded() {
     }
 }
 
+/// How a SYN is made another packet, and whether that one counts.
+type Kind<'a> = (&'a dyn Fn(&mut Packet), bool);
+
 /// Whoever knows one sequence learns nothing about the ports of other doors.
 #[test]
 fn guarded_port_of_another_door_counts_as_any_closed_port() {
@@ -518,7 +521,7 @@ fn guarded_port_of_another_door_counts_as_any_closed_port() {
         };
         let related = |packet: &mut Packet| packet.tracked = Tracking::Related;
         let guard = policy.gate.stance == Stance::Guard;
-        let kinds: [(&dyn Fn(&mut Packet), bool); 7] = [
+        let kinds: [Kind<'_>; 7] = [
             (&flags(0x02), true),
             (&datagram, true),
             (&related, guard),
