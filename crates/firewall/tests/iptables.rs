@@ -7,7 +7,7 @@
     reason = "all of this is a test, which clippy cannot tell without `#[test]`"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use portcullis_firewall::iptables::{AddressStore, Family, Filter, INPUT, Match, 
 use portcullis_firewall::ruleset::{Reject, Tracking, Value};
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator as Nftables, Socket};
 use portcullis_testkit::frames;
+use portcullis_testkit::reference::{Meaning, Reference};
 use portcullis_testkit::script::{Event, What};
 use portcullis_testkit::{policies, script};
 use proptest::collection::vec;
@@ -134,6 +135,18 @@ fn stranger() -> impl Strategy<Value = Packet> {
     )
 }
 
+/// The kernel's lists count a deadline itself as in time, by one tick of its clock: in the very
+/// millisecond of a deadline they may differ.
+fn beside_deadlines(mut now: Instant, times: &mut Vec<Instant>) -> Instant {
+    let is_deadline =
+        |now: Instant, time| now > time && now.since(time).as_millis().is_multiple_of(1_000);
+    while times.iter().any(|&time| is_deadline(now, time)) {
+        now = now.after(Duration::from_millis(1));
+    }
+    times.push(now);
+    now
+}
+
 /// What becomes of a packet that may be another one than it seems.
 fn disguised(policy: &Policy) -> Fate {
     match (policy.gate.stance, policy.gate.refuse) {
@@ -202,13 +215,7 @@ proptest! {
         let mut now = Instant::from_millis(1_000);
         let mut times = vec![now];
         for event in &script {
-            now = now.after(event.after);
-            // The kernel's lists count a deadline itself as in time, by one tick of its clock: in
-            // the very millisecond of a deadline they may differ.
-            while times.iter().any(|&time| now > time && now.since(time).as_millis().is_multiple_of(1_000)) {
-                now = now.after(Duration::from_millis(1));
-            }
-            times.push(now);
+            now = beside_deadlines(now.after(event.after), &mut times);
             let source = event.source();
             let packet = packet(event);
             let mut fate = as_iptables(&packet, nftables.receive(&packet, now).fate);
@@ -267,6 +274,70 @@ proptest! {
                 for (simulator, store) in iptables.iter_mut().zip(STORES) {
                     let seen = simulator.receive(stranger, now).fate;
                     prop_assert_eq!(told(stranger, seen), told(stranger, fate), "{:?} {:?}", store, stranger);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lists_hold_whom_the_reference_knows(
+        (policy, script) in policy().prop_flat_map(|policy| {
+            let script = script::script(&policy);
+            (Just(policy), script)
+        }),
+    ) {
+        let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel)).expect("checked");
+        let filters = STORES.map(|store| both(&policy, store));
+        let mut iptables = filters.each_ref().map(|filters| Simulator::new(filters));
+        let mut reference = Reference::new(&policy, Recogniser::Kernel);
+        let mut granted = BTreeMap::new();
+        let mut now = Instant::from_millis(1_000);
+        let mut times = vec![now];
+        for event in &script {
+            now = beside_deadlines(now.after(event.after), &mut times);
+            let source = event.source();
+            let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
+            let packet = packet(event);
+            let expected = match event.what {
+                _ if is_allowed(&policy, &packet) => Meaning::Nothing,
+                What::New(port) => reference.packet(source, Some(port), now),
+                What::Zero => reference.packet(source, None, now),
+                _ => Meaning::Nothing,
+            };
+            if let Meaning::Opened(id) = expected {
+                let door = policy.door(id).expect("it opened");
+                granted.insert((source, id), now.after(door.open_for));
+            }
+            for (simulator, store) in iptables.iter_mut().zip(STORES) {
+                let stages = |simulator: &Simulator<'_>| {
+                    let states = automaton.states().filter(|(_, state)| {
+                        let list = stage_list(family, Generation::default(), state.door, state.stage);
+                        simulator.has(&list, source, state.step_timeout, now)
+                    });
+                    states.map(|(_, state)| (usize::from(state.stage), state.opens)).collect::<Vec<_>>()
+                };
+                let before = stages(simulator);
+                simulator.receive(&packet, now);
+                let after = stages(simulator);
+                match expected {
+                    Meaning::Nothing | Meaning::Repeated => {
+                        prop_assert_eq!(after, before, "{:?} {:?} {:?}", store, event, expected);
+                    }
+                    Meaning::Wrong => prop_assert_eq!(after, vec![], "{:?} {:?}", store, event),
+                    Meaning::Stage(stage) => {
+                        prop_assert_eq!(after, vec![(stage, None)], "{:?} {:?}", store, event);
+                    }
+                    // The last stage of a door need not have a list.
+                    Meaning::Opened(door) => prop_assert!(
+                        after.iter().all(|&(_, opens)| opens == Some(door)),
+                        "{:?} {:?}: {:?}", store, event, after
+                    ),
+                    Meaning::Forgiven => prop_assert!(false, "nothing is forgiven"),
+                }
+                for (id, door) in policy.doors() {
+                    let open = simulator.has(&grant_list(family, &door.name), source, door.open_for, now);
+                    let should = granted.get(&(source, id)).is_some_and(|&until| now < until);
+                    prop_assert_eq!(open, should, "{:?} {:?}: {}", store, event, door.name);
                 }
             }
         }
@@ -403,6 +474,81 @@ fn related_packet_passes_in_closed_unless_the_port_is_guarded() {
                 let fate = simulator.receive(&packet, Instant::from_millis(1_000)).fate;
                 assert_eq!(fate == Fate::Passed, expected, "{store:?} {port}");
             }
+        }
+    }
+}
+
+/// How a SYN is made another packet, and whether that one counts.
+type Kind<'a> = (&'a dyn Fn(&mut Packet), bool);
+
+/// Whoever knows one sequence learns nothing about the ports of other doors.
+#[test]
+fn guarded_port_of_another_door_counts_as_any_closed_port() {
+    for (store, mut policy) in STORES.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
+        policy.doors.push(door("other", "tcp/443", &["tcp/900", "tcp/700", "tcp/800"]));
+        for (door, port) in policy.doors.iter_mut().zip(["udp/22", "udp/443"]) {
+            door.guards.push(port.parse().expect("a port"));
+        }
+        let filters = both(&policy, store);
+        let now = Instant::from_millis(1_000);
+        // Whether the attempt of this source has ended after this packet.
+        let ends = |source: &str, port, kind: &dyn Fn(&mut Packet)| {
+            let mut simulator = Simulator::new(&filters);
+            for port in [100, 300] {
+                simulator.receive(&syn(source, port), now);
+            }
+            let mut packet = syn(source, port);
+            kind(&mut packet);
+            simulator.receive(&packet, now);
+            simulator.receive(&syn(source, 200), now);
+            simulator.receive(&syn(source, 22), now).fate != Fate::Passed
+        };
+        let flags = |flags: u8| {
+            move |packet: &mut Packet| {
+                if let Payload::Tcp { flags: of_packet, .. } = &mut packet.payload {
+                    *of_packet = flags;
+                }
+            }
+        };
+        let datagram = |packet: &mut Packet| {
+            if let Payload::Tcp { source_port, destination_port, .. } = packet.payload {
+                packet.payload = Payload::Udp { source_port, destination_port };
+            }
+        };
+        let to_all = |packet: &mut Packet| {
+            datagram(packet);
+            packet.for_host = false;
+        };
+        let related = |packet: &mut Packet| packet.tracked = Tracking::Related;
+        let guard = policy.gate.stance == Stance::Guard;
+        let kinds: [Kind<'_>; 7] = [
+            (&flags(0x02), true),
+            (&datagram, true),
+            (&related, guard),
+            (&to_all, false),
+            (&flags(0x10), false),
+            (&flags(0x04), false),
+            (&flags(0x12), false),
+        ];
+        for source in ["198.51.100.1", "2001:db8::1"] {
+            for (number, (kind, counts)) in kinds.into_iter().enumerate() {
+                for port in [443, 9999] {
+                    let case = format!("{store:?} {source}: kind {number} to port {port}");
+                    assert_eq!(ends(source, port, kind), counts, "{case}");
+                }
+                assert!(!ends(source, 22, kind), "its own door guards it");
+            }
+        }
+    }
+}
+
+/// What nobody can find needs no rules.
+#[test]
+fn a_door_alone_asks_for_its_grant_only() {
+    for (store, policy) in STORES.into_iter().flat_map(|m| [(m, one_door()), (m, closed())]) {
+        for filter in both(&policy, store) {
+            assert_eq!(filter.chain("portcullis-door-0").expect("a chain").rules.len(), 2);
+            assert!(filter.chain("portcullis-elsewhere").is_none());
         }
     }
 }

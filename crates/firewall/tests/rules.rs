@@ -11,7 +11,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_core::policy::{
-    Ban, Door, DoorName, GatePolicy, HostName, InterfaceName, Policy, Recogniser, Refuse, Stance,
+    Ban, Door, DoorName, GatePolicy, HostName, InterfaceName, Policy, Port, Recogniser, Refuse,
+    Stance,
 };
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::{Hosts, admit, attempt_of, compile};
@@ -20,8 +21,11 @@ use portcullis_firewall::iptables::{self, AddressStore, Family};
 use portcullis_firewall::ruleset::Tracking;
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator, Socket};
 
+fn ports(texts: &[&str]) -> Vec<Port> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
 fn policy(refuse: Refuse, tolerate: u8, recogniser: Recogniser) -> Policy {
-    let ports = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     Policy {
         gate: GatePolicy {
             refuse,
@@ -106,6 +110,17 @@ fn the_rules_of_iptables_are_as_committed() {
             is_as_committed("ipset.sets", &iptables::text::sets(family, filter.sets.iter()));
         }
     }
+    // A guarded port is a wrong port to who knocks at another door.
+    let mut policy = policy(Refuse::Drop, 0, Recogniser::Kernel);
+    policy.gate.stance = Stance::Closed;
+    let mut web = policy.doors[0].clone();
+    web.name = DoorName::new("web").unwrap();
+    web.guards = ports(&["tcp/443", "tcp/8443"]);
+    web.sequence = ports(&["tcp/5001", "tcp/9017", "udp/4003", "tcp/2009"]);
+    policy.doors.push(web);
+    let (store, family) = (AddressStore::Recent, Family::V4);
+    let filter = iptables::compile::compile(&policy, store, family, Generation::default());
+    is_as_committed("closed-two-doors.iptables", &filter.unwrap().to_string());
 }
 
 /// A packet to a port with a service, which would answer if it were let.

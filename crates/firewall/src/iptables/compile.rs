@@ -4,9 +4,13 @@
 //! Every state of the doors' automaton but the root is a list of source addresses. A packet that may
 //! be a knock is taken to the chain of the list that its source is in, which says what the knock
 //! means there; a source in no list is in the root. Whoever knocks leaves all lists before entering
-//! one, and a packet to any other port takes its source out of all of them.
+//! one, and a packet to any other port takes its source out of all of them. So does one to a guarded port
+//! without a grant, unless its source is in the list of a state in which that port changes nothing.
 //!
-//! The last state of a door needs no list where nothing but a repeat differs from the root there.
+//! The last state of a door needs no list where all its transitions are those of the root. A wrong port
+//! has nothing to end there. What changes nothing there, a knock made already or a port that the door
+//! guards, begins no sequence, and so means nothing in the root either. (Where the last knock of one door
+//! is the first of another, the state has transitions of its own.)
 
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -46,6 +50,9 @@ pub(super) const COUNT: &str = "portcullis-count";
 const KNOCK: &str = "portcullis-knock";
 const FIRST: &str = "portcullis-first";
 const FORGET: &str = "portcullis-forget";
+/// For packets to a guarded port without a grant: those that count as wrong ports take their source out of
+/// all lists.
+const ELSEWHERE: &str = "portcullis-elsewhere";
 
 /// What the name of the set of allowed networks ends with, where those of stages have two numbers.
 const ALLOW: &str = "allow";
@@ -66,7 +73,11 @@ pub fn compile(
 ) -> Result<Filter, Vec<Conflict>> {
     let automaton = Automaton::build(policy.doors_seen_by(Recogniser::Kernel))?;
     let listed = listed(&automaton);
-    let compiler = Compiler { policy, store, family, generation, automaton, listed };
+    let mut repeats: BTreeMap<StateId, BTreeSet<Port>> = BTreeMap::new();
+    for (at, port) in automaton.repeat() {
+        repeats.entry(at).or_default().insert(port);
+    }
+    let compiler = Compiler { policy, store, family, generation, automaton, listed, repeats };
     let mut chains = vec![compiler.input()];
     chains.extend(compiler.gate());
     chains.extend(compiler.doors());
@@ -167,6 +178,8 @@ pub(super) struct Compiler<'a> {
     automaton: Automaton,
     /// The states that have a list.
     listed: BTreeSet<StateId>,
+    /// The ports that change nothing in a state.
+    repeats: BTreeMap<StateId, BTreeSet<Port>>,
 }
 
 impl Compiler<'_> {
@@ -289,15 +302,51 @@ impl Compiler<'_> {
         rules
     }
 
-    /// For packets to the guarded ports of a door.
+    /// For packets to the guarded ports of a door. Without a grant they are refused, and end an attempt
+    /// at another door.
     fn doors(&self) -> Vec<Chain> {
-        let doors = self.policy.doors();
-        let doors = doors.map(|(id, door)| {
+        let mut chains = Vec::new();
+        let mut ends_attempts = false;
+        for (id, door) in self.policy.doors() {
             let granted = rule([self.is_in(self.grants(door), door.open_for)], Target::Return);
-            let rules = vec![granted.because("knocked"), rule([], goto(REFUSE))];
-            chain(&door_chain(id), rules)
-        });
-        doors.collect()
+            let mut rules = vec![granted.because("knocked")];
+            // A port is guarded by one door and is no knock: what one of them means, all of them mean.
+            let changes_nothing = |at: &StateId| {
+                let ports = self.repeats.get(at);
+                door.guards.iter().all(|port| ports.is_some_and(|ports| ports.contains(port)))
+            };
+            let (own, others): (Vec<_>, Vec<_>) =
+                self.lists().partition(|(at, _, _)| changes_nothing(at));
+            if !others.is_empty() {
+                rules.extend(own.into_iter().map(|(_, state, list)| {
+                    let own = rule([self.is_in(list, state.step_timeout)], goto(REFUSE));
+                    own.because("people connect while they knock")
+                }));
+                rules.push(rule([], Target::Call(ELSEWHERE.to_owned())));
+                ends_attempts = true;
+            }
+            rules.push(rule([], goto(REFUSE)));
+            chains.push(chain(&door_chain(id), rules));
+        }
+        if ends_attempts {
+            chains.push(self.elsewhere());
+        }
+        chains
+    }
+
+    /// The same packets count here as at other ports. Link-local addresses are in no list.
+    fn elsewhere(&self) -> Chain {
+        let mut rules = Vec::new();
+        if self.policy.gate.stance == Stance::Closed {
+            rules.push(rule([Match::Related], Target::Return).because("belongs to a connection"));
+        }
+        rules.push(rule([Match::NotForHost], Target::Return));
+        rules.push(
+            rule([Match::Protocol(Protocol::Tcp), not_bare_syn()], Target::Return)
+                .because("only a bare SYN is a knock"),
+        );
+        rules.push(rule([], goto(FORGET)).because("a wrong port ends the attempt"));
+        chain(ELSEWHERE, rules)
     }
 
     /// In the stance `guard`: refuses who has no grant.
@@ -342,11 +391,14 @@ impl Compiler<'_> {
         for (at, port, to) in self.automaton.step() {
             steps.entry(at).or_default().push((port, to));
         }
+        let guards: BTreeSet<_> = self.policy.doors.iter().flat_map(|door| &door.guards).collect();
         let stages = self.lists().map(|(id, state, _)| {
-            let mut rules = vec![
-                rule(port(state.entered_by), Target::Return).because("sent again"),
-                rule([], Target::Call(FORGET.to_owned())),
-            ];
+            // Guarded ports do not come as far as here.
+            let made = self.repeats.get(&id).into_iter().flatten();
+            let made: Vec<_> = made.filter(|port| !guards.contains(port)).copied().collect();
+            let again = to_ports(&made, &Target::Return).into_iter();
+            let mut rules: Vec<_> = again.map(|rule| rule.because("sent again")).collect();
+            rules.push(rule([], Target::Call(FORGET.to_owned())));
             for &(port, to) in steps.get(&id).into_iter().flatten() {
                 rules.extend(self.enter(port, to));
             }

@@ -363,7 +363,9 @@ impl Chains {
                 parts.guards.extend(line.ports());
                 parts.name = line.after("--comment").map(safe).or(parts.name.take());
             } else if let Some(door) = number(&line.chain) {
-                all.entry(door).or_default().lists.extend(line.looks_up());
+                // It looks sources up in lists of stages, too.
+                let grants = line.looks_up().filter(|list| list.name.contains(OPEN));
+                all.entry(door).or_default().lists.extend(grants);
             }
         }
         let door = |(class, Parts { name, guards, lists })| {
@@ -483,6 +485,7 @@ mod tests {
 -A portcullis-plain -p tcp -m tcp --dport 22 -m comment --comment ssh -g portcullis-door-0
 -A portcullis-plain -p udp -m udp -m multiport --dports 53,5353 -m comment --comment \"a\u{1b}b\" -g portcullis-door-3
 -A portcullis-door-0 -m recent --rcheck --seconds 20 --name portcullis4_open_ssh --mask 255.255.255.255 --rsource -m comment --comment knocked -j RETURN
+-A portcullis-door-0 -m recent --rcheck --seconds 5 --name portcullis4_0_0_1 --mask 255.255.255.255 --rsource -g portcullis-refuse
 -A portcullis-door-3 -m set --match-set portcullis4_open_x src -j RETURN
 -A portcullis-at-3-2 -p tcp -m tcp --dport 1 -j SET --add-set portcullis4_open_x src --exist --timeout 7
 -A portcullis-door-9 -m set --match-set portcullis4_open_lonely src -j RETURN

@@ -69,10 +69,15 @@ impl Place {
 
     /// What a SYN to port 22 is answered with; `None` is silence.
     pub fn answer(&self, from: IpAddr) -> Option<Meaning> {
+        self.answer_at(from, 22)
+    }
+
+    /// The same for any port.
+    pub fn answer_at(&self, from: IpAddr, number: u16) -> Option<Meaning> {
         // A source port of its own, so that connection tracking takes it for a new connection.
         static PORT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(20_000);
         let port = PORT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let to = SocketAddr::new(self.host(from), 22);
+        let to = SocketAddr::new(self.host(from), number);
         let syn = Packet::syn(SocketAddr::new(from, port), to);
         let seen = self.wire.probe(&syn, Duration::from_millis(300)).unwrap();
         seen.map(|seen| seen.meaning())

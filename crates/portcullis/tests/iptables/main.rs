@@ -11,6 +11,7 @@ mod articles;
 mod begins;
 mod closed;
 mod headers;
+mod known_sequence;
 mod live;
 mod loading;
 mod random;
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
             }));
             all.push(world::trial(name("related_connection_needs_a_grant"), move || {
                 begins::related(variant, store);
+            }));
+            all.push(world::trial(name("one_known_sequence_tells_no_port"), move || {
+                known_sequence::tells_no_port(variant, store);
             }));
             all.push(world::trial(name("extension_headers_lead_past_no_door"), move || {
                 headers::none_leads_past_the_gate(variant, store);
