@@ -3,13 +3,16 @@
 //! The engine decides. This module also remembers the stage of each source, to say *why* a packet did not
 //! count. It asks both recognisers. If some doors belong to only one of them, each recogniser has its own
 //! engine with its own doors: to a recogniser, a knock at a door that it does not know is a wrong port.
+//!
+//! A grant of the daemon is an element of a set in the kernel, so the kernel's engine is told of it. The daemon
+//! learns nothing of grants that the kernel alone has given, and its engine is not told of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_core::automaton::Conflict;
-use portcullis_core::engine::{Action, Direction, Engine, Options, Verdict};
+use portcullis_core::engine::{Action, Direction, Engine, Grant, Options, Verdict};
 use portcullis_core::limits;
 use portcullis_core::policy::{Door, DoorId, Policy, Port, Recogniser, may_have_grants};
 use portcullis_core::time::Instant;
@@ -26,7 +29,7 @@ const MAX_REMEMBERED: usize = 262_144;
 pub enum Meaning {
     /// Nothing to any door, for this reason.
     Nothing(Verdict),
-    /// It is for a port that this door guards.
+    /// It is for a port that this door guards, and ends no attempt.
     Guarded(DoorId),
     /// A knock, and there are more to make.
     Knock {
@@ -42,11 +45,11 @@ pub enum Meaning {
         /// Of this door.
         door: DoorId,
     },
-    /// The knock just made, again.
+    /// A knock that the attempt has made already.
     Repeated {
         /// Of this door.
         door: DoorId,
-        /// How many have been made.
+        /// Which knock it is, from 1; the latest one if several are at this port.
         stage: u8,
     },
     /// A wrong port, forgiven.
@@ -63,7 +66,7 @@ pub enum Meaning {
         /// By how much.
         by: Duration,
     },
-    /// A knock of the same door, but not the next one: the attempt is lost.
+    /// A later knock of the same door, but not the next one: the attempt is lost.
     Disordered {
         /// The door.
         door: DoorId,
@@ -90,11 +93,15 @@ pub struct Judged {
     pub meaning: Meaning,
     /// A second door that opens with the same knock, by the other recogniser.
     pub also: Option<DoorId>,
+    /// The door that guards the port, if the packet needs a grant there. During an attempt at another door such a
+    /// packet can be a wrong port too.
+    pub guarded: Option<DoorId>,
 }
 
 /// Says what packets mean.
 pub struct Judge {
     policy: Policy,
+    guards: BTreeMap<Port, DoorId>,
     /// By the daemon's engine, or by both where they know the same doors.
     daemon: Walker,
     /// By the kernel's, where it knows others.
@@ -127,7 +134,9 @@ impl Judge {
             Some(Walker::new(policy, Recogniser::Kernel, options)?)
         };
         let daemon = Walker::new(policy, Recogniser::Daemon, options)?;
-        Ok(Self { policy: policy.clone(), daemon, kernel })
+        let guards =
+            policy.doors().flat_map(|(id, door)| door.guards.iter().map(move |&port| (port, id)));
+        Ok(Self { policy: policy.clone(), guards: guards.collect(), daemon, kernel })
     }
 
     /// Takes a packet of `now`. One of an allowed source is not looked at by the kernel's recogniser.
@@ -138,23 +147,56 @@ impl Judge {
         allowed: bool,
         now: Instant,
     ) -> Judged {
-        let first = self.daemon.step(&self.policy, packet, direction, now);
-        let Some(kernel) = &mut self.kernel else {
-            return Judged { meaning: first, also: None };
-        };
-        if direction == Direction::ToHost && allowed {
-            return Judged { meaning: first, also: None };
+        let (first, grant) = self.daemon.step(&self.policy, packet, direction, now);
+        let guarded = self.guarded(packet, &first);
+        let (mut meaning, mut also) = (first, None);
+        if let Some(kernel) = &mut self.kernel {
+            if direction != Direction::ToHost || !allowed {
+                let (second, _) = kernel.step(&self.policy, packet, direction, now);
+                let is_at =
+                    |walker: &Walker, door| walker.is_at(&self.policy, packet.source, door, now);
+                (meaning, also) = together((&self.daemon, first), (kernel, second), is_at);
+            }
+            // The keeper adds it once the daemon has asked for it, so it comes too late for this packet.
+            if let Some(grant) = grant {
+                kernel.engine.handle_grant(grant, now);
+            }
         }
-        let second = kernel.step(&self.policy, packet, direction, now);
-        let (meaning, other) =
-            if weight(&first) >= weight(&second) { (first, second) } else { (second, first) };
-        let also = match (meaning, other) {
-            (Meaning::Opened { door }, Meaning::Opened { door: other }) if door != other => {
-                Some(other)
+        if let (Meaning::Wrong, Some(door)) = (meaning, guarded) {
+            // It ended what was left of an attempt that had made its last knock.
+            meaning = Meaning::Guarded(door);
+        }
+        Judged { meaning, also, guarded }
+    }
+
+    /// Which door guards the port of a packet that means this to a recogniser.
+    fn guarded(&self, packet: &Packet, meaning: &Meaning) -> Option<DoorId> {
+        match meaning {
+            Meaning::Guarded(door) => Some(*door),
+            Meaning::Lost { .. } | Meaning::Forgiven { .. } | Meaning::Wrong => {
+                self.guards.get(&port(packet)?).copied()
             }
             _ => None,
-        };
-        Judged { meaning, also }
+        }
+    }
+}
+
+/// What a packet means that has these meanings to two recognisers, and the second door that it opens.
+fn together<'a>(
+    (one, first): (&'a Walker, Meaning),
+    (two, second): (&'a Walker, Meaning),
+    is_at: impl Fn(&'a Walker, DoorId) -> bool,
+) -> (Meaning, Option<DoorId>) {
+    use Meaning::{Forgiven, Guarded, Lost, Opened};
+    let (meaning, other, by) = match weight(&first) >= weight(&second) {
+        true => (first, second, two),
+        false => (second, first, one),
+    };
+    match (meaning, other) {
+        (Opened { door }, Opened { door: other }) if door != other => (meaning, Some(other)),
+        // The kernel knows a grant that the daemon does not know. The kernel can still open the door.
+        (Lost { door, .. } | Forgiven { door }, Guarded(_)) if is_at(by, door) => (other, None),
+        _ => (meaning, None),
     }
 }
 
@@ -183,25 +225,26 @@ impl Walker {
         Ok(Self { engine: Engine::new(policy, options)?, attempts: HashMap::new() })
     }
 
-    /// What a packet means.
+    /// What a packet means, and the grant that it leads to.
     fn step(
         &mut self,
         policy: &Policy,
         packet: &Packet,
         direction: Direction,
         now: Instant,
-    ) -> Meaning {
+    ) -> (Meaning, Option<Grant>) {
         let verdict = self.engine.handle_parsed(*packet, direction, now);
-        let mut opened = false;
+        let mut opened = None;
         while let Some(Action::Open(grant)) = self.engine.next_action() {
-            opened = may_have_grants(grant.address);
+            opened = Some(grant).filter(|grant| may_have_grants(grant.address));
         }
         let source = packet.source;
-        match verdict {
+        let meaning = match verdict {
             Verdict::Guarded(door) => Meaning::Guarded(door),
             Verdict::Repeated(door) => {
-                let stage = self.attempts.get(&source).map_or(1, |attempt| attempt.stage);
-                Meaning::Repeated { door, stage }
+                let attempt = self.attempts.get(&source);
+                let stage = attempt.and_then(|attempt| attempt.latest(policy, port(packet)?));
+                Meaning::Repeated { door, stage: stage.unwrap_or(1) }
             }
             Verdict::Forgiven(door) => Meaning::Forgiven { door },
             Verdict::Stage { door, stage, .. } => {
@@ -212,7 +255,10 @@ impl Walker {
             }
             Verdict::Opened { door, stage, .. } => {
                 self.remember(source, Attempt { door, stage, at: now });
-                if opened { Meaning::Opened { door } } else { Meaning::Nothing(verdict) }
+                match opened {
+                    Some(_) => Meaning::Opened { door },
+                    None => Meaning::Nothing(verdict),
+                }
             }
             Verdict::Wrong { lost } => {
                 let before = self.attempts.remove(&source);
@@ -220,7 +266,14 @@ impl Walker {
                 why.unwrap_or(Meaning::Wrong)
             }
             other => Meaning::Nothing(other),
-        }
+        };
+        (meaning, opened)
+    }
+
+    /// Whether this source is in an attempt at this door.
+    fn is_at(&self, policy: &Policy, source: IpAddr, door: DoorId, now: Instant) -> bool {
+        let attempt = self.attempts.get(&source);
+        attempt.is_some_and(|attempt| attempt.door == door && attempt.is_going_on(policy, now))
     }
 
     fn remember(&mut self, source: IpAddr, attempt: Attempt) -> Option<Attempt> {
@@ -243,6 +296,13 @@ impl Attempt {
         door.sequence.get(usize::from(self.stage)).copied()
     }
 
+    /// Which of the knocks made is at this port, from 1: the latest of them.
+    fn latest(&self, policy: &Policy, port: Port) -> Option<u8> {
+        let door = policy.door(self.door)?;
+        let mut made = door.sequence.iter().zip(1..=self.stage);
+        made.rfind(|&(&knock, _)| knock == port).map(|(_, number)| number)
+    }
+
     /// Why a packet to a wrong port, or none, was not the next knock.
     fn explain(
         &self,
@@ -260,11 +320,9 @@ impl Attempt {
             let is_late = port == Some(next) && by <= limits::MAX_STEP_TIMEOUT;
             return is_late.then_some(Meaning::Late { door: id, knock: expected, by });
         }
-        // The next one in the sequence that this port is, else any.
-        let later = door.sequence.iter().skip(usize::from(stage)).position(|&p| Some(p) == port);
-        let later = later.map(|at| at.saturating_add(usize::from(stage)));
-        let place = later.or_else(|| door.sequence.iter().position(|&p| Some(p) == port));
-        let knock = place.and_then(|place| u8::try_from(place.saturating_add(1)).ok());
+        // The knocks made already end no attempt.
+        let mut later = door.sequence.iter().zip(1u8..).skip(usize::from(stage));
+        let knock = later.find(|&(&knock, _)| Some(knock) == port).map(|(_, number)| number);
         Some(match knock {
             Some(knock) => Meaning::Disordered { door: id, knock, expected },
             None => Meaning::Lost { door: id, expected },
@@ -289,14 +347,21 @@ mod tests {
         guards = ["tcp/23"]
         sequence = ["tcp/1009", "tcp/4001", "tcp/2003"]
         tolerate = 1
+        [door.twice]
+        guards = ["tcp/24"]
+        sequence = ["tcp/3001", "tcp/3000", "tcp/3001", "tcp/3002"]
     "#;
 
     /// What SYNs to these ports at these tenths of seconds mean.
     fn judge(recogniser: &str, ports: &[(u64, u16)]) -> Vec<Judged> {
         let text = DOORS.replace("RECOGNISER", recogniser);
         let policy = parse_str("test", &text).unwrap().policy;
-        let mut judge = Judge::new(&policy, Options::default()).unwrap();
+        let judge = Judge::new(&policy, Options::default()).unwrap();
         assert_eq!(judge.kernel.is_some(), !recogniser.is_empty());
+        judge_by(judge, ports)
+    }
+
+    fn judge_by(mut judge: Judge, ports: &[(u64, u16)]) -> Vec<Judged> {
         let judge = |&(tenths, destination_port): &(u64, u16)| {
             let flags = TcpFlags::SYN;
             let packet = Packet {
@@ -323,11 +388,15 @@ mod tests {
 
     const SSH: DoorId = DoorId(0);
     const KIND: DoorId = DoorId(1);
+    const TWICE: DoorId = DoorId(2);
 
     #[test]
     fn every_packet_has_a_meaning() {
         use Meaning::{Disordered, Forgiven, Guarded, Knock, Late, Lost, Opened, Repeated, Wrong};
         let knock = |stage| Knock { door: SSH, stage, anew: false };
+        let kind = |stage| Knock { door: KIND, stage, anew: false };
+        let twice = |stage| Knock { door: TWICE, stage, anew: false };
+        let again = |stage| Repeated { door: TWICE, stage };
         let script = [
             (0, 7431, knock(1)),
             (1, 7431, Repeated { door: SSH, stage: 1 }),
@@ -345,13 +414,73 @@ mod tests {
             (84, 1123, Wrong),
             (90, 7431, knock(1)),
             (91, 29117, knock(2)),
-            (92, 7431, Knock { door: SSH, stage: 1, anew: true }),
+            (92, 7431, Repeated { door: SSH, stage: 1 }),
+            (93, 29117, Repeated { door: SSH, stage: 2 }),
             (100, 1009, Knock { door: KIND, stage: 1, anew: true }),
             (101, 9, Forgiven { door: KIND }),
             (102, 9, Lost { door: KIND, expected: 2 }),
+            // Without a grant, only the port of the door itself does not count.
+            (410, 1009, kind(1)),
+            (411, 23, Guarded(KIND)),
+            (412, 22, Forgiven { door: KIND }),
+            (413, 22, Lost { door: KIND, expected: 2 }),
+            (414, 22, Guarded(SSH)),
+            // With a grant it does not count at all.
+            (420, 7431, knock(1)),
+            (421, 23, Lost { door: SSH, expected: 2 }),
+            (422, 7431, knock(1)),
+            (423, 29117, knock(2)),
+            (424, 1123, Opened { door: SSH }),
+            (425, 23, Guarded(KIND)),
+            (426, 1009, kind(1)),
+            (427, 22, Guarded(SSH)),
+            (428, 22, Guarded(SSH)),
+            (429, 4001, kind(2)),
+            (430, 2003, Opened { door: KIND }),
+            // Behind the last knock, the first one begins an attempt.
+            (431, 2003, Repeated { door: KIND, stage: 3 }),
+            (432, 4001, Repeated { door: KIND, stage: 2 }),
+            (433, 1009, kind(1)),
+            (500, 3001, twice(1)),
+            (501, 3000, twice(2)),
+            (502, 3000, again(2)),
+            (503, 3001, twice(3)),
+            (504, 3000, again(2)),
+            (505, 3001, again(3)),
+            (506, 3002, Opened { door: TWICE }),
         ];
         let ports: Vec<(u64, u16)> = script.iter().map(|&(at, port, _)| (at, port)).collect();
         let expected: Vec<Meaning> = script.iter().map(|&(_, _, meaning)| meaning).collect();
         assert_eq!(meanings(&ports), expected);
+        for (judged, (at, port)) in judge("", &ports).iter().zip(&ports) {
+            let guards = [(22, SSH), (23, KIND)];
+            let door = guards.iter().find(|(guarded, _)| guarded == port).map(|&(_, door)| door);
+            assert_eq!(judged.guarded, door, "{at}");
+        }
+    }
+
+    /// Each door belongs to one recogniser. What packets mean to the doors `ssh` and `kind`.
+    fn apart(ssh: &str, kind: &str, ports: &[(u64, u16)]) -> Vec<Meaning> {
+        let kind = format!("tolerate = 0\nrecogniser = \"{kind}\"");
+        let text = DOORS.replace("RECOGNISER", &format!("recogniser = \"{ssh}\""));
+        let policy = parse_str("test", &text.replace("tolerate = 1", &kind)).unwrap().policy;
+        let judged = judge_by(Judge::new(&policy, Options::default()).unwrap(), ports);
+        judged.iter().map(|judged| judged.meaning).collect()
+    }
+
+    #[test]
+    fn grant_of_the_kernel_is_unknown_to_the_daemon_but_not_the_other_way_round() {
+        use Meaning::{Guarded, Knock, Lost, Opened, Wrong};
+        let knock = |door, stage| Knock { door, stage, anew: false };
+        let ports = [7431, 29117, 1123, 1009, 22, 4001, 2003];
+        let ports: Vec<(u64, u16)> = (0..).zip(ports).collect();
+        let opened = [knock(SSH, 1), knock(SSH, 2), Opened { door: SSH }, knock(KIND, 1)];
+        let ended = [Lost { door: KIND, expected: 2 }, Wrong, Wrong];
+        let unchanged = [Guarded(SSH), knock(KIND, 2), Opened { door: KIND }];
+        assert_eq!(apart("kernel", "daemon", &ports), [&opened[..], &ended].concat());
+        assert_eq!(apart("daemon", "kernel", &ports), [&opened[..], &unchanged].concat());
+        // Either can open the door: the kernel does.
+        assert_eq!(apart("kernel", "both", &ports), [&opened[..], &unchanged].concat());
+        assert_eq!(apart("both", "daemon", &ports), [&opened[..], &unchanged].concat());
     }
 }

@@ -210,7 +210,7 @@ impl<'p> Replay<'p> {
         count(&mut self.report.judged);
         let allowed =
             *place == Place::Allowed || self.allowed.iter().any(|network| network.contains(source));
-        let Judged { meaning, also } = self.judge.packet(packet, direction, allowed, now);
+        let Judged { meaning, also, guarded } = self.judge.packet(packet, direction, allowed, now);
         let sources = &mut self.sources;
         match meaning {
             Meaning::Nothing(verdict) => {
@@ -218,11 +218,6 @@ impl<'p> Replay<'p> {
                     count(&mut self.report.not_for_host);
                 } else if packet.segment == Segment::Fragment {
                     count(&mut self.report.fragments);
-                }
-            }
-            Meaning::Guarded(door) => {
-                if !allowed && !self.gate.passes(door, source, now) {
-                    self.strike(moment, Why::Refused(door));
                 }
             }
             Meaning::Knock { door, stage, .. } => sources.note(source, stage, |deeds| {
@@ -239,10 +234,19 @@ impl<'p> Replay<'p> {
             Meaning::Lost { .. } | Meaning::Disordered { .. } => {
                 sources.note(source, 0, |deeds| count(&mut deeds.lost));
             }
-            Meaning::Repeated { .. } | Meaning::Forgiven { .. } | Meaning::Wrong => {}
+            Meaning::Repeated { .. }
+            | Meaning::Forgiven { .. }
+            | Meaning::Wrong
+            | Meaning::Guarded(_) => {}
+        }
+        if let Some(door) = guarded {
+            if !allowed && !self.gate.passes(door, source, now) {
+                self.strike(moment, Why::Refused(door));
+            }
+            return;
         }
         // A capture does not say where a service listens: every port that is not public counts as closed.
-        let refused = !matches!(meaning, Meaning::Nothing(_) | Meaning::Guarded(_));
+        let refused = !matches!(meaning, Meaning::Nothing(_));
         if refused && self.gate.bans() && !allowed {
             self.strike(moment, Why::Closed);
         }

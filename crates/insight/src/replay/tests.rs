@@ -123,6 +123,30 @@ fn a_right_knock_opens_and_all_that_is_refused_is_a_strike() {
 }
 
 #[test]
+fn guarded_port_of_another_door_is_refused_and_ends_an_attempt() {
+    let doors = format!(
+        "{DOORS}\n[door.web]\nguards = [\"tcp/8080\"]\nsequence = [\"tcp/1009\", \"tcp/4001\", \
+         \"tcp/2003\"]\n"
+    )
+    .replace("strikes = 4", "strikes = 100");
+    let at = |ports: &[&str]| {
+        let report = replay_with(&doors, Settings::default(), &knocks(0, CLIENT, ports));
+        let why =
+            report.strikes.iter().map(|strike| (strike.port.unwrap().to_string(), strike.why));
+        let refused = why.filter(|(_, why)| *why != Why::Closed).collect::<Vec<_>>();
+        (report.opened, report.sources[0].1.lost, refused)
+    };
+    let [ssh, web] = ["tcp/22", "tcp/8080"].map(str::to_owned);
+    let (first, rest) = RIGHT.split_at(1);
+    let knock = |port| [first, &[port], rest].concat();
+    assert_eq!(at(&knock("tcp/22")), (1, 0, vec![(ssh, Why::Refused(DoorId(0)))]));
+    assert_eq!(at(&knock("tcp/8080")), (0, 1, vec![(web, Why::Refused(DoorId(1)))]));
+    // With a grant it is neither.
+    let other = ["tcp/1009", "tcp/4001", "tcp/2003"];
+    assert_eq!(at(&[&other[..], &knock("tcp/8080")].concat()), (2, 0, vec![]));
+}
+
+#[test]
 fn answers_to_the_hosts_own_datagrams_are_no_wrong_knocks() {
     let mut frames = knocks(0, CLIENT, &["tcp/7431"]);
     frames.push(raw(10, HOST, CLIENT, "rst/40000"));

@@ -156,24 +156,28 @@ impl At<'_> {
                 ),
             );
         }
-        let (mut said, mut again) = ((false, false), None);
+        let mut said = (false, false);
         for hit in self.of(source) {
             match hit.meaning {
                 Meaning::Late { door, knock, by } if self.is(door) && !said.0 => {
                     said.0 = true;
                     say("late", self.late(source, knock, by));
                 }
-                Meaning::Knock { door, stage, anew: true } if self.is(door) => {
-                    again = again.or(Some(stage));
-                }
                 Meaning::Lost { door, expected } if self.is(door) && !said.1 => {
                     said.1 = true;
+                    // A port that a door guards cannot be public.
+                    let hint = match hit.guarded.and_then(|id| self.policy.door(id)) {
+                        Some(other) => format!(
+                            "door {} guards it, so connect there only before or after the knocks",
+                            other.name
+                        ),
+                        None => "if it is a service of this host, list it in `public`".to_owned(),
+                    };
                     say(
                         "wrong-port",
                         format!(
                             "{source} sent {} before knock {expected} of door {name}, and a wrong \
-                             port ends the attempt; if it is a service of this host, list it in \
-                             `public`",
+                             port ends the attempt; {hint}",
                             hit.port
                         ),
                     );
@@ -182,16 +186,6 @@ impl At<'_> {
             }
         }
         if missing.is_empty() && order.is_none() && said == (false, false) {
-            if let Some(knock) = again {
-                return say(
-                    "again",
-                    format!(
-                        "{source} sent knock {knock} of door {name} again after a later one, which \
-                         begins a new attempt; do not wait for answers to knocks, because TCP sends \
-                         an unanswered SYN again after a second"
-                    ),
-                );
-            }
             let step = duration::format(self.door.step_timeout);
             say(
                 "apart",

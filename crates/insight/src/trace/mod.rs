@@ -50,6 +50,8 @@ pub struct Arrival {
     pub port: Port,
     /// What it means.
     pub meaning: Meaning,
+    /// The door that guards the port.
+    pub guarded: Option<DoorId>,
     /// For a guarded port: whether its source has a grant.
     pub passes: bool,
 }
@@ -114,16 +116,15 @@ impl<'p> Tracer<'p> {
         let allowed = self.allowed.iter().any(|network| network.contains(source));
         let judged = self.judge.packet(packet, direction, allowed, now);
         let port = port(packet).filter(|_| direction == Direction::ToHost)?;
-        let mut hit = Arrival { at: now, source, port, meaning: judged.meaning, passes: false };
+        let guarded = judged.guarded;
+        let passes = guarded.is_some_and(|door| allowed || self.gate.passes(door, source, now));
+        let hit = Arrival { at: now, source, port, meaning: judged.meaning, guarded, passes };
         match judged.meaning {
             Meaning::Opened { door } => {
                 for door in [Some(door), judged.also].into_iter().flatten() {
                     let open_for = self.policy.door(door).map(|d| d.open_for).unwrap_or_default();
                     self.gate.grant(door, source, now, now.after(open_for));
                 }
-            }
-            Meaning::Guarded(door) => {
-                hit.passes = allowed || self.gate.passes(door, source, now);
             }
             // Nobody sends such a packet as a knock.
             Meaning::Nothing(Verdict::Conversation | Verdict::BadSource | Verdict::NotForHost) => {
@@ -193,6 +194,9 @@ impl<'p> Tracer<'p> {
     /// packet that could belong to any door.
     fn is_of_door(&self, hit: &Arrival) -> bool {
         let Some(wanted) = self.watched.door else { return true };
+        if hit.guarded == Some(wanted) {
+            return true;
+        }
         match hit.meaning {
             Meaning::Guarded(door) => door == wanted,
             Meaning::Wrong | Meaning::Nothing(_) => true,

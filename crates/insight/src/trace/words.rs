@@ -24,7 +24,10 @@ pub fn sentence(policy: &Policy, hit: &Arrival) -> String {
         Meaning::Repeated { door, stage } => {
             format!("knock {stage} of door {} again; nothing changes", name(door))
         }
-        Meaning::Forgiven { door } => format!("a wrong port, which door {} forgives", name(door)),
+        Meaning::Forgiven { door } => match guarded(policy, hit) {
+            Some(port) => format!("{port}; door {} forgives it", name(door)),
+            None => format!("a wrong port, which door {} forgives", name(door)),
+        },
         Meaning::Late { door: id, knock, by } => {
             let step = door(policy, id).map(|door| door.step_timeout).unwrap_or_default();
             let (name, by, step) = (name(id), duration::to_the_tenth(by), duration::format(step));
@@ -34,10 +37,11 @@ pub fn sentence(policy: &Policy, hit: &Arrival) -> String {
             "knock {knock} of door {} before knock {expected}; the attempt ends",
             name(door)
         ),
-        Meaning::Lost { door, expected } => format!(
-            "a wrong port instead of knock {expected} of door {}; the attempt ends",
-            name(door)
-        ),
+        Meaning::Lost { door, expected } => {
+            let port = guarded(policy, hit).map(|port| port + ",");
+            let port = port.as_deref().unwrap_or("a wrong port");
+            format!("{port} instead of knock {expected} of door {}; the attempt ends", name(door))
+        }
         Meaning::Wrong => match policy.doors().find_map(|(id, d)| place(d, hit).map(|n| (id, n))) {
             Some((id, number)) => {
                 format!("knock {number} of door {}, without the knocks before it", name(id))
@@ -49,6 +53,14 @@ pub fn sentence(policy: &Policy, hit: &Arrival) -> String {
         Meaning::Nothing(Verdict::Public) => "a public port; ignored".into(),
         Meaning::Nothing(_) => "ignored".into(),
     }
+}
+
+/// A wrong port that another door guards.
+fn guarded(policy: &Policy, hit: &Arrival) -> Option<String> {
+    let name = &door(policy, hit.guarded?)?.name;
+    // By a grant that the recogniser of the attempt does not know, or by the allow-list.
+    let passes = if hit.passes { " (it passes)" } else { "" };
+    Some(format!("a port that door {name} guards{passes}"))
 }
 
 /// The word for a meaning, and its door.
