@@ -144,7 +144,7 @@ impl Explainer<'_> {
             .iter()
             .any(|step| step.matched && step.rule.comment.as_deref() == Some("sent again"));
         match self.stage() {
-            _ if repeated => Some("the same knock again; nothing changes".to_owned()),
+            _ if repeated => Some("a knock made already; nothing changes".to_owned()),
             Some(state) => {
                 let door = self.policy.door(state.door)?;
                 Some(format!(

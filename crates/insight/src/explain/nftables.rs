@@ -320,7 +320,7 @@ impl<'a> Explainer<'a> {
         match verdict {
             Verdict::Wrong { .. } => "a wrong port; the attempt ends".to_owned(),
             Verdict::Forgiven(_) => "a wrong port, forgiven".to_owned(),
-            Verdict::Repeated(_) => "the same knock again; nothing changes".to_owned(),
+            Verdict::Repeated(_) => "a knock made already; nothing changes".to_owned(),
             Verdict::Stage { door: id, stage, .. } => match door(id) {
                 Some(door) => format!(
                     "knock {stage} of {} of door {}; the next one must come within {:?}",

@@ -1,7 +1,7 @@
 //! The doors: their sequences as one tree from left to right, with a card for each door at its end.
 
 use portcullis_config::duration;
-use portcullis_core::automaton::Automaton;
+use portcullis_core::automaton::{Automaton, Transition};
 use portcullis_core::policy::{Door, Policy, Recogniser};
 
 use super::layout::{Area, Look};
@@ -256,9 +256,14 @@ fn legend(sheet: &mut Sheet, top: f64, policy: &Policy) -> f64 {
         }
     };
     let mut y = sheet.wrapped((indent, top), wide, (USUAL, Look::Plain), wrong);
-    let same = "The same knock again changes nothing. The first knock of a door starts an attempt \
-                at any time.";
+    let same = "A knock made already changes nothing. The first knock of another door starts an \
+                attempt at any time.";
     y = sheet.wrapped((indent, y), wide, (USUAL, Look::Quiet), same);
+    if policy.doors.iter().filter(|door| !door.guards.is_empty()).nth(1).is_some() {
+        let others = "A port that only other doors guard is a wrong port, unless the address has a \
+                      grant for it.";
+        y = sheet.wrapped((indent, y), wide, (USUAL, Look::Quiet), others);
+    }
     for line in overlaps(policy) {
         y = sheet.wrapped((indent, y), wide, (USUAL, Look::Quiet), &line);
     }
@@ -273,10 +278,12 @@ fn overlaps(policy: &Policy) -> Vec<String> {
         // A policy that was checked has no conflicts.
         let Ok(automaton) = Automaton::build(policy.doors_seen_by(who)) else { continue };
         for (at, port, to) in automaton.step() {
-            let (Some(from), Some(to)) = (automaton.state(at), automaton.state(to)) else {
+            let (Some(from), Some(target)) = (automaton.state(at), automaton.state(to)) else {
                 continue;
             };
-            if from.forgiven > 0 || to.stage > from.stage {
+            // A knock made already changes nothing, even if it would be one of another sequence.
+            let leads = automaton.next(at, port) == Transition::Advance(to);
+            if !leads || from.forgiven > 0 || target.stage > from.stage {
                 continue;
             }
             let name =
@@ -285,8 +292,8 @@ fn overlaps(policy: &Policy) -> Vec<String> {
                 "After knock {} of {}, a knock at {port} is knock {} of {}.",
                 from.stage,
                 name(from.door),
-                to.stage,
-                name(to.door)
+                target.stage,
+                name(target.door)
             );
             if !lines.contains(&line) {
                 lines.push(line);

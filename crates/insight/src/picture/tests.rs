@@ -258,6 +258,28 @@ fn every_part_of_a_shared_beginning_is_drawn_once() {
 }
 
 #[test]
+fn legend_tells_steps_to_other_doors_but_no_knock_made_already() {
+    let ports = |numbers: &[u16]| numbers.iter().map(|&n| port(Protocol::Tcp, n)).collect();
+    let legend = |policy: &Policy| -> Vec<String> {
+        let shapes = overview("some.toml", policy, "nftables").shapes.into_iter();
+        let texts = shapes.filter_map(|shape| match shape {
+            Shape::Text(text) => Some(text.text),
+            _ => None,
+        });
+        texts.filter(|text| text.starts_with("After") || text.contains("only other")).collect()
+    };
+    let mut policy = policies::many(1);
+    policy.doors[0].sequence = ports(&[5001, 5000, 5001, 5002]);
+    // After knock 3, a knock at 5000 would be knock 2 again.
+    assert_eq!(legend(&policy), [""; 0]);
+    policy.doors.push(policies::many(2).doors.remove(1));
+    policy.doors[1].sequence = ports(&[5001, 5004, 5003]);
+    let step = "After knock 3 of d0, a knock at tcp/5004 is knock 2 of d1.";
+    let guards = "A port that only other doors guard is a wrong port, unless the address has a grant for it.";
+    assert_eq!(legend(&policy), [guards, step]);
+}
+
+#[test]
 fn ten_thousand_doors_are_drawn() {
     let picture = overview("many.toml", &policies::many(10_000), "nftables");
     assert!(picture.shapes.len() > 10_000 * 10);

@@ -269,7 +269,7 @@ pub fn other_commands(variant: Variant) {
             on,
             "knock 1 of 3 of door ssh; the next one must come within 2s",
             on,
-            "the same knock again; nothing changes",
+            "a knock made already; nothing changes",
             on,
             "knock 2 of 3 of door ssh; the next one must come within 2s",
             on,
