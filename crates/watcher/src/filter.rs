@@ -15,7 +15,8 @@
 //! | fragments, and everything else | nothing |
 //! | tagged for another network | nothing: its VLAN interface, if there is one, shows it untagged |
 //!
-//! and none of these for the ports that no recogniser needs, if those are few.
+//! and none of these for the ports that no recogniser needs, if those are few. What is hidden is hidden both
+//! ways: where datagrams to a port of this host count, the engine must know to what they are answers.
 
 use portcullis_core::policy::{Port, Protocol};
 use portcullis_linux::sys::packet::Instruction;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 use portcullis_core::engine::{Action, Engine, Frame, Grant, Options, Verdict};
 use portcullis_core::limits::LINES_PER_SECOND;
-use portcullis_core::policy::{Policy, Port, Recogniser, may_have_grants};
+use portcullis_core::policy::{DoorId, Policy, Port, Recogniser, may_have_grants};
 use portcullis_core::time::Instant;
 use portcullis_linux::capture::{self, Capture, Interfaces, Unwatchable};
 
@@ -76,9 +76,13 @@ impl WatcherTask for Native {
     }
 }
 
-/// The ports to which packets are no knocks and no wrong ports either.
+/// The ports to which packets are never knocks and never wrong ports. The guarded ports of a door are such
+/// ports only if the daemon recognises no other door: they are wrong ports in an attempt at another door.
 pub(crate) fn uninteresting(policy: &Policy) -> Vec<Port> {
-    let guards = policy.doors.iter().flat_map(|door| &door.guards);
+    let recognised: Vec<DoorId> =
+        policy.doors_seen_by(Recogniser::Daemon).map(|(id, _)| id).collect();
+    let alone = policy.doors().filter(|(id, _)| recognised.iter().all(|other| other == id));
+    let guards = alone.flat_map(|(_, door)| &door.guards);
     let mut ports: Vec<Port> = policy.gate.public.iter().chain(guards).copied().collect();
     // In a policy that has not been checked a knock could be among them; the engine decides then.
     ports.retain(|port| !policy.doors.iter().any(|door| door.sequence.contains(port)));

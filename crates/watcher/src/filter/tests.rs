@@ -1,7 +1,7 @@
 //! The filter against the engine's own reading of packets.
 
 use portcullis_core::engine::{Direction, Engine, Frame, Options, Verdict};
-use portcullis_core::policy::{Door, DoorName, Policy, Port, Recogniser};
+use portcullis_core::policy::{Door, DoorName, Policy, Port, Protocol, Recogniser};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{Captured, Checksum, Link, Packet, Segment, Unreadable};
 use portcullis_linux::sys::packet::Instruction;
@@ -150,9 +150,51 @@ fn a_knock_is_never_hidden() {
     assert!(passes(&odd, &packet(false, 0, 0, 6, &transport(6, 1, 7431, 2)), HOST));
 }
 
+/// One door beside that of [`policy`], which this recogniser opens.
+fn with_another(recogniser: Recogniser) -> Policy {
+    let mut policy = policy(&FEW);
+    let mut other = policy.doors[0].clone();
+    other.name = DoorName::new("other").unwrap();
+    other.guards = ports(&["tcp/23", "udp/23"]);
+    other.sequence = ports(&["udp/1123", "tcp/4001", "tcp/2003"]);
+    other.recogniser = recogniser;
+    policy.doors.push(other);
+    policy
+}
+
+#[test]
+fn guarded_port_is_hidden_only_where_no_other_door_is_recognised() {
+    let both = with_another(Recogniser::Daemon);
+    let first = with_another(Recogniser::Kernel);
+    let mut second = both.clone();
+    second.doors[0].recogniser = Recogniser::Kernel;
+    let mut neither = second.clone();
+    neither.doors[1].recogniser = Recogniser::Kernel;
+    for (name, policy, of_first, of_second) in [
+        ("both", both, true, true),
+        ("first", first, false, true),
+        ("second", second, true, false),
+        ("neither", neither, false, false),
+    ] {
+        let shown = |kind, protocol, source, destination| {
+            let transport = transport(protocol, source, destination, 0x02);
+            passes(&policy, &packet(false, 0, 0, protocol, &transport), kind)
+        };
+        assert_eq!(shown(HOST, 6, 40_000, 22), of_first, "{name}");
+        assert_eq!(shown(HOST, 6, 40_000, 23), of_second, "{name}");
+        assert_eq!(shown(HOST, 17, 40_000, 23), of_second, "{name}");
+        // What this host sends from there makes answers of what comes back.
+        assert_eq!(shown(OUTGOING, 17, 23, 40_000), of_second, "{name}");
+        assert!(!shown(HOST, 6, 40_000, 80), "{name}: public");
+    }
+}
+
 /// Numbers that matter, and all others.
 fn port() -> impl Strategy<Value = u16> {
-    prop_oneof![prop::sample::select(&[0u16, 22, 53, 80, 443, 7431, 29_117, 1123]), any::<u16>()]
+    prop_oneof![
+        prop::sample::select(&[0u16, 22, 23, 53, 80, 443, 7431, 29_117, 1123]),
+        any::<u16>()
+    ]
 }
 
 fn shaped() -> impl Strategy<Value = Vec<u8>> {
@@ -172,18 +214,36 @@ fn shaped() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// Whether the engine would do anything at all with it.
+/// Whether the engine would do anything at all with it, whatever attempt its source is in.
 fn matters(policy: &Policy, bytes: &[u8], direction: Direction) -> bool {
+    let none = [None].into_iter();
+    let attempts = policy.doors_seen_by(Recogniser::Daemon);
+    let first = attempts.filter_map(|(_, door)| door.sequence.first().copied());
+    none.chain(first.map(Some)).any(|knock| matters_after(policy, knock, bytes, direction))
+}
+
+/// The same for a source that has made this knock.
+fn matters_after(policy: &Policy, knock: Option<Port>, bytes: &[u8], direction: Direction) -> bool {
     let mut engine =
         Engine::new(policy, Options { max_attempts: 16, seed: 1, ..Options::default() }).unwrap();
-    let verdict =
-        engine.handle_packet(Frame { direction, captured: captured(bytes) }, Instant::ORIGIN);
-    match verdict {
+    let mut take = |bytes: &[u8], direction| {
+        engine.handle_packet(Frame { direction, captured: captured(bytes) }, Instant::ORIGIN)
+    };
+    if let Some(Port { protocol, number }) = knock {
+        let protocol = if protocol == Protocol::Tcp { 6 } else { 17 };
+        let transport = transport(protocol, 40_000, number.get(), 0x02);
+        for v6 in [false, true] {
+            let verdict = take(&packet(v6, 0, 0, protocol, &transport), Direction::ToHost);
+            assert!(matches!(verdict, Verdict::Stage { stage: 1, .. }));
+        }
+    }
+    match take(bytes, direction) {
         Verdict::Stage { .. } | Verdict::Opened { .. } | Verdict::Wrong { .. } => true,
-        // Whose answers are let in anyway need not be remembered.
-        Verdict::FromHost => read(bytes).is_ok_and(|packet| match packet.segment {
+        // It need not be remembered if what comes back changes nothing, even as no answer.
+        Verdict::FromHost => read(bytes).is_ok_and(|sent| match sent.segment {
             Segment::Udp { source_port, .. } => {
-                !FEW.contains(&format!("udp/{source_port}").as_str())
+                let back = packet(false, 0, 0, 17, &transport(17, 40_000, source_port, 0));
+                matters(policy, &back, Direction::ToHost)
             }
             _ => false,
         }),
@@ -209,8 +269,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn passes_what_matters_and_nothing_else(bytes in shaped(), out in any::<bool>()) {
-        let policy = policy(&FEW);
+    fn passes_what_matters_and_nothing_else(
+        bytes in shaped(),
+        out in any::<bool>(),
+        other in prop::sample::select(&[None, Some(Recogniser::Kernel), Some(Recogniser::Both)]),
+    ) {
+        let policy = other.map_or_else(|| policy(&FEW), with_another);
         let (kind, direction) =
             if out { (OUTGOING, Direction::FromHost) } else { (HOST, Direction::ToHost) };
         let passed = passes(&policy, &bytes, kind);
