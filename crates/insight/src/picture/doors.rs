@@ -256,8 +256,8 @@ fn legend(sheet: &mut Sheet, top: f64, policy: &Policy) -> f64 {
         }
     };
     let mut y = sheet.wrapped((indent, top), wide, (USUAL, Look::Plain), wrong);
-    let same = "A knock made already changes nothing. The first knock of another door starts an \
-                attempt at any time.";
+    let same = "A knock made already changes nothing. Otherwise, the first knock of a door always \
+                starts an attempt.";
     y = sheet.wrapped((indent, y), wide, (USUAL, Look::Quiet), same);
     if policy.doors.iter().filter(|door| !door.guards.is_empty()).nth(1).is_some() {
         let others = "A port that only other doors guard is a wrong port, unless the address has a \
