@@ -299,8 +299,8 @@ impl Attempt {
     /// Which of the knocks made is at this port, from 1: the latest of them.
     fn latest(&self, policy: &Policy, port: Port) -> Option<u8> {
         let door = policy.door(self.door)?;
-        let made = door.sequence.iter().zip(1..=self.stage);
-        made.filter(|&(&knock, _)| knock == port).next_back().map(|(_, number)| number)
+        let mut made = door.sequence.iter().zip(1..=self.stage);
+        made.rfind(|&(&knock, _)| knock == port).map(|(_, number)| number)
     }
 
     /// Why a packet to a wrong port, or none, was not the next knock.
