@@ -54,18 +54,18 @@ impl Sent {
 /// queue of its own for what arrives (`netif_rx` in net/core/dev.c), and under load the queue of
 /// the CPU that the thread has left may wait for long.
 ///
-/// # Panics
+/// # Errors
 ///
-/// When the kernel does not tell or take a set of CPUs.
-pub fn in_order<R>(send: impl FnOnce() -> R) -> R {
+/// What the kernel answers about the CPUs.
+pub fn in_order<R>(send: impl FnOnce() -> R) -> io::Result<R> {
     let this = Pid::from_raw(0);
-    let before = sched_getaffinity(this).unwrap();
+    let before = sched_getaffinity(this)?;
     let mut one = CpuSet::new();
-    one.set(sched_getcpu().unwrap()).unwrap();
-    sched_setaffinity(this, &one).unwrap();
+    one.set(sched_getcpu()?)?;
+    sched_setaffinity(this, &one)?;
     let result = send();
-    sched_setaffinity(this, &before).unwrap();
-    result
+    sched_setaffinity(this, &before)?;
+    Ok(result)
 }
 
 impl Wire {

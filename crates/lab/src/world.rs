@@ -179,7 +179,8 @@ impl World {
             for port in ports {
                 self.wire.send(&self.knock_packet(from, port.parse().unwrap())).unwrap();
             }
-        });
+        })
+        .unwrap();
     }
 
     /// The doors that are open for this source now.

@@ -147,17 +147,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         ),
     },
     Entry {
-        code: "reserved-knock",
-        title: "A knock is a port that the gate itself uses",
-        why: "With `stance = \"closed\"` and `refuse = \"like-closed\"`, connections to closed ports are translated to \
-              one of the TCP ports 225 to 241. One of 17 would be taken for this knock.",
-        remedy: "Use another port.",
-        example: Text(
-            "[gate]\nstance = \"closed\"\nrefuse = \"like-closed\"\n\n[door.ssh]\nguards   = [\"tcp/22\"]\n\
-             sequence = [\"tcp/7431\", \"tcp/230\", \"tcp/1123\"]",
-        ),
-    },
-    Entry {
         code: "same-sequence",
         title: "Two doors have the same sequence",
         why: "A client that knocks at one door would open the other too.",

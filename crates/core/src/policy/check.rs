@@ -8,9 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::problem::TRIES_OF_TCP;
-use super::{
-    Allowed, Door, DoorId, DoorName, Policy, Port, Problem, Protocol, Recogniser, Refuse, Stance,
-};
+use super::{Allowed, Door, DoorId, DoorName, Policy, Port, Problem, Recogniser, Refuse, Stance};
 use crate::automaton::{Automaton, ConflictKind, StateId, Transition};
 use crate::limits;
 use crate::strength::{self, Usable};
@@ -305,14 +303,6 @@ impl Check<'_> {
             }
             if let Some(&public) = self.public.get(&port) {
                 self.report_with(place, Place::Public(public), Problem::PublicKnock { port });
-            }
-            // Refused connections are translated to these, and counted then.
-            let gate = &self.policy.gate;
-            if port.protocol == Protocol::Tcp
-                && limits::CLOSED_PORTS.contains(&port.number.get())
-                && gate.refuse == Refuse::LikeClosed
-            {
-                self.report(place, Problem::ReservedKnock { port });
             }
         }
 

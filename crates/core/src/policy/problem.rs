@@ -52,7 +52,6 @@ pub enum Problem {
     RepeatedKnock { port: Port },
     GuardedKnock { port: Port, door: DoorName },
     PublicKnock { port: Port },
-    ReservedKnock { port: Port },
     PublicGuard { port: Port },
     TooManyPublic { count: usize },
     DuplicatePublic { port: Port },
@@ -107,7 +106,6 @@ impl Problem {
             Self::RepeatedKnock { .. } => "repeated-knock",
             Self::GuardedKnock { .. } => "guarded-knock",
             Self::PublicKnock { .. } => "public-knock",
-            Self::ReservedKnock { .. } => "reserved-knock",
             Self::PublicGuard { .. } => "public-guard",
             Self::TooManyPublic { .. } => "too-many-public",
             Self::DuplicatePublic { .. } => "duplicate-public",
@@ -240,7 +238,6 @@ impl Problem {
             Self::GuardedKnock { .. } => {
                 "a packet to a guarded port is never a knock; use a closed port".into()
             }
-            Self::ReservedKnock { .. } => "use another port".into(),
             Self::PublicKnock { .. } => {
                 "packets to public ports never count as knocks; use a closed port".into()
             }
@@ -373,10 +370,6 @@ impl fmt::Display for Problem {
                 write!(f, "`{port}` cannot be a knock: door `{door}` guards it")
             }
             Self::PublicKnock { port } => write!(f, "`{port}` cannot be a knock: it is public"),
-            Self::ReservedKnock { port } => {
-                let (first, last) = limits::CLOSED_PORTS.into_inner();
-                write!(f, "`{port}` cannot be a knock: the gate itself uses the ports {first} to {last}")
-            }
             Self::PublicGuard { port } => write!(f, "`{port}` is both public and guarded"),
             Self::TooManyPublic { count } => write!(f, "there are {count} public ports"),
             Self::DuplicatePublic { port } => write!(f, "`{port}` is listed twice"),

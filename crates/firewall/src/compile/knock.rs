@@ -17,7 +17,7 @@ use super::{
     Compiler, FIRST, FORGIVE, GRANTS, OPENS, PORT_FIELDS, RETURN, SADDR, STATE_PORT_FIELDS, chain,
     goto, is, rule, update,
 };
-use crate::ruleset::{Chain, Field, Statement};
+use crate::ruleset::{Chain, Field, Rule, Statement};
 
 /// The chain for refused packets, which may be knocks or wrong ports: it looks up the state of the source. The
 /// priority is no longer 0 behind it.
@@ -30,6 +30,16 @@ pub const CHANGES_NOTHING: &str = "changes nothing";
 
 /// The chain for a wrong port that is forgiven.
 pub const FORGIVEN: &str = "forgiven";
+
+/// The chain for a translated packet, with the state of its source.
+const WRONG: &str = "wrong";
+
+/// The rule for a port that changes nothing in the state of its source.
+fn unchanged(first: Vec<Statement>, key: Vec<Field>) -> Rule {
+    let mut statements = first;
+    statements.extend([Statement::In { key, set: "repeat", member: true }, RETURN]);
+    Rule { statements, comment: Some(CHANGES_NOTHING) }
+}
 
 /// The chain that follows the one of this name, after the state is stored.
 fn remembered(name: &str) -> String {
@@ -50,27 +60,36 @@ impl Compiler<'_> {
 
     /// From the state of the source to the next one.
     pub(super) fn knock(&self) -> Chain {
-        let forgives = self.automaton.forgives();
         let state_port = || STATE_PORT_FIELDS.to_vec();
-        let repeated = |key| Statement::In { key, set: "repeat", member: true };
-        let mut rules = vec![rule([repeated(state_port()), RETURN]).because(CHANGES_NOTHING)];
+        let mut rules = Vec::new();
         if self.answers_as_closed() {
-            let [translated, _] = TRANSLATED;
-            let key = vec![Field::Priority, Field::L4Proto, Field::OriginalDport];
-            let repeated = rule([translated, is(Protocol::Tcp), repeated(key), RETURN]);
-            rules.push(repeated.because(CHANGES_NOTHING));
+            let [translated, closed] = TRANSLATED;
+            rules.push(rule([translated, closed, goto(WRONG)]));
         }
+        rules.push(unchanged(vec![], state_port()));
         // Adding an element does not change one that exists.
         rules.extend(self.forget());
         let step = Statement::SetPriorityFrom { key: state_port(), map: "step" };
         rules.push(rule([step, goto("advance")]));
         let first = Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: FIRST };
         rules.push(rule([first, goto("advance")]));
-        if forgives {
-            let forgive = Statement::SetPriorityFrom { key: vec![Field::Priority], map: FORGIVE };
-            rules.push(rule([forgive, goto(FORGIVEN)]).because("a wrong port, forgiven"));
-        }
+        rules.extend(self.forgive());
         chain(KNOCK, rules)
+    }
+
+    /// A translated packet is never a knock: the port that its sender wrote is guarded, or open to others.
+    pub(super) fn wrong(&self) -> Option<Chain> {
+        let original = vec![Field::Priority, Field::L4Proto, Field::OriginalDport];
+        let mut rules = vec![unchanged(vec![is(Protocol::Tcp)], original)];
+        rules.extend(self.forget());
+        rules.extend(self.forgive());
+        self.answers_as_closed().then(|| chain(WRONG, rules))
+    }
+
+    fn forgive(&self) -> Option<Rule> {
+        let forgive = Statement::SetPriorityFrom { key: vec![Field::Priority], map: FORGIVE };
+        let forgiven = rule([forgive, goto(FORGIVEN)]).because("a wrong port, forgiven");
+        self.automaton.forgives().then_some(forgiven)
     }
 
     /// The chains that run when a source enters a state: one for each timeout, and one for each pair of

@@ -134,6 +134,7 @@ pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
     if compiler.recognises() {
         sets.extend(compiler.automaton_sets());
         chains.extend([compiler.recall(), compiler.knock()]);
+        chains.extend(compiler.wrong());
         chains.push(chain(
             "advance",
             vec![rule([Statement::Dispatch { key: vec![Field::Priority], map: "act" }])],

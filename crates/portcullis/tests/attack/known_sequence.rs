@@ -11,12 +11,13 @@ use portcullis_lab::service::Echo;
 
 use crate::world::{By, FAMILIES, RECOGNISERS, World};
 
-/// The door that he knows, and the port that it guards.
-const KNOCKS: [&str; 3] = ["tcp/5001", "udp/4001", "tcp/6001"];
+/// The door that he knows, and the port that it guards. One knock of each door is among the ports that refused connections
+/// are translated to (`limits::CLOSED_PORTS`): none of them is taken for it.
+const KNOCKS: [&str; 3] = ["tcp/5001", "tcp/233", "udp/6001"];
 const OWN: [&str; 2] = ["tcp/8080", "udp/8080"];
 /// What the other door guards, with a service behind it and without; its sequence.
 const OTHER: [&str; 4] = ["tcp/22", "tcp/2222", "udp/22", "udp/2222"];
-const OTHER_KNOCKS: [&str; 3] = ["tcp/7431", "udp/29117", "tcp/1123"];
+const OTHER_KNOCKS: [&str; 3] = ["tcp/229", "udp/29117", "tcp/1123"];
 /// Ports that are closed, and a public one.
 const CLOSED: [&str; 2] = ["tcp/23", "udp/23"];
 const PUBLIC: &str = "tcp/80";
@@ -129,7 +130,8 @@ fn odd_packets_do_not_count(world: &mut World, family: Family) {
             tcp.flags = flags;
         }
     };
-    let kinds: [(&str, &dyn Fn(&mut Packet)); 4] = [
+    type Kind<'a> = (&'a str, &'a dyn Fn(&mut Packet));
+    let kinds: [Kind<'_>; 4] = [
         ("with options", &options),
         ("ACK", &|packet| flags(packet, ACK)),
         ("SYN, ACK", &|packet| flags(packet, SYN | ACK)),

@@ -121,8 +121,29 @@ const TABLE: &[(&str, &[Do])] = &[
         &[Syn(1009), Syn(80), Syn(4001), Udp(53), Syn(80), Udp(2003), Open(SSH)],
     ),
     (
-        "guarded ports in between",
-        &[Syn(1009), Syn(22), Syn(4001), Syn(443), Udp(51820), Udp(2003), Open(SSH)],
+        "earlier knocks sent again",
+        &[Syn(1009), Syn(4001), Syn(1009), Syn(4001), Syn(1009), Udp(2003), Open(SSH)],
+    ),
+    (
+        "earlier knocks sent again behind the last one",
+        &[Syn(1009), Syn(4001), Udp(2003), Syn(4001), Syn(1009), Udp(2003), Open(SSH)],
+    ),
+    (
+        "the guarded port of the door in between",
+        &[Udp(6007), Udp(51820), Syn(8009), Udp(51820), Udp(5003), Open(VPN)],
+    ),
+    (
+        "guarded ports in between that are open to the source",
+        &[
+            Syn(1009),
+            Syn(4001),
+            Udp(2003),
+            Udp(6007),
+            Syn(22),
+            Syn(8009),
+            Udp(5003),
+            Open(&["ssh", "vpn"]),
+        ],
     ),
     ("a ping in between", &[Syn(1009), Ping, Syn(4001), Ping, Udp(2003), Open(SSH)]),
     (
@@ -170,6 +191,7 @@ const TABLE: &[(&str, &[Do])] = &[
             Syn(5000),
             Syn(5001),
             Syn(14001),
+            Syn(5002),
             Syn(11009),
             Syn(5000),
             Syn(5001),
@@ -192,9 +214,10 @@ const TABLE: &[(&str, &[Do])] = &[
         "a knock of another door in the middle",
         &[Syn(1009), Syn(9001), Syn(4001), Udp(2003), Open(NONE)],
     ),
+    ("a guarded port of another door", &[Udp(6007), Syn(22), Syn(8009), Udp(5003), Open(NONE)]),
     (
-        "a late repeat of an earlier knock",
-        &[Syn(1009), Syn(4001), Syn(1009), Udp(2003), Open(NONE)],
+        "a guarded port while two doors are possible",
+        &[Syn(1009), Syn(4001), Syn(22), Udp(2003), Open(NONE)],
     ),
     ("the last knock by the other protocol", &[Syn(1009), Syn(4001), Syn(2003), Open(NONE)]),
     ("the first knock by the other protocol", &[Udp(1009), Syn(4001), Udp(2003), Open(NONE)]),
@@ -510,7 +533,8 @@ fn sources_do_not_disturb_each_other(by: By, family: Family) {
                 world.wire.send_all(packets).unwrap();
             }
             world.settle();
-        });
+        })
+        .unwrap();
         let grants: BTreeSet<IpAddr> =
             world.gate.grants().unwrap().iter().map(|grant| grant.address).collect();
         let took = start.elapsed();
