@@ -367,6 +367,9 @@ pub fn trials() -> Vec<Trial> {
             trials.push(world::trial(format!("interleaved_sources_{by}_{family}"), move || {
                 sources_do_not_disturb_each_other(by, family);
             }));
+            trials.push(world::trial(format!("copies_of_knocks_{by}_{family}"), move || {
+                copies_of_knocks_change_nothing(by, family);
+            }));
         }
     }
     trials
@@ -522,16 +525,49 @@ fn a_connect_that_tcp_retries_opens_nothing(by: By, family: Family) {
 
 /// A thousand sources knock at the same time, packet by packet in turn.
 fn sources_do_not_disturb_each_other(by: By, family: Family) {
+    all_get_in(by, family, 1000, |world, sources| {
+        let knocks = ["tcp/1009", "tcp/4001", "udp/2003"].map(|port| port.parse().unwrap());
+        let packets = knocks
+            .iter()
+            .flat_map(|&port| sources.iter().map(move |&source| world.knock_packet(source, port)));
+        world.wire.send_all(packets).unwrap();
+    });
+}
+
+/// Every order of the knocks with up to two copies of the first before the second, up to five copies before the third,
+/// and up to three behind it: each by a source of its own.
+fn copies_of_knocks_change_nothing(by: By, family: Family) {
+    let mut orders: Vec<Vec<&str>> = Vec::new();
+    for first in 0..=2 {
+        for (many, which) in (0..=5).flat_map(|many| (0..1 << many).map(move |it| (many, it))) {
+            for last in 0..=3 {
+                let mut order = vec!["tcp/1009"; first + 1];
+                order.push("tcp/4001");
+                order.extend(
+                    (0..many)
+                        .map(|bit| ["tcp/1009", "tcp/4001"][usize::from(which >> bit & 1 > 0)]),
+                );
+                order.push("udp/2003");
+                order.extend(["udp/2003", "tcp/4001", "tcp/1009"].iter().take(last));
+                orders.push(order);
+            }
+        }
+    }
+    all_get_in(by, family, orders.len(), |world, sources| {
+        for (&source, order) in sources.iter().zip(&orders) {
+            world.knock(source, order);
+        }
+    });
+}
+
+/// New sources send, and the door `ssh` opens for each of them.
+fn all_get_in(by: By, family: Family, many: usize, send: impl Fn(&World, &[IpAddr])) {
     let mut world = World::new(by, CONFIG);
     loop {
-        let sources: Vec<IpAddr> = (0..1000).map(|_| world.new_source(family)).collect();
+        let sources: Vec<IpAddr> = (0..many).map(|_| world.new_source(family)).collect();
         let start = Instant::now();
         in_order(|| {
-            for port in ["tcp/1009", "tcp/4001", "udp/2003"] {
-                let port = port.parse().unwrap();
-                let packets = sources.iter().map(|&source| world.knock_packet(source, port));
-                world.wire.send_all(packets).unwrap();
-            }
+            send(&world, &sources);
             world.settle();
         })
         .unwrap();
@@ -546,6 +582,6 @@ fn sources_do_not_disturb_each_other(by: By, family: Family) {
         // What is tested here is not what time does: an attempt may take two seconds a step, and a
         // machine that stands still for longer ends it.
         assert!(took > Duration::from_secs(2), "after {took:?} these are shut: {shut:?}");
-        eprintln!("{by} {family}: held up for {took:?}; a thousand others knock");
+        eprintln!("{by} {family}: held up for {took:?}; others knock");
     }
 }
