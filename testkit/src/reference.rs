@@ -63,7 +63,7 @@ impl<'a> Reference<'a> {
             let granted = self.granted.get(&(source, id)).is_some_and(|&until| now < until);
             let mut at_hand =
                 self.doors.iter().filter(|(_, door)| door.sequence.starts_with(&attempt.knocks));
-            let own = at_hand.all(|(_, door)| is(&door.guards));
+            let own = at_hand.all(|(_, door)| is(&door.guards) && door.sequence != attempt.knocks);
             if granted || own || attempt.knocks.is_empty() {
                 return Meaning::Nothing;
             }
@@ -86,9 +86,6 @@ impl<'a> Reference<'a> {
             knocks.remove(0);
         }
         let Some((_, door)) = begins(&knocks).filter(|_| !knocks.is_empty()) else {
-            if made {
-                return Meaning::Repeated;
-            }
             let unfinished = !attempt.knocks.is_empty()
                 && !finished
                 && begins(&attempt.knocks).is_some_and(|(_, door)| attempt.wrong < door.tolerate);

@@ -99,7 +99,7 @@ pub enum Verdict {
     Guarded(DoorId),
     /// It is for a wrong port, or during an attempt at one door for a guarded port of another door.
     Wrong {
-        /// Whether the source had made knocks, which are lost now.
+        /// Whether the source had made knocks, which are lost now. Those of a door that has opened are not.
         lost: bool,
     },
     /// It is for a wrong port, which the door forgives.
@@ -316,7 +316,8 @@ impl Engine {
             (Transition::Advance(to), _) => self.advance(source, to, now),
             _ => {
                 self.attempts.forget(source);
-                Verdict::Wrong { lost: state != StateId::ROOT }
+                let lost = self.automaton.state(state).is_some_and(|state| state.opens.is_none());
+                Verdict::Wrong { lost }
             }
         }
     }

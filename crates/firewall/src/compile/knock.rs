@@ -3,7 +3,7 @@
 //! The chains here decide nothing about the packet. A chain that refuses packets, at a guarded port or at
 //! any other, jumps to `recall` first. So all refused packets count in the same way and take as long.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -27,6 +27,9 @@ pub const KNOCK: &str = "knock";
 
 /// The comment of rules for a knock made already, and for a guarded port of the doors at hand.
 pub const CHANGES_NOTHING: &str = "changes nothing";
+
+/// The chain for a knock, with the new state.
+const ADVANCE: &str = "advance";
 
 /// The chain for a wrong port that is forgiven.
 pub const FORGIVEN: &str = "forgiven";
@@ -70,9 +73,9 @@ impl Compiler<'_> {
         // Adding an element does not change one that exists.
         rules.extend(self.forget());
         let step = Statement::SetPriorityFrom { key: state_port(), map: "step" };
-        rules.push(rule([step, goto("advance")]));
+        rules.push(rule([step, goto(ADVANCE)]));
         let first = Statement::SetPriorityFrom { key: PORT_FIELDS.to_vec(), map: FIRST };
-        rules.push(rule([first, goto("advance")]));
+        rules.push(rule([first, goto(ADVANCE)]));
         rules.extend(self.forgive());
         chain(KNOCK, rules)
     }
@@ -128,6 +131,23 @@ impl Compiler<'_> {
             chains.push(chain(FORGIVEN, self.remember(longest.unwrap_or_default(), &RETURN)));
         }
         chains
+    }
+
+    /// From a new state to the chain that stores it.
+    pub(super) fn advance(&self) -> Chain {
+        let dispatch = rule([Statement::Dispatch { key: vec![Field::Priority], map: "act" }]);
+        let usual = self.usual_chain().map(|usual| rule([goto(&usual)]));
+        chain(ADVANCE, [dispatch].into_iter().chain(usual).collect())
+    }
+
+    /// The chain of most states. They have no element in `act`, which makes loading many doors faster.
+    pub(super) fn usual_chain(&self) -> Option<String> {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for (_, state) in self.automaton.states() {
+            let count = counts.entry(self.chain_of(state)).or_default();
+            *count = count.saturating_add(1);
+        }
+        counts.into_iter().max_by_key(|&(_, count)| count).map(|(chain, _)| chain)
     }
 
     pub(super) fn chain_of(&self, state: &State) -> String {

@@ -135,10 +135,7 @@ pub fn compile(policy: &Policy) -> Result<Ruleset, Vec<Conflict>> {
         sets.extend(compiler.automaton_sets());
         chains.extend([compiler.recall(), compiler.knock()]);
         chains.extend(compiler.wrong());
-        chains.push(chain(
-            "advance",
-            vec![rule([Statement::Dispatch { key: vec![Field::Priority], map: "act" }])],
-        ));
+        chains.push(compiler.advance());
         chains.extend(compiler.stages());
     }
     let comment = "made by portcullis: change its configuration, not this".to_owned();

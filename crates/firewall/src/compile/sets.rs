@@ -82,11 +82,13 @@ impl Compiler<'_> {
             .collect();
         sets.push(fixed(OPENS, vec![Type::Classid], Some(Type::Classid), opens));
         sets.extend(self.attempt_sets());
+        let usual = self.usual_chain();
         let act = automaton
             .states()
-            .map(|(id, state)| {
-                let verdict = Verdict::Goto(self.chain_of(state));
-                element(vec![class(id.0)], Some(Value::Verdict(verdict)))
+            .map(|(id, state)| (id, self.chain_of(state)))
+            .filter(|(_, chain)| Some(chain) != usual.as_ref())
+            .map(|(id, chain)| {
+                element(vec![class(id.0)], Some(Value::Verdict(Verdict::Goto(chain))))
             })
             .collect();
         sets.push(fixed("act", vec![Type::Classid], Some(Type::Verdict), act));
