@@ -23,7 +23,7 @@ use core::time::Duration;
 use portcullis_core::limits;
 use portcullis_core::policy::{Ban, Protocol, Stance};
 
-use super::refuse::SOCKET;
+use super::refuse::{SOCKET, TURNED_AWAY};
 use super::shared::not_counted;
 use super::{ACCEPT, ADDRESS, Compiler, NOT_BARE_SYN, REFUSE, chain, dynamic, goto, not, rule};
 use crate::ruleset::{Chain, Field, Limit, Operation, Rule, Set, Statement, Unit, Verdict};
@@ -54,6 +54,8 @@ pub fn banned_as(source: IpAddr) -> IpAddr {
 const BAN: &str = "ban";
 /// The chain that counts a strike, if the port is closed.
 pub(super) const STRIKE: &str = "strike";
+/// In the stance `guard`: the same for packets that would be refused at a guarded port.
+pub(super) const REFUSED_UNLESS_BANNED: &str = "refused_unless_banned";
 /// The chain for packets that would be accepted: it accepts them unless their source is banned.
 pub(super) const UNLESS_BANNED: &str = "unless_banned";
 
@@ -127,7 +129,20 @@ impl Compiler<'_> {
         };
         rules.extend(self.strike(ban));
         rules.push(rule([last]));
-        vec![self.unless_banned(), self.ban(ban), chain(STRIKE, rules)]
+        let mut chains = vec![self.unless_banned(), self.ban(ban), chain(STRIKE, rules)];
+        chains.extend(self.not_even_refused());
+        chains
+    }
+
+    /// In the stance `guard`, at a guarded port: packets that are no strikes. At other ports the chain `unless_banned` drops
+    /// those of banned sources, so these do not get an answer here either.
+    fn not_even_refused(&self) -> Option<Chain> {
+        let refused = goto(TURNED_AWAY);
+        let mut rules = vec![rule([NOT_BARE_SYN, refused.clone()])];
+        rules.extend(self.banned());
+        rules.push(rule([refused]));
+        let guard = self.policy.gate.stance == Stance::Guard;
+        guard.then(|| chain(REFUSED_UNLESS_BANNED, rules))
     }
 
     fn unless_banned(&self) -> Chain {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use portcullis_core::policy::Stance;
 
+use super::ban::REFUSED_UNLESS_BANNED;
 use super::refuse::TURNED_AWAY;
 use super::shared::not_counted;
 use super::{ACCEPT, Compiler, GRANTS, REFUSE, REST, SADDR, chain, goto, rule};
@@ -16,8 +17,14 @@ impl Compiler<'_> {
         let guard = self.policy.gate.stance == Stance::Guard;
         let refused = if guard { goto(TURNED_AWAY) } else { goto(REFUSE) };
         let mut rules = Vec::new();
+        let not_counted_there = match self.bans() {
+            Some(_) if guard => goto(REFUSED_UNLESS_BANNED),
+            _ if guard => refused.clone(),
+            _ => goto(REST),
+        };
         // Behind one of these headers, not every reader of a packet finds the same transport header.
-        rules.push(rule([Statement::FragmentHeader, Statement::SetPriority(0), refused.clone()]));
+        let hidden = if guard { &not_counted_there } else { &refused };
+        rules.push(rule([Statement::FragmentHeader, Statement::SetPriority(0), hidden.clone()]));
         rules.extend(self.granted());
         rules.push(rule([Statement::SetPriority(0)]));
         rules.extend(self.half_open());
@@ -25,7 +32,7 @@ impl Compiler<'_> {
         if self.recognises() || self.bans().is_some() {
             // In the stance `closed` from here on as at every other port.
             let refused = if guard { &refused } else { &goto(REST) };
-            rules.extend(not_counted(refused));
+            rules.extend(not_counted(&not_counted_there));
             rules.extend(self.counted());
             rules.extend(self.bans().filter(|_| guard).into_iter().flat_map(|it| self.strike(it)));
             rules.push(rule([refused.clone()]));

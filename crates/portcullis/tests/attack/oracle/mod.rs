@@ -57,7 +57,13 @@ enum Rules {
     Closed,
     GuardWithBans,
     ClosedWithBans,
+    /// With so few strikes that the senders are banned before they ask.
+    GuardBanned,
+    ClosedBanned,
 }
+
+/// Strikes until a ban, where the senders are banned.
+const STRIKES: usize = 10;
 
 impl Rules {
     fn name(self) -> &'static str {
@@ -66,17 +72,21 @@ impl Rules {
             Self::Closed => "closed",
             Self::GuardWithBans => "guard_with_bans",
             Self::ClosedWithBans => "closed_with_bans",
+            Self::GuardBanned => "guard_banned",
+            Self::ClosedBanned => "closed_banned",
         }
     }
 
     /// All of these refuse as a closed port would.
-    fn gate(self) -> &'static str {
-        match self {
-            Self::Guard => "stance = \"guard\"\n",
-            Self::Closed => "stance = \"closed\"\n",
-            Self::GuardWithBans => "stance = \"guard\"\n[ban]\nstrikes = 10000\n",
-            Self::ClosedWithBans => "stance = \"closed\"\n[ban]\nstrikes = 10000\n",
-        }
+    fn gate(self) -> String {
+        let guard = matches!(self, Self::Guard | Self::GuardWithBans | Self::GuardBanned);
+        let stance = if guard { "guard" } else { "closed" };
+        let ban = match self {
+            Self::Guard | Self::Closed => String::new(),
+            Self::GuardWithBans | Self::ClosedWithBans => "[ban]\nstrikes = 10000\n".to_owned(),
+            Self::GuardBanned | Self::ClosedBanned => format!("[ban]\nstrikes = {STRIKES}\n"),
+        };
+        format!("stance = \"{stance}\"\n{ban}")
     }
 
     /// A host with the gate.
@@ -89,8 +99,10 @@ impl Rules {
 
     fn targets(self) -> Vec<Target> {
         match self {
-            Self::Guard | Self::GuardWithBans => TARGETS.to_vec(),
-            Self::Closed | Self::ClosedWithBans => TARGETS.into_iter().chain([PRIVATE]).collect(),
+            Self::Guard | Self::GuardWithBans | Self::GuardBanned => TARGETS.to_vec(),
+            Self::Closed | Self::ClosedWithBans | Self::ClosedBanned => {
+                TARGETS.into_iter().chain([PRIVATE]).collect()
+            }
         }
     }
 }
@@ -115,6 +127,12 @@ pub fn trials() -> Vec<Trial> {
         trials.push(trial("probes_find_a_service_without_a_gate", family, move || {
             probes_find_a_service(family);
         }));
+    }
+    for rules in [Rules::GuardBanned, Rules::ClosedBanned] {
+        for family in FAMILIES {
+            let name = format!("banned_source_learns_no_port_in_stance_{}", rules.name());
+            trials.push(trial(&name, family, move || banned_source_learns_no_port(rules, family)));
+        }
     }
     let plain = [Rules::Guard, Rules::Closed];
     let all = [plain, [Rules::GuardWithBans, Rules::ClosedWithBans]].concat();
@@ -235,6 +253,18 @@ fn same_answers_in(
     let outcome = compare(world, family, &rules.targets(), kinds, senders);
     assert!(outcome.answered > kinds.len() / 3, "{} answered", outcome.answered);
     assert!(outcome.differences.is_empty(), "{}", listed(&outcome, kinds.len()));
+}
+
+/// What is no strike is answered to a banned source as at a closed port, too.
+fn banned_source_learns_no_port(rules: Rules, family: Family) {
+    let mut world = rules.world();
+    let _services = Services::start();
+    let strikes = probes::strikes(STRIKES);
+    let mut kinds = probes::all(family);
+    kinds.iter_mut().for_each(|kind| kind.steps.insert(0, strikes.clone()));
+    let outcome = compare(&mut world, family, &rules.targets(), &kinds, Senders::One);
+    assert!(outcome.differences.is_empty(), "{}", listed(&outcome, kinds.len()));
+    assert!(!world.gate.bans().unwrap().is_empty(), "nobody is banned");
 }
 
 /// All differences, so that whoever reads this need not run it again for the next.

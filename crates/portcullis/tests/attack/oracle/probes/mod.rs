@@ -127,6 +127,12 @@ const INNER: [(&str, Packet); 5] = [
     ("UDP", |ends| Udp::new(b"hello").ip(ends)),
 ];
 
+/// So many strikes at a closed port, which bring a ban. The answers to them do not matter.
+pub fn strikes(times: usize) -> Step {
+    let syn = Step::new(|ends: &Ends| Tcp::new(SYN).ip(ends)).to(27);
+    Step { times, compared: false, ..syn }
+}
+
 /// Every kind of single probe.
 pub fn all(family: Family) -> Vec<Kind> {
     let mut kinds = Kinds::new(family);
