@@ -17,7 +17,7 @@ const KNOCKD: &str = "\
 #   a knock, too.
 # * `step_timeout` is the time from each knock to the next; `seq_timeout` was the time for all knocks.
 # * A knock is a SYN or a datagram. A packet to any other port ends the attempt, unless `public` holds the
-#   port or `tolerate` forgives it.
+#   port, the door guards it, or `tolerate` forgives it. A knock made already changes nothing.
 ";
 
 /// What is to be done with rules.
