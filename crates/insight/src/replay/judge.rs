@@ -263,6 +263,9 @@ impl Walker {
             Verdict::Wrong { lost } => {
                 let before = self.attempts.remove(&source);
                 let why = before.and_then(|before| before.explain(policy, port(packet), lost, now));
+                if let (Some(Meaning::Repeated { .. }), Some(before)) = (why, before) {
+                    self.remember(source, before);
+                }
                 why.unwrap_or(Meaning::Wrong)
             }
             other => Meaning::Nothing(other),
@@ -313,7 +316,12 @@ impl Attempt {
     ) -> Option<Meaning> {
         let Self { door: id, stage, at } = *self;
         let door = policy.door(id)?;
-        let next = self.next(door)?;
+        let Some(next) = self.next(door) else {
+            // The door is open, and a copy of a knock comes late.
+            let stage = self.latest(policy, port?)?;
+            let again = Meaning::Repeated { door: id, stage };
+            return (now.since(at) < door.step_timeout).then_some(again);
+        };
         let expected = stage.saturating_add(1);
         if !lost {
             let by = now.since(at.after(door.step_timeout));
