@@ -14,30 +14,30 @@ use crate::ruleset::{Chain, Field, Rule, Statement, Tracking};
 impl Compiler<'_> {
     /// For packets to a guarded port, with the door in the priority.
     pub(super) fn door(&self) -> Chain {
-        let guard = self.policy.gate.stance == Stance::Guard;
-        let refused = if guard { goto(TURNED_AWAY) } else { goto(REFUSE) };
-        let mut rules = Vec::new();
-        let not_counted_there = match self.bans() {
-            Some(_) if guard => goto(REFUSED_UNLESS_BANNED),
-            _ if guard => refused.clone(),
-            _ => goto(REST),
+        // What counts, what does not, and what is not even looked at.
+        let (refused, uncounted, hidden) = match (self.policy.gate.stance, self.bans()) {
+            (Stance::Guard, None) => (TURNED_AWAY, TURNED_AWAY, TURNED_AWAY),
+            (Stance::Guard, Some(_)) => (TURNED_AWAY, REFUSED_UNLESS_BANNED, REFUSED_UNLESS_BANNED),
+            // As at every other port.
+            (Stance::Closed, _) => (REST, REST, REFUSE),
         };
+        let [refused, uncounted, hidden] = [refused, uncounted, hidden].map(goto);
+        let mut rules = Vec::new();
         // Behind one of these headers, not every reader of a packet finds the same transport header.
-        let hidden = if guard { &not_counted_there } else { &refused };
         rules.push(rule([Statement::FragmentHeader, Statement::SetPriority(0), hidden.clone()]));
         rules.extend(self.granted());
         rules.push(rule([Statement::SetPriority(0)]));
         rules.extend(self.half_open());
         rules.extend(self.related());
         if self.recognises() || self.bans().is_some() {
-            // In the stance `closed` from here on as at every other port.
-            let refused = if guard { &refused } else { &goto(REST) };
-            rules.extend(not_counted(&not_counted_there));
+            rules.extend(not_counted(&uncounted));
             rules.extend(self.counted());
-            rules.extend(self.bans().filter(|_| guard).into_iter().flat_map(|it| self.strike(it)));
-            rules.push(rule([refused.clone()]));
-        } else {
+            if let (Stance::Guard, Some(ban)) = (self.policy.gate.stance, self.bans()) {
+                rules.extend(self.strike(ban));
+            }
             rules.push(rule([refused]));
+        } else {
+            rules.push(rule([hidden]));
         }
         chain("door", rules)
     }
