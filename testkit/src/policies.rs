@@ -120,22 +120,28 @@ fn durations_of_all() -> impl Strategy<Value = (u64, u8)> {
     (select(vec![1u64, 2, 5]), 0u8..3)
 }
 
+/// A door of both recognisers with the usual durations.
+pub fn door(name: &str, guard: Port, sequence: &[Port], tolerate: u8) -> Door {
+    Door {
+        name: DoorName::new(name).expect("a good name"),
+        guards: vec![guard],
+        sequence: sequence.to_vec(),
+        step_timeout: Door::DEFAULT_STEP_TIMEOUT,
+        open_for: Door::DEFAULT_OPEN_FOR,
+        recogniser: Recogniser::Both,
+        tolerate,
+        hooks: None,
+    }
+}
+
 /// So many doors (at most 10,000) of four knocks each, with the same durations, that pass the check.
 pub fn many(count: u16) -> Policy {
     let mut policy = Policy::default();
     for index in 0..count {
         // Rows of ports, each used once; a sequence goes up and down among them.
         let tcp = |row: u16| port(Protocol::Tcp, 1 + row * 10_000 + index);
-        policy.doors.push(Door {
-            name: DoorName::new(&format!("d{index}")).expect("a good name"),
-            guards: vec![tcp(5)],
-            sequence: vec![tcp(0), tcp(3), port(Protocol::Udp, 1 + index), tcp(2)],
-            step_timeout: Door::DEFAULT_STEP_TIMEOUT,
-            open_for: Door::DEFAULT_OPEN_FOR,
-            recogniser: Recogniser::Both,
-            tolerate: 0,
-            hooks: None,
-        });
+        let sequence = [tcp(0), tcp(3), port(Protocol::Udp, 1 + index), tcp(2)];
+        policy.doors.push(door(&format!("d{index}"), tcp(5), &sequence, 0));
     }
     policy
 }

@@ -10,24 +10,16 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use portcullis_core::engine::{Direction, Engine, Options, Verdict};
-use portcullis_core::policy::{Door, DoorName, Policy, Port, Protocol, Recogniser};
+use portcullis_core::policy::{Door, Policy, Port, Protocol};
 use portcullis_core::time::Instant;
 use portcullis_core::wire::{Packet, Segment, TcpFlags};
+use portcullis_testkit::policies;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 fn door(name: &str, sequence: &[Port], tolerate: u8) -> Door {
-    Door {
-        name: DoorName::new(name).expect("a good name"),
-        guards: [Port::tcp(22).expect("not 0")].into(),
-        sequence: sequence.to_vec(),
-        step_timeout: Door::DEFAULT_STEP_TIMEOUT,
-        open_for: Door::DEFAULT_OPEN_FOR,
-        recogniser: Recogniser::Both,
-        tolerate,
-        hooks: None,
-    }
+    policies::door(name, policies::port(Protocol::Tcp, 22), sequence, tolerate)
 }
 
 fn engine(doors: Vec<Door>) -> Engine {

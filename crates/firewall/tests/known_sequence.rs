@@ -1,13 +1,14 @@
 //! A guarded port is a wrong port in an attempt at another door: which packets count, and how the rules go on after that.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use portcullis_core::policy::{Door, DoorName, Policy, Port, Recogniser, Refuse, Stance};
+use portcullis_core::policy::{Policy, Port, Refuse, Stance};
 use portcullis_core::time::Instant;
 use portcullis_firewall::compile::{attempt_of, compile};
 use portcullis_firewall::ruleset::{
     Chain, Hook, HookPoint, Rule, Ruleset, Statement, Tracking, Verdict,
 };
 use portcullis_firewall::simulator::{Fate, Packet, Payload, Simulator};
+use portcullis_testkit::policies;
 
 const REFUSALS: [Refuse; 3] = [Refuse::LikeClosed, Refuse::Drop, Refuse::Reject];
 const NOW: Instant = Instant::ORIGIN;
@@ -15,15 +16,8 @@ const NOW: Instant = Instant::ORIGIN;
 /// Two doors, in this stance.
 fn policy(stance: Stance, refuse: Refuse, tolerate: u8) -> Policy {
     let tcp = |number| Port::tcp(number).unwrap();
-    let door = |name, guard, sequence: [u16; 3]| Door {
-        name: DoorName::new(name).unwrap(),
-        guards: vec![tcp(guard)],
-        sequence: sequence.map(tcp).into(),
-        step_timeout: Door::DEFAULT_STEP_TIMEOUT,
-        open_for: Door::DEFAULT_OPEN_FOR,
-        recogniser: Recogniser::Both,
-        tolerate,
-        hooks: None,
+    let door = |name, guard, sequence: [u16; 3]| {
+        policies::door(name, tcp(guard), &sequence.map(tcp), tolerate)
     };
     let doors = vec![door("mine", 8080, [5001, 4001, 6001]), door("other", 22, [7431, 2001, 1123])];
     let mut policy = Policy { doors, ..Policy::default() };
